@@ -1,0 +1,14 @@
+"""GHM-C and GHM-R, gradient harmonized losses for object detection, as an MMDetection plugin.
+
+Importing the package registers the losses and heads: in a config,
+``custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)``.
+"""
+
+from ghm_mmdet import environment
+from ghm_mmdet.version import __version__
+
+if not environment.repairing():
+    environment.require()
+    from ghm_mmdet import heads, losses  # noqa: F401
+
+__all__ = ['__version__']

@@ -1,0 +1,1 @@
+"""Looking at what the losses see: gradient-norm histograms, figures, drawn detections."""

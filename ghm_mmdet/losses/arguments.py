@@ -1,0 +1,34 @@
+"""Checks of arguments: one line with the argument, the value and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+
+
+def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
+    """Raise ValueError unless ``value`` is one of ``allowed``."""
+    if value not in allowed:
+        options = ', '.join(map(repr, allowed))
+        raise ValueError(f'{name}={value!r}: must be one of {options}')
+
+
+def check_positive_integer(name: str, value: object) -> None:
+    """Raise ValueError unless ``value`` is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f'{name}={value!r}: must be an integer of at least 1')
+
+
+def check_interval(name: str, value: object, interval: str) -> None:
+    """Raise ValueError unless ``value`` is a real number in ``interval``.
+
+    Args:
+        interval: As in mathematics, with commas: '[0, 1)', '(0, inf)'.
+    """
+    low, high = (float(bound) for bound in interval[1:-1].split(','))
+    if isinstance(value, Real) and not isinstance(value, bool):
+        above = value >= low if interval[0] == '[' else value > low
+        below = value <= high if interval[-1] == ']' else value < high
+        if above and below:
+            return
+    raise ValueError(f'{name}={value!r}: must be a number in {interval}')

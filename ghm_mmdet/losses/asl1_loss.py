@@ -1,0 +1,65 @@
+"""Authentic smooth L1 without harmonizing: the paper's ablation row."""
+
+from __future__ import annotations
+
+from mmdet.models.losses.utils import weight_reduce_loss
+from mmdet.registry import MODELS
+from torch import Tensor, nn
+
+from ghm_mmdet.criteria import AuthenticSmoothL1
+from ghm_mmdet.losses.arguments import check_choice, check_interval
+from ghm_mmdet.losses.call_forms import box_target, example_weight
+from ghm_mmdet.losses.ghm_loss import REDUCTIONS
+
+
+@MODELS.register_module()
+class AuthenticSmoothL1Loss(nn.Module):
+    """ASL1(d) = sqrt(d^2 + mu^2) - mu, weighted and averaged as mmdet's smooth L1 is.
+
+    Source: Li, Liu, Wang, *Gradient Harmonized Single-stage Detector*, AAAI 2019, section "GHM-R
+        Loss".
+
+    Args:
+        mu: Width of the quadratic part, in the units of the box deltas; above 0.
+        reduction: 'none', 'mean' or 'sum'.
+        loss_weight: Factor of the loss.
+
+    Shape:
+        - pred, target: Any equal shapes, (N, 4) from most heads.
+        - output: 0-dim, or the prediction's shape with reduction 'none'.
+    """
+
+    def __init__(self, mu: float = 0.02, reduction: str = 'mean', loss_weight: float = 1.0) -> None:
+        super().__init__()
+        check_interval('mu', mu, '(0, inf)')
+        check_choice('reduction', reduction, REDUCTIONS)
+        check_interval('loss_weight', loss_weight, '[0, inf)')
+        self.criterion = AuthenticSmoothL1(mu)
+        self.reduction = reduction
+        self.loss_weight = loss_weight
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: str | None = None,
+    ) -> Tensor:
+        """Loss of one call of a head.
+
+        Args:
+            pred: Predicted box deltas.
+            target: Target box deltas, of the same shape.
+            weight: One per box (N,) or broadcastable to ``pred``, a factor of each element's loss.
+            avg_factor: What the mean divides by, instead of the number of elements.
+            reduction_override: Overrides ``reduction`` for this call.
+
+        Raises:
+            ValueError: Shapes do not fit, or ``avg_factor`` comes with a sum.
+        """
+        check_choice('reduction_override', reduction_override, (None, *REDUCTIONS))
+        reduction = reduction_override or self.reduction
+        loss = self.criterion.evaluate(pred, box_target(pred, target)).loss
+        weight = example_weight(pred, weight)
+        return self.loss_weight * weight_reduce_loss(loss, weight, reduction, avg_factor)

@@ -1,0 +1,93 @@
+"""The forms in which MMDetection's heads hand over targets and weights, brought to one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ghm_mmdet.criteria import DenseTarget, LabelTarget, Target
+
+
+def classification_target(prediction: Tensor, target: Tensor | tuple[Tensor, Tensor]) -> Target:
+    """Labels, (labels, score) or values of the prediction's shape, as a target.
+
+    Args:
+        prediction: Logits, shape (N, C) for labels, any shape for values.
+        target: Integer labels (N,); a pair of integer labels (N,) and scores (N,); or hard or soft
+            values of the prediction's shape.
+
+    Raises:
+        ValueError: Shapes or dtypes do not fit.
+    """
+    if isinstance(target, tuple | list):
+        if len(target) != 2:
+            raise ValueError(f'target: a tuple of length {len(target)}, must be (labels, score)')
+        labels, score = target
+        _check_labels(prediction, labels)
+        if score.shape != labels.shape:
+            raise ValueError(
+                f'score of shape {tuple(score.shape)}: must be {tuple(labels.shape)}, as the labels'
+            )
+        return LabelTarget(labels, score.detach())
+    if target.shape == prediction.shape:
+        return DenseTarget(target.detach())
+    _check_labels(prediction, target)
+    return LabelTarget(target)
+
+
+def box_target(prediction: Tensor, target: Tensor) -> Target:
+    """Regression targets of the prediction's shape.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    if target.shape != prediction.shape:
+        raise ValueError(
+            f"target of shape {tuple(target.shape)}: must be the prediction's, "
+            f'{tuple(prediction.shape)}'
+        )
+    return DenseTarget(target.detach())
+
+
+def example_weight(prediction: Tensor, weight: Tensor | None) -> Tensor | None:
+    """A weight per anchor, or per example, that broadcasts to the prediction.
+
+    Args:
+        prediction: Shape (..., C).
+        weight: Shape (...), one per anchor; or broadcastable to (..., C); or None.
+
+    Raises:
+        ValueError: The shape is none of these.
+    """
+    if weight is None:
+        return None
+    per_anchor = prediction.shape[:-1]
+    if weight.shape == per_anchor and weight.shape != prediction.shape:
+        return weight.detach().unsqueeze(-1)
+    fits = weight.dim() == prediction.dim() and all(
+        ours in (1, theirs) for ours, theirs in zip(weight.shape, prediction.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f'weight of shape {tuple(weight.shape)}: must be {tuple(per_anchor)}, one per anchor, '
+            f'or broadcast to {tuple(prediction.shape)}'
+        )
+    return weight.detach()
+
+
+def bad_labels(target: LabelTarget, num_classes: int, weight: Tensor | None) -> Tensor:
+    """Number of labels outside [0, C] at anchors that are not ignored, int64, 0-dim."""
+    outside = (target.labels < 0) | (target.labels > num_classes)
+    if weight is not None:
+        outside = outside & (weight > 0).any(dim=-1)
+    return outside.sum()
+
+
+def _check_labels(prediction: Tensor, labels: Tensor) -> None:
+    if prediction.dim() != 2 or labels.shape != prediction.shape[:1]:
+        raise ValueError(
+            f'target of shape {tuple(labels.shape)} for a prediction of shape '
+            f'{tuple(prediction.shape)}: must be labels (N,) for logits (N, C), or of its shape'
+        )
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise ValueError(f'target of dtype {labels.dtype}: labels must be integers')

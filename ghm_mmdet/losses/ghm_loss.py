@@ -1,0 +1,183 @@
+"""What GHM-C and GHM-R share: region sums in, one harmonized loss out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ghm_mmdet.criteria import Criterion, Target
+from ghm_mmdet.density import ExactDensity, GradientDensity, UnitRegionDensity, harmonizing_weight
+from ghm_mmdet.losses.arguments import check_choice, check_interval, check_positive_integer
+from ghm_mmdet.losses.run_state import training_iteration
+from ghm_mmdet.ops import RegionSums, example_losses, region_sums
+
+REDUCTIONS = ('none', 'mean', 'sum')
+
+
+class Statistics(NamedTuple):
+    """What the last reduced call saw, for logs and plots.
+
+    Attributes:
+        counts: R_j, int64, shape (M,).
+        losses: Sum of the element losses per region before harmonizing, shape (M,).
+        beta: Harmonizing weight per region, shape (M,).
+    """
+
+    counts: Tensor
+    losses: Tensor
+    beta: Tensor
+
+
+class PartialLoss(NamedTuple):
+    """One level's share of a loss whose density spans several levels."""
+
+    loss: GHMLoss
+    sums: RegionSums
+
+
+def build_density(
+    *,
+    density: str,
+    bins: int,
+    epsilon: float,
+    momentum: float,
+    bias_correction: bool,
+    divisor: str,
+    empty_regions: str,
+) -> GradientDensity:
+    """The density that the arguments of a loss name.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+    check_choice('density', density, ('unit_region', 'exact'))
+    check_positive_integer('bins', bins)
+    check_interval('epsilon', epsilon, '(0, 1]')
+    check_interval('momentum', momentum, '[0, 1)')
+    check_choice('bias_correction', bias_correction, (False, True))
+    check_choice('divisor', divisor, ('non_empty', 'all'))
+    check_choice('empty_regions', empty_regions, ('freeze', 'decay'))
+    if density == 'exact':
+        return ExactDensity(epsilon, momentum, bias_correction)
+    return UnitRegionDensity(
+        bins,
+        divisor,
+        momentum=momentum,
+        bias_correction=bias_correction,
+        empty_regions=empty_regions,
+    )
+
+
+class GHMLoss(nn.Module):
+    """Base of the harmonized losses: L = (1/N) sum_i beta_i l_i, beta constant in the backward
+    pass.
+
+    A subclass gives a criterion (what an example is) and turns its head's call into a target.
+
+    Args:
+        criterion: Loss and gradient norm of one example.
+        density: Counts to gradient density, with the moving average, the only state.
+        loss_weight: Factor of the loss.
+        reduction: 'mean' divides by N, 'sum' does not, 'none' gives beta_i l_i per example.
+    """
+
+    def __init__(
+        self, criterion: Criterion, density: GradientDensity, loss_weight: float, reduction: str
+    ) -> None:
+        super().__init__()
+        check_choice('reduction', reduction, REDUCTIONS)
+        check_interval('loss_weight', loss_weight, '[0, inf)')
+        self.criterion = criterion
+        self.density = density
+        self.loss_weight = loss_weight
+        self.reduction = reduction
+        self.statistics: Statistics | None = None
+        self._splits_levels = False
+        self._was_restored = False
+
+    def total(self, sums: RegionSums) -> Tensor:
+        """N, the number that the mean divides by: the valid examples."""
+        return sums.counts.sum().to(sums.losses.dtype)
+
+    @contextmanager
+    def split_levels(self) -> Iterator[None]:
+        """Inside, calls return a :class:`PartialLoss`; :meth:`merge` makes the loss of them."""
+        self._splits_levels = True
+        try:
+            yield
+        finally:
+            self._splits_levels = False
+
+    def merge(self, sums: Sequence[RegionSums]) -> Tensor:
+        """One loss with one density over the examples of all ``sums``, 0-dim."""
+        total = sums[0]
+        for part in sums[1:]:
+            total = total.merge(part)
+        return self._reduce(total, self.reduction)
+
+    def harmonize(
+        self, prediction: Tensor, target: Target, weight: Tensor | None, reduction: str | None
+    ) -> Tensor | PartialLoss:
+        """The loss of these examples, once the head's call has been brought to one form.
+
+        Args:
+            prediction: Any shape, any float dtype.
+            target: Matches the prediction.
+            weight: Broadcastable to the examples, or None.
+            reduction: Overrides that of the constructor unless None.
+        """
+        check_choice('reduction_override', reduction, (None, *REDUCTIONS))
+        reduction = reduction or self.reduction
+        edges = self.density.edges
+        sums = region_sums(self.criterion, prediction, target, weight, edges)
+        if reduction == 'none':
+            beta = self._weigh(sums, update=False) * self.loss_weight
+            return example_losses(self.criterion, prediction, target, weight, edges, beta)
+        if self._splits_levels:
+            return PartialLoss(self, sums)
+        return self._reduce(sums, reduction)
+
+    def _reduce(self, sums: RegionSums, reduction: str) -> Tensor:
+        # a call in eval mode or under no_grad looks at examples, it does not train on them
+        beta = self._weigh(sums, update=self.training and torch.is_grad_enabled())
+        self.statistics = Statistics(sums.counts, sums.losses.detach(), beta)
+        loss = (beta.to(sums.losses.dtype) * sums.losses).sum()
+        if reduction == 'mean':
+            loss = loss / self.total(sums).clamp(min=1)
+        return loss * self.loss_weight
+
+    def _weigh(self, sums: RegionSums, update: bool) -> Tensor:
+        """beta per region, NaN if an input was not finite; the moving average takes part in it."""
+        with torch.no_grad():
+            poisoned = sums.nonfinite > 0
+            if update:
+                self._forget_if_fine_tuning()
+            state = self.density.average(sums.counts)
+            density = self.density.density(sums.counts, state)
+            total = self.total(sums).clamp(min=1).to(density.dtype)
+            beta = harmonizing_weight(density, total)
+            if update:
+                self.density.store(state, keep_old=poisoned)
+            return beta.where(~poisoned, float('nan'))
+
+    def _forget_if_fine_tuning(self) -> None:
+        """A moving average that `load_from` brought along is another run's; `resume` keeps it."""
+        if self._was_restored and training_iteration() == 0:
+            self.density.reset()
+        self._was_restored = False
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+        """Also reads the buffers of mmdet's GHMC and GHMR, ``edges`` and ``acc_sum``."""
+        state_dict.pop(f'{prefix}edges', None)
+        average = state_dict.pop(f'{prefix}acc_sum', None)
+        if average is not None and self.density.has_state:
+            state_dict[f'{prefix}density.moving_average'] = average
+            if self.density.bias_correction:
+                # mmdet does not count its updates; a region that has any is taken to have converged
+                state_dict[f'{prefix}density.moving_weight'] = (average > 0).to(average.dtype)
+        self._was_restored = True
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -1,0 +1,113 @@
+"""GHM-C: harmonized sigmoid cross entropy."""
+
+from __future__ import annotations
+
+from mmdet.registry import MODELS
+from torch import Tensor
+
+from ghm_mmdet.criteria import LabelTarget, SigmoidCrossEntropy
+from ghm_mmdet.losses.call_forms import bad_labels, classification_target, example_weight
+from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_density
+from ghm_mmdet.losses.label_check import LabelCheck
+
+
+@MODELS.register_module()
+class GHMCLoss(GHMLoss):
+    """Gradient harmonized classification loss, in place of focal loss.
+
+    Source: Li, Liu, Wang, *Gradient Harmonized Single-stage Detector*, AAAI 2019, section "GHM-C
+        Loss".
+    One example is one (anchor, class) pair. The defaults are those of mmdet's ``GHMC`` and give its
+    numbers; the paper's form, where it differs, is an argument.
+
+    Args:
+        use_sigmoid: Must be written out, and be True: MMDetection's heads read it from the config
+            and build a softmax head with C + 1 channels without it.
+        bins: M, the number of unit regions.
+        momentum: a of the moving average over iterations, in [0, 1).
+        loss_weight: Factor of the loss.
+        reduction: 'none', 'mean' or 'sum'.
+        density: 'unit_region' is the paper's approximation, 'exact' its definition, with a window
+            of width ``epsilon`` centred on each example.
+        epsilon: Width of the window of the exact density, in (0, 1]; unused by 'unit_region'.
+        divisor: Regions that share the weight: 'non_empty' (mmdet) or 'all' M of them (paper).
+            The exact density has no regions to count and is as in the paper.
+        bias_correction: Whether the moving average is freed of the zero that it starts from (False:
+            mmdet, whose first weights are 1 / (1 - momentum) too large).
+        empty_regions: Regions without an example in this call 'freeze' in the moving average
+            (mmdet) or 'decay' (paper). The exact density always decays.
+
+    Shape:
+        - pred: Logits (N, C), or any shape where the target has the same.
+        - target: Labels (N,) in [0, C] with C for background; a pair (labels, score) with a soft
+          score in [0, 1] at the label; or hard or soft values of the prediction's shape.
+        - output: 0-dim, or the prediction's shape with reduction 'none'.
+
+    Examples:
+        >>> loss = GHMCLoss(use_sigmoid=True, bins=30, momentum=0.75)
+        >>> logits = torch.randn(1000, 80, requires_grad=True)
+        >>> loss(logits, torch.randint(0, 81, (1000,))).backward()
+    """
+
+    def __init__(
+        self,
+        *,
+        use_sigmoid: bool,
+        bins: int = 10,
+        momentum: float = 0,
+        loss_weight: float = 1.0,
+        reduction: str = 'mean',
+        density: str = 'unit_region',
+        epsilon: float = 1 / 30,
+        divisor: str = 'non_empty',
+        bias_correction: bool = False,
+        empty_regions: str = 'freeze',
+    ) -> None:
+        if use_sigmoid is not True:
+            raise ValueError(
+                f'use_sigmoid={use_sigmoid!r}: must be True, GHMCLoss is made for sigmoid heads'
+            )
+        gradient_density = build_density(
+            density=density,
+            bins=bins,
+            epsilon=epsilon,
+            momentum=momentum,
+            bias_correction=bias_correction,
+            divisor=divisor,
+            empty_regions=empty_regions,
+        )
+        super().__init__(SigmoidCrossEntropy(), gradient_density, loss_weight, reduction)
+        self.use_sigmoid = use_sigmoid
+        self.label_check = LabelCheck()
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor | tuple[Tensor, Tensor],
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: str | None = None,
+        *,
+        label_weight: Tensor | None = None,
+    ) -> Tensor | PartialLoss:
+        """Loss of one call of a head.
+
+        Args:
+            pred: Logits, see the class.
+            target: Labels, (labels, score) or values, see the class.
+            weight: One per anchor (N,) or broadcastable to ``pred``; 0 ignores, any positive number
+                counts as one example (as in mmdet). None is all ones.
+            avg_factor: Accepted because heads pass it, and not used: N, the number of valid
+                examples, is already in the weights, whatever the reduction.
+            reduction_override: Overrides ``reduction`` for this call.
+            label_weight: The name that mmdet's ``GHMC`` has for ``weight``.
+
+        Raises:
+            ValueError: Shapes do not fit, or labels lie outside [0, C] (on an accelerator: at the
+                next log interval).
+        """
+        weight = example_weight(pred, weight if label_weight is None else label_weight)
+        parsed = classification_target(pred, target)
+        if isinstance(parsed, LabelTarget):
+            self.label_check(bad_labels(parsed, pred.size(-1), weight), pred.size(-1))
+        return self.harmonize(pred, parsed, weight, reduction_override)

@@ -1,0 +1,100 @@
+"""GHM-R: harmonized authentic smooth L1."""
+
+from __future__ import annotations
+
+from mmdet.registry import MODELS
+from torch import Tensor
+
+from ghm_mmdet.criteria import AuthenticSmoothL1
+from ghm_mmdet.losses.arguments import check_interval
+from ghm_mmdet.losses.call_forms import box_target, example_weight
+from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_density
+from ghm_mmdet.ops import RegionSums
+
+
+@MODELS.register_module()
+class GHMRLoss(GHMLoss):
+    """Gradient harmonized regression loss, in place of smooth L1.
+
+    Source: Li, Liu, Wang, *Gradient Harmonized Single-stage Detector*, AAAI 2019, section "GHM-R
+        Loss".
+    One example is one coordinate of one box. It is meant for encoded box deltas: on decoded boxes
+    in pixels the gradient norm is near 1 for every example and its density says nothing. The
+    defaults are those of mmdet's ``GHMR`` and give its numbers.
+
+    Args:
+        mu: Width of the quadratic part of ASL1, in the units of the box deltas; above 0.
+        bins: M, the number of unit regions.
+        momentum: a of the moving average over iterations, in [0, 1).
+        loss_weight: Factor of the loss.
+        reduction: 'none', 'mean' or 'sum'.
+        density: 'unit_region' or 'exact', see :class:`GHMCLoss`.
+        epsilon: Width of the window of the exact density, in (0, 1].
+        divisor: 'non_empty' or 'all', see :class:`GHMCLoss`.
+        bias_correction: See :class:`GHMCLoss`.
+        empty_regions: 'freeze' or 'decay', see :class:`GHMCLoss`.
+
+    Shape:
+        - pred, target: Any equal shapes, (N, 4) from most heads.
+        - output: 0-dim, or the prediction's shape with reduction 'none'.
+
+    Examples:
+        >>> loss = GHMRLoss(mu=0.02, bins=10, momentum=0.7, loss_weight=10.0)
+        >>> deltas = torch.randn(64, 4, requires_grad=True)
+        >>> loss(deltas, torch.zeros(64, 4)).backward()
+    """
+
+    def __init__(
+        self,
+        mu: float = 0.02,
+        bins: int = 10,
+        momentum: float = 0,
+        loss_weight: float = 1.0,
+        reduction: str = 'mean',
+        density: str = 'unit_region',
+        epsilon: float = 1 / 10,
+        divisor: str = 'non_empty',
+        bias_correction: bool = False,
+        empty_regions: str = 'freeze',
+    ) -> None:
+        check_interval('mu', mu, '(0, inf)')
+        gradient_density = build_density(
+            density=density,
+            bins=bins,
+            epsilon=epsilon,
+            momentum=momentum,
+            bias_correction=bias_correction,
+            divisor=divisor,
+            empty_regions=empty_regions,
+        )
+        super().__init__(AuthenticSmoothL1(mu), gradient_density, loss_weight, reduction)
+
+    def total(self, sums: RegionSums) -> Tensor:
+        """N: the sum of the weights, as in mmdet; with weights of 0 and 1 the valid examples."""
+        return sums.weight_sum
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: str | None = None,
+        *,
+        label_weight: Tensor | None = None,
+    ) -> Tensor | PartialLoss:
+        """Loss of one call of a head.
+
+        Args:
+            pred: Predicted box deltas.
+            target: Target box deltas, of the same shape.
+            weight: One per box (N,) or broadcastable to ``pred``; 0 ignores. None is all ones.
+            avg_factor: Accepted because heads pass it, and not used: N is already in the weights.
+            reduction_override: Overrides ``reduction`` for this call.
+            label_weight: The name that mmdet's ``GHMR`` has for ``weight``.
+
+        Raises:
+            ValueError: Shapes do not fit.
+        """
+        weight = example_weight(pred, weight if label_weight is None else label_weight)
+        return self.harmonize(pred, box_target(pred, target), weight, reduction_override)

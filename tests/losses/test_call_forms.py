@@ -1,0 +1,125 @@
+"""The forms in which MMDetection's heads call a loss."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmdet.registry import MODELS
+
+import ghm_mmdet  # noqa: F401
+from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMCLoss, GHMRLoss
+
+CLASSES = 3
+
+
+@pytest.fixture
+def call():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, CLASSES + 1, (50,), generator=generator)
+    return dict(
+        logits=torch.randn(50, CLASSES, generator=generator),
+        labels=labels,
+        one_hot=F.one_hot(labels, CLASSES + 1)[:, :-1].float(),
+        weight=(torch.rand(50, generator=generator) > 0.3).float(),
+        score=torch.rand(50, generator=generator),
+    )
+
+
+def ghmc(**arguments):
+    return GHMCLoss(use_sigmoid=True, **arguments)
+
+
+FORMS = {
+    'weight positional': lambda c, f: f(c['logits'], c['labels'], c['weight'], avg_factor=7.0),
+    'weight by name': lambda c, f: f(c['logits'], c['labels'], weight=c['weight'], avg_factor=1.0),
+    'label_weight by name': lambda c, f: f(c['logits'], c['labels'], label_weight=c['weight']),
+    'one hot, weight per anchor': lambda c, f: f(c['logits'], c['one_hot'], c['weight']),
+    'one hot, weight (N, 1)': lambda c, f: f(c['logits'], c['one_hot'], c['weight'][:, None]),
+    'one hot, weight (N, C)': lambda c, f: f(
+        c['logits'], c['one_hot'], c['weight'][:, None].repeat(1, CLASSES)
+    ),
+    'three dimensions': lambda c, f: f(
+        c['logits'].view(5, 10, CLASSES),
+        c['one_hot'].view(5, 10, CLASSES),
+        weight=c['weight'].view(5, 10, 1),
+    ),
+    'hard scores': lambda c, f: f(
+        c['logits'], (c['labels'], torch.ones(50)), weight=c['weight'], avg_factor=7.0
+    ),
+    'reduction overridden': lambda c, f: (
+        f(c['logits'], c['labels'], c['weight'], reduction_override='sum')
+        / (c['weight'].sum() * CLASSES)
+    ),
+    'elementwise': lambda c, f: (
+        f(c['logits'], c['labels'], c['weight'], reduction_override='none').sum()
+        / (c['weight'].sum() * CLASSES)
+    ),
+}
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_every_form_gives_the_same_loss(call, form):
+    oracle = ghmc()(call['logits'], call['labels'], call['weight'])
+    torch.testing.assert_close(FORMS[form](call, ghmc()), oracle)
+
+
+def test_no_weight_is_all_ones(call):
+    oracle = ghmc()(call['logits'], call['labels'], torch.ones(50))
+    torch.testing.assert_close(ghmc()(call['logits'], call['labels'], avg_factor=3.0), oracle)
+
+
+def test_scores_are_soft_targets_at_the_label(call):
+    oracle = ghmc()(call['logits'], call['one_hot'] * call['score'][:, None])
+    torch.testing.assert_close(ghmc()(call['logits'], (call['labels'], call['score'])), oracle)
+
+
+@pytest.mark.parametrize('loss', [ghmc(), ghmc(momentum=0.75), ghmc(density='exact')])
+@pytest.mark.parametrize('reduction', ['mean', 'sum'])
+def test_nothing_to_learn_from_is_zero_with_a_gradient(loss, reduction):
+    for anchors, weight in ((0, None), (4, torch.zeros(4))):
+        logits = torch.randn(anchors, CLASSES, requires_grad=True)
+        labels = torch.zeros(anchors, dtype=torch.int64)
+        value = loss(logits, labels, weight, reduction_override=reduction)
+        value.backward()
+        assert value.item() == 0
+        assert (logits.grad == 0).all()
+
+
+@pytest.mark.parametrize('make', [GHMRLoss, AuthenticSmoothL1Loss])
+def test_box_weights_per_box_or_per_coordinate(make):
+    generator = torch.Generator().manual_seed(0)
+    pred, target = torch.randn(2, 20, 4, generator=generator) * 0.1
+    weight = (torch.rand(20, generator=generator) > 0.5).float()
+    per_coordinate = make()(pred, target, weight[:, None].repeat(1, 4), avg_factor=3.0)
+    torch.testing.assert_close(make()(pred, target, weight=weight, avg_factor=3.0), per_coordinate)
+
+
+@pytest.mark.parametrize('avg_factor', [None, 5.0])
+def test_authentic_smooth_l1_averages_as_its_host_does(avg_factor):
+    generator = torch.Generator().manual_seed(0)
+    pred, target, weight = torch.rand(3, 20, 4, generator=generator)
+    d = (pred - target).double()
+    total = ((torch.sqrt(d * d + 0.02**2) - 0.02) * weight).sum() * 2.0
+    loss = AuthenticSmoothL1Loss(mu=0.02, loss_weight=2.0)(pred, target, weight, avg_factor)
+    torch.testing.assert_close(loss.double(), total / (avg_factor or pred.numel()))
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        dict(type='GHMCLoss', use_sigmoid=True, bins=30, momentum=0.75),
+        dict(type='GHMRLoss', mu=0.02, bins=10, momentum=0.7, loss_weight=10.0),
+        dict(type='AuthenticSmoothL1Loss', mu=0.02),
+    ],
+)
+def test_registered_beside_mmdets_own(config):
+    assert type(MODELS.build(config)).__name__ == config['type']
+    assert MODELS.get('GHMC').__module__.startswith('mmdet.')
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_gradient_has_the_dtype_of_the_logits(call, dtype):
+    logits = call['logits'].to(dtype).requires_grad_()
+    loss = ghmc(momentum=0.5)(logits, call['labels'])
+    loss.backward()
+    assert loss.dtype == torch.promote_types(dtype, torch.float32)
+    assert logits.grad.dtype == dtype
