@@ -7,7 +7,7 @@ MMDetection. Computation runs in float32, or in float64 where the prediction is 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -68,7 +68,23 @@ def working_dtype(prediction: Tensor) -> torch.dtype:
 
 
 class Criterion(ABC):
-    """An element-wise loss with a gradient norm in [0, 1]."""
+    """An element-wise loss with a gradient norm in [0, 1].
+
+    Args:
+        key: Names the criterion and its parameters. Compiled graphs carry this name in place of the
+            object, so equal keys have to mean equal mathematics.
+    """
+
+    _by_key: ClassVar[dict[str, Criterion]] = {}
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self._by_key[key] = self
+
+    @classmethod
+    def by_key(cls, key: str) -> Criterion:
+        """The criterion last made with this key."""
+        return cls._by_key[key]
 
     @abstractmethod
     def evaluate(self, prediction: Tensor, target: Target) -> Evaluation:
@@ -84,6 +100,9 @@ class SigmoidCrossEntropy(Criterion):
 
     Paper, section "GHM-C Loss": p = sigmoid(x), d CE / d x = p - p*, so g = |p - p*|.
     """
+
+    def __init__(self) -> None:
+        super().__init__('sigmoid_cross_entropy')
 
     def evaluate(self, prediction: Tensor, target: Target) -> Evaluation:
         logits = prediction.to(working_dtype(prediction))
@@ -109,6 +128,7 @@ class AuthenticSmoothL1(Criterion):
     """
 
     def __init__(self, mu: float) -> None:
+        super().__init__(f'authentic_smooth_l1({mu})')
         self.mu = mu
 
     def evaluate(self, prediction: Tensor, target: Target) -> Evaluation:

@@ -171,8 +171,7 @@ class UnitRegionDensity(GradientDensity):
 
 
 class ExactDensity(GradientDensity):
-    """The paper's own density: a window of width epsilon centred on each example ("Gradient
-    Density").
+    """GD of a window of width epsilon centred on each example (paper, "Gradient Density").
 
     Examples are counted in fine cells of width h = eps / (2 k), k = ``CELLS_PER_HALF_WINDOW`` (h is
     a little smaller where 1/h is not whole). The window of a cell's centre is read off the prefix

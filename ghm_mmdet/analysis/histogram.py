@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import copy
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -13,54 +13,39 @@ from ghm_mmdet.losses.ghm_loss import GHMLoss
 
 
 class CountingDensity(UnitRegionDensity):
-    """A density that remembers every count that it is asked about."""
+    """A density that adds up every count that it is asked about."""
 
     def __init__(self, num_regions: int) -> None:
         super().__init__(num_regions)
         self.register_buffer('total', torch.zeros(num_regions, dtype=torch.int64))
 
     def average(self, counts: Tensor) -> AverageState:
-        """Add the counts up on the way."""
+        """Note the counts on the way."""
         self.total += counts
         return super().average(counts)
-
-
-@contextmanager
-def counting_gradient_norms(model: nn.Module, num_regions: int) -> Iterator[dict[str, Tensor]]:
-    """Inside, the harmonized losses of ``model`` count into ``num_regions`` regions and keep no
-    state.
-
-    Yields:
-        Counts by the name of the loss module, int64, shape (num_regions,), growing with each call.
-    """
-    losses = {name: loss for name, loss in model.named_modules() if isinstance(loss, GHMLoss)}
-    own = {name: loss.density for name, loss in losses.items()}
-    for loss in losses.values():
-        loss.density = CountingDensity(num_regions).to(loss.density.edges.device)
-    try:
-        yield {name: loss.density.total for name, loss in losses.items()}
-    finally:
-        for name, loss in losses.items():
-            loss.density = own[name]
 
 
 @torch.no_grad()
 def gradient_norm_histogram(
     model: nn.Module, batches: Iterable[dict], num_regions: int = 50
 ) -> dict[str, Tensor]:
-    """Counts of the gradient norm over training batches, by the name of the loss module.
+    """Counts of the gradient norm over training batches, as training sees them.
+
+    A copy of the model does the work, so that neither batch norm's statistics nor the losses' moving
+    averages change.
 
     Args:
-        model: An mmdet detector; it is put into eval mode and back.
+        model: An mmdet detector with GHM-C or GHM-R losses.
         batches: What its training dataloader yields.
         num_regions: Regions of [0, 1].
+
+    Returns:
+        Counts by the name of the loss module, int64, shape (num_regions,).
     """
-    was_training = model.training
-    model.eval()
-    try:
-        with counting_gradient_norms(model, num_regions) as counts:
-            for batch in batches:
-                model(**model.data_preprocessor(batch, training=True), mode='loss')
-    finally:
-        model.train(was_training)
-    return counts
+    model = copy.deepcopy(model).train()
+    losses = {name: loss for name, loss in model.named_modules() if isinstance(loss, GHMLoss)}
+    for loss in losses.values():
+        loss.density = CountingDensity(num_regions).to(loss.density.edges.device)
+    for batch in batches:
+        model(**model.data_preprocessor(batch, training=True), mode='loss')
+    return {name: loss.density.total.cpu() for name, loss in losses.items()}

@@ -15,6 +15,7 @@ class CocoSplit:
 
     annotations: str
     images: str
+    num_images: int
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def _find_split(root: Path, split: str) -> tuple[CocoSplit, list[str]]:
         if (root / images / first).is_file():
             relative = found[0].relative_to(root).as_posix()
             names = [category['name'] for category in content['categories']]
-            return CocoSplit(relative, f'{images}/' if images else ''), names
+            prefix = f'{images}/' if images else ''
+            return CocoSplit(relative, prefix, len(content['images'])), names
     looked_in = ', '.join(t.format(stem=stem, split=split) or '.' for t in IMAGE_FOLDERS)
     raise ValueError(f'{root}: image {first!r} of {found[0].name} must be in one of {looked_in}')
 

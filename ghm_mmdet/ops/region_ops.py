@@ -1,0 +1,190 @@
+"""Region sums and weighted example losses as differentiable PyTorch operators.
+
+With unit regions L = (1/N) sum_i beta_i l_i = (1/N) sum_j beta_j (sum of l_i over region j), so the
+forward pass needs only counts and loss sums per region, and the backward pass multiplies each
+example's own gradient with what its region's sum receives. Nothing is saved but the inputs.
+
+They are custom operators so that torch.compile and CUDA graphs see one opaque node each, with a
+criterion's key in place of the object.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.library import custom_op
+
+from ghm_mmdet.criteria import Criterion, DenseTarget, LabelTarget, Target, working_dtype
+from ghm_mmdet.ops import backends, reference
+from ghm_mmdet.ops.sums import RegionSums
+
+
+def region_sums(
+    criterion: Criterion,
+    prediction: Tensor,
+    target: Target,
+    weight: Tensor | None,
+    edges: Tensor,
+) -> RegionSums:
+    """Counts and differentiable loss sums per region of the gradient norm.
+
+    Args:
+        criterion: What an example is.
+        prediction: Logits or box coordinates, any float dtype.
+        target: The targets; no gradient flows to them.
+        weight: Broadcastable to the examples, or None for all ones. Examples with a weight of 0 or
+            less are in no region; the size of a positive weight does not scale the loss (as in
+            mmdet).
+        edges: Region edges, shape (M + 1,).
+    """
+    backend = backends.choose(prediction)
+    return RegionSums(
+        *_region_sums(prediction, *_unpack(target), weight, edges, criterion.key, backend)
+    )
+
+
+def example_losses(
+    criterion: Criterion,
+    prediction: Tensor,
+    target: Target,
+    weight: Tensor | None,
+    edges: Tensor,
+    beta: Tensor,
+) -> Tensor:
+    """beta_i l_i of every example, 0 where it is ignored; beta is constant in the backward pass.
+
+    Args:
+        beta: Weight per region, shape (M,). The other arguments are those of :func:`region_sums`.
+    """
+    return _example_losses(prediction, *_unpack(target), weight, edges, beta, criterion.key)
+
+
+def _unpack(target: Target) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Labels, score and values: what an operator's schema can hold of a target."""
+    if isinstance(target, LabelTarget):
+        return target.labels, target.score, None
+    return None, None, target.values
+
+
+def _pack(labels: Tensor | None, score: Tensor | None, values: Tensor | None) -> Target:
+    return LabelTarget(labels, score) if values is None else DenseTarget(values)
+
+
+@custom_op('ghm_mmdet::region_sums', mutates_args=())
+def _region_sums(
+    prediction: Tensor,
+    labels: Tensor | None,
+    score: Tensor | None,
+    values: Tensor | None,
+    weight: Tensor | None,
+    edges: Tensor,
+    criterion: str,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    target = _pack(labels, score, values)
+    module = backends.BACKENDS[backend]
+    return tuple(module.region_sums(Criterion.by_key(criterion), prediction, target, weight, edges))
+
+
+@_region_sums.register_fake
+def _(prediction, labels, score, values, weight, edges, criterion, backend):
+    regions, dtype = edges.numel() - 1, working_dtype(prediction)
+    return (
+        prediction.new_empty(regions, dtype=torch.int64),
+        prediction.new_empty(regions, dtype=dtype),
+        prediction.new_empty((), dtype=dtype),
+        prediction.new_empty((), dtype=torch.int64),
+    )
+
+
+@custom_op('ghm_mmdet::region_sums_gradient', mutates_args=())
+def _region_sums_gradient(
+    scale: Tensor,
+    prediction: Tensor,
+    labels: Tensor | None,
+    score: Tensor | None,
+    values: Tensor | None,
+    weight: Tensor | None,
+    edges: Tensor,
+    criterion: str,
+    backend: str,
+) -> Tensor:
+    target = _pack(labels, score, values)
+    module = backends.BACKENDS[backend]
+    return module.gradient(Criterion.by_key(criterion), prediction, target, weight, edges, scale)
+
+
+@_region_sums_gradient.register_fake
+def _(scale, prediction, *arguments):
+    return torch.empty_like(prediction)
+
+
+def _save_region_sums(ctx, inputs, output):
+    *tensors, ctx.criterion, ctx.backend = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _region_sums_backward(ctx, _counts, scale, _weight_sum, _nonfinite):
+    gradient = _region_sums_gradient(scale, *ctx.saved_tensors, ctx.criterion, ctx.backend)
+    return gradient, *[None] * 7
+
+
+_region_sums.register_autograd(_region_sums_backward, setup_context=_save_region_sums)
+
+
+@custom_op('ghm_mmdet::example_losses', mutates_args=())
+def _example_losses(
+    prediction: Tensor,
+    labels: Tensor | None,
+    score: Tensor | None,
+    values: Tensor | None,
+    weight: Tensor | None,
+    edges: Tensor,
+    beta: Tensor,
+    criterion: str,
+) -> Tensor:
+    target = _pack(labels, score, values)
+    return reference.example_losses(
+        Criterion.by_key(criterion), prediction, target, weight, edges, beta
+    )
+
+
+@_example_losses.register_fake
+def _(prediction, *arguments):
+    return torch.empty_like(prediction, dtype=working_dtype(prediction))
+
+
+@custom_op('ghm_mmdet::example_losses_gradient', mutates_args=())
+def _example_losses_gradient(
+    grad_output: Tensor,
+    prediction: Tensor,
+    labels: Tensor | None,
+    score: Tensor | None,
+    values: Tensor | None,
+    weight: Tensor | None,
+    edges: Tensor,
+    beta: Tensor,
+    criterion: str,
+) -> Tensor:
+    target = _pack(labels, score, values)
+    return reference.example_gradient(
+        Criterion.by_key(criterion), prediction, target, weight, edges, beta, grad_output
+    )
+
+
+@_example_losses_gradient.register_fake
+def _(grad_output, prediction, *arguments):
+    return torch.empty_like(prediction)
+
+
+def _save_example_losses(ctx, inputs, output):
+    *tensors, ctx.criterion = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _example_losses_backward(ctx, grad_output):
+    gradient = _example_losses_gradient(grad_output, *ctx.saved_tensors, ctx.criterion)
+    return gradient, *[None] * 7
+
+
+_example_losses.register_autograd(_example_losses_backward, setup_context=_save_example_losses)

@@ -1,0 +1,47 @@
+"""Gradient-norm histograms of a model against counts taken by hand."""
+
+import pytest
+import torch
+
+from ghm_mmdet.analysis.histogram import gradient_norm_histogram
+from ghm_mmdet.losses import GHMCLoss
+
+
+class Detector(torch.nn.Module):
+    """The smallest thing with mmdet's calling convention; its logits are its inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(2, affine=False)
+        self.loss_cls = GHMCLoss(use_sigmoid=True, bins=5, momentum=0.5)
+
+    @staticmethod
+    def data_preprocessor(batch, training):
+        assert training
+        return batch
+
+    def forward(self, inputs, labels, mode):
+        assert mode == 'loss'
+        return dict(loss=self.loss_cls(self.norm(inputs), labels))
+
+
+@pytest.mark.parametrize('regions', [4, 50])
+def test_counts_add_up_over_batches_and_nothing_else_changes(regions):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.full((30,), 2)
+    batches = [
+        dict(inputs=torch.randn(30, 2, generator=generator) * scale, labels=labels)
+        for scale in (1, 3)
+    ]
+    model = Detector()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    counts = gradient_norm_histogram(model, batches, regions)
+    torch.testing.assert_close(dict(model.state_dict()), before)
+
+    oracle = torch.zeros(regions)
+    for batch in batches:
+        x = batch['inputs']
+        logits = (x - x.mean(0)) / (x.var(0, unbiased=False) + model.norm.eps).sqrt()
+        oracle += torch.histc(logits.sigmoid(), regions, 0, 1)
+    assert counts.keys() == {'loss_cls'}
+    torch.testing.assert_close(counts['loss_cls'], oracle.long())

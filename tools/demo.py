@@ -1,0 +1,51 @@
+"""Train a small RetinaNet with GHM-C and GHM-R on the CPU, evaluate it and draw what it learnt."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ghm_mmdet.data.coco_folder import find_coco_folder
+from ghm_mmdet.data.sample import make_sample_dataset
+from ghm_mmdet.engine.demo import run_demo, use_coco_folder
+from mmengine.config import Config
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = ROOT / 'configs/sample/retinanet_r18_fpn_ghm_sample.py'
+ITERATIONS = 375
+VAL_IMAGES = 100
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        '--data',
+        help='COCO-format folder with annotations/*train*.json and *val*.json; '
+        'the sample data set is made where this is not given',
+    )
+    parser.add_argument(
+        '--out', default='work_dirs/demo', help='folder for the results (default: %(default)s)'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = Config.fromfile(CONFIG)
+    try:
+        if args.data is None:
+            make_sample_dataset(cfg.data_root)
+        else:
+            use_coco_folder(cfg, find_coco_folder(args.data), ITERATIONS, VAL_IMAGES)
+    except (ValueError, OSError) as error:
+        sys.exit(f'demo: error: {error}')
+    result = run_demo(cfg, Path(args.out))
+    print(f'\nmodel and log   {result.checkpoint_folder}')
+    for path in result.figures + result.pictures:
+        print(f'picture         {path}')
+    print(f'COCO mAP        {result.mean_average_precision:.3f} on the validation images')
+
+
+if __name__ == '__main__':
+    main()
