@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+
+from ghm_mmdet.data.coco_file import DataError, read_coco_file
 
 IMAGE_FOLDERS = ('{stem}', '{split}', 'images/{stem}', 'images/{split}', 'images', '')
 
@@ -43,12 +44,11 @@ def find_coco_folder(root: str | Path) -> CocoFolder:
     itself.
 
     Raises:
-        ValueError: A file or folder is missing, ambiguous or not readable; names what was looked
-            for.
+        DataError: A file or folder is missing, ambiguous or broken; names what was looked for.
     """
     root = Path(root)
     if not root.is_dir():
-        raise ValueError(f'data={str(root)!r}: must be a folder with annotations/ and images')
+        raise DataError(f'data={str(root)!r}: must be a folder with annotations/ and images')
     train, categories = _find_split(root, 'train')
     val, _ = _find_split(root, 'val')
     return CocoFolder(root, train, val, tuple(categories))
@@ -59,29 +59,19 @@ def _find_split(root: Path, split: str) -> tuple[CocoSplit, list[str]]:
     found = found or sorted(root.glob(f'annotations/*{split}*.json'))
     if len(found) != 1:
         names = [path.name for path in found] or 'nothing'
-        raise ValueError(
+        raise DataError(
             f'{root}: found {names} for annotations/*{split}*.json, must be exactly one file'
         )
-    content = _read_annotations(found[0])
-    first = content['images'][0]['file_name']
+    file = read_coco_file(str(found[0]))
+    if not file.images or not file.categories:
+        raise DataError(f'{file.path}: must list at least one image and one category')
+    first = next(iter(file.images.values()))['file_name']
     stem = found[0].stem.removeprefix('instances_')
     for template in IMAGE_FOLDERS:
         images = template.format(stem=stem, split=split)
         if (root / images / first).is_file():
             relative = found[0].relative_to(root).as_posix()
-            names = [category['name'] for category in content['categories']]
             prefix = f'{images}/' if images else ''
-            return CocoSplit(relative, prefix, len(content['images'])), names
+            return CocoSplit(relative, prefix, len(file.images)), list(file.categories)
     looked_in = ', '.join(t.format(stem=stem, split=split) or '.' for t in IMAGE_FOLDERS)
-    raise ValueError(f'{root}: image {first!r} of {found[0].name} must be in one of {looked_in}')
-
-
-def _read_annotations(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f'{path}: must be a COCO JSON file, {error}') from error
-    for key in ('images', 'categories'):
-        if not isinstance(content, dict) or not content.get(key):
-            raise ValueError(f'{path}: {key!r} is missing or empty, must be a COCO annotation file')
-    return content
+    raise DataError(f'{root}: image {first!r} of {file.path} must be in one of {looked_in}')

@@ -92,9 +92,7 @@ def use_coco_folder(cfg: Config, folder: CocoFolder, iterations: int, val_images
     # without a file the metric takes the truth from the images that were really evaluated
     cfg.val_evaluator.ann_file = None
     cfg.test_evaluator = cfg.val_evaluator
-    cfg.train_cfg = dict(
-        type='IterBasedTrainLoop', max_iters=iterations, val_interval=iterations
-    )
+    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=iterations)
     cfg.param_scheduler = [
         dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=50),
         dict(type='CosineAnnealingLR', by_epoch=False, begin=50, T_max=iterations - 50),

@@ -7,9 +7,9 @@ from types import ModuleType
 
 from torch import Tensor
 
-from ghm_mmdet.ops import reference
+from ghm_mmdet.ops import reference, torch_ops
 
-BACKENDS: dict[str, ModuleType] = {'reference': reference}
+BACKENDS: dict[str, ModuleType] = {'reference': reference, 'torch': torch_ops}
 VARIABLE = 'GHM_MMDET_BACKEND'
 
 
@@ -23,7 +23,7 @@ def choose(prediction: Tensor) -> str:
     """
     forced = os.environ.get(VARIABLE)
     if forced is None:
-        return 'reference'
+        return 'torch' if prediction.device.type == 'cpu' else 'reference'
     if forced not in BACKENDS:
         raise ValueError(f'{VARIABLE}={forced!r}: must be one of {", ".join(sorted(BACKENDS))}')
     return forced

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ghm_mmdet.data.coco_file import DataError
 from ghm_mmdet.data.coco_folder import CocoSplit, find_coco_folder
 
 
@@ -11,7 +12,7 @@ def write(root, annotations, images):
     """A data set of one image per split: annotation file names and image folders by split."""
     for split, name in annotations.items():
         content = {
-            'images': [{'id': 1, 'file_name': f'{split}.jpg'}],
+            'images': [{'id': 1, 'file_name': f'{split}.jpg', 'width': 8, 'height': 8}],
             'annotations': [],
             'categories': [{'id': 3, 'name': 'cup'}, {'id': 9, 'name': 'plate'}],
         }
@@ -46,7 +47,7 @@ def damage_json(root):
 
 
 def drop_categories(root):
-    (root / 'annotations/val.json').write_text('{"images": [{"file_name": "val.jpg"}]}')
+    (root / 'annotations/val.json').write_text('{"images": [], "annotations": []}')
 
 
 def drop_images(root):
@@ -68,7 +69,7 @@ def test_what_is_missing_is_named_in_one_line(tmp_path, damage):
     splits = {'train': 'train', 'val': 'val'}
     write(tmp_path, {split: f'{split}.json' for split in splits}, splits)
     damage(tmp_path)
-    with pytest.raises(ValueError, match='must be') as error:
+    with pytest.raises(DataError) as error:
         find_coco_folder(tmp_path)
     assert str(tmp_path) in str(error.value)
     assert '\n' not in str(error.value)

@@ -1,0 +1,47 @@
+"""Planted annotation errors: wrong labels and missing boxes, and the record of where they are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def plant_errors(
+    annotations: list[dict],
+    category_ids: list[int],
+    label_noise: float,
+    missing: float,
+    rng: np.random.Generator,
+) -> tuple[list[dict], list[dict]]:
+    """Corrupts COCO annotations on purpose.
+
+    Crowds and ignored regions stay as they are. No object gets both errors, and a larger fraction
+    keeps the errors of a smaller one, so that runs with more noise are comparable.
+
+    Args:
+        annotations: Correct annotations; they are not modified.
+        category_ids: All categories a wrong label is drawn from.
+        label_noise: Fraction of the objects whose `category_id` becomes a wrong one.
+        missing: Fraction of the objects that are left out. The two sum to 1 at most.
+        rng: Chooses the objects and the wrong labels.
+
+    Returns:
+        The corrupted annotations, in which each mislabelled object has the extra key
+        `true_category_id`; and the annotations that were left out.
+    """
+    objects = [ann['id'] for ann in annotations if not (ann['iscrowd'] or ann.get('ignore'))]
+    order = rng.permutation(objects).tolist()
+    shifts = rng.integers(1, len(category_ids), len(order)).tolist()
+    left_out = set(order[: round(missing * len(order))])
+    first_wrong = len(order) - round(label_noise * len(order))
+    shift_of = dict(zip(order[first_wrong:], shifts[first_wrong:], strict=True))
+
+    def mislabel(ann: dict) -> dict:
+        if ann['id'] not in shift_of:
+            return ann
+        true = ann['category_id']
+        place = category_ids.index(true) + shift_of[ann['id']]
+        wrong = category_ids[place % len(category_ids)]
+        return {**ann, 'category_id': wrong, 'true_category_id': true}
+
+    kept = [mislabel(ann) for ann in annotations if ann['id'] not in left_out]
+    return kept, [ann for ann in annotations if ann['id'] in left_out]

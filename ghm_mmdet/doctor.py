@@ -1,0 +1,71 @@
+"""Prints what is installed and, for each problem, the command that repairs it.
+
+    python -m ghm_mmdet.doctor
+
+Exits with 1 where a problem keeps the plugin from working.
+"""
+
+import platform
+import sys
+
+from ghm_mmdet.environment import advice, blockers
+from ghm_mmdet.probes import (
+    PROVIDERS,
+    gpu_names,
+    installed,
+    nvcc_version,
+    ops_cuda_version,
+    torch_cuda_version,
+)
+from ghm_mmdet.version import __version__
+
+
+def facts() -> dict[str, str]:
+    """Return what the table shows, by its label."""
+    versions = {
+        module: ', '.join(f'{release} ({name})' for name, release in installed(module).items())
+        for module in PROVIDERS
+    }
+    return {
+        'ghm_mmdet': __version__,
+        'python': f'{platform.python_version()} ({sys.executable})',
+        **{module: found or 'not installed' for module, found in versions.items()},
+        'mmcv operators': _operators(),
+        'GPU': _gpus(),
+        'nvcc': nvcc_version() or 'none',
+    }
+
+
+def main() -> int:
+    """Print the table and the problems; return the exit status."""
+    for label, value in facts().items():
+        print(f'{label:<16}{value}')
+    blocking = list(blockers())
+    problems = blocking or list(advice())
+    for problem in problems:
+        print(f'\nproblem: {problem.summary}\n    fix: {problem.fix}')
+    if not problems:
+        print('\nno problems found')
+    return 1 if blocking else 0
+
+
+def _operators() -> str:
+    try:
+        release = ops_cuda_version()
+    # An extension compiled for another torch raises more than ImportError.
+    except Exception:
+        return 'none that load'
+    return f'CUDA {release}' if release else 'CPU'
+
+
+def _gpus() -> str:
+    try:
+        names, release = gpu_names(), torch_cuda_version()
+    # So does torch itself where a library of its own is missing.
+    except Exception:
+        return 'unknown without torch'
+    return ', '.join(names) or f'none that torch can use (its CUDA: {release or "none"})'
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""Checks of a config before anything is built from it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+
+from mmdet.registry import MODELS
+from mmengine.config import Config
+
+from ghm_mmdet.data.check import CheckedDataset, check_dataset, check_evaluator, leaf_datasets
+from ghm_mmdet.engine.config import ConfigError, has_accelerator
+
+LOOP_PARTS = {
+    'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+    'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
+    'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
+}
+"""What a config has to have for each loop of the runner; validation may be left out as a whole."""
+
+MODULES = ('backbone', 'neck', 'head')
+"""How the keys of a detector's parts end."""
+
+
+def check_config(cfg: Config, loops: Sequence[str]) -> None:
+    """Check what the runner needs of a config for the given loops, and its losses.
+
+    Raises:
+        ConfigError: A part is missing or unknown, or a loss of this package has wrong arguments.
+    """
+    for loop in loops:
+        absent = [part for part in LOOP_PARTS[loop] if cfg.get(part) is None]
+        if absent and not (loop == 'val' and len(absent) == len(LOOP_PARTS[loop])):
+            raise ConfigError(
+                f'the config has no {absent[0]}; needed: {", ".join(LOOP_PARTS[loop])}'
+            )
+    if not isinstance(cfg.get('model'), Mapping):
+        raise ConfigError('the config has no model')
+    for name, part in _nested(cfg.model, 'model'):
+        _check_module(name, part)
+
+
+def check_machine(cfg: Config) -> None:
+    """Check that this machine has what the config trains with.
+
+    Raises:
+        ConfigError: It has not.
+    """
+    if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not has_accelerator():
+        raise ConfigError(
+            'mixed precision (--amp, AmpOptimWrapper) needs a GPU, and none is visible'
+        )
+    if importlib.util.find_spec('torchvision') is not None:
+        return
+    for name, part in _nested(cfg.model, 'model'):
+        if str(part.get('checkpoint')).startswith('torchvision://'):
+            raise ConfigError(
+                f'{name}.checkpoint={part["checkpoint"]!r}: needs torchvision, which is not '
+                f'installed; without these weights: --cfg-options {name}=None'
+            )
+
+
+def check_data(cfg: Config, loops: Sequence[str]) -> None:
+    """Check the data sets and metrics of the given loops, and that the heads have their classes.
+
+    Raises:
+        DataError: A data set cannot be used as configured.
+        ConfigError: A head has another number of classes than the data.
+    """
+    for loop in loops:
+        loader, evaluators = cfg.get(f'{loop}_dataloader'), cfg.get(f'{loop}_evaluator') or []
+        if not isinstance(loader, Mapping) or not isinstance(loader.get('dataset'), Mapping):
+            continue
+        evaluators = [evaluators] if isinstance(evaluators, Mapping) else list(evaluators)
+        judged = loop == 'train' or not all(metric.get('format_only') for metric in evaluators)
+        datasets = [
+            check_dataset(
+                dataset, name, boxes=judged, unused_categories=cfg.get('unused_categories', ())
+            )
+            for name, dataset in leaf_datasets(loader['dataset'], f'{loop}_dataloader.dataset')
+        ]
+        datasets = [dataset for dataset in datasets if dataset]
+        for metric in evaluators if judged else ():
+            check_evaluator(metric, f'{loop}_evaluator', datasets)
+        for dataset in datasets:
+            _check_num_classes(cfg, dataset)
+
+
+def _nested(config: object, name: str) -> Iterator[tuple[str, Mapping]]:
+    """Name and content of every dict in a config, outermost first."""
+    if isinstance(config, Mapping):
+        yield name, config
+        for key, value in config.items():
+            yield from _nested(value, f'{name}.{key}')
+    elif isinstance(config, (list, tuple)):
+        for index, value in enumerate(config):
+            yield from _nested(value, f'{name}[{index}]')
+
+
+def _check_module(name: str, part: Mapping) -> None:
+    key = name.rpartition('.')[2].partition('[')[0]
+    kind = part.get('type')
+    if not (key.endswith(MODULES) or key.startswith('loss')) or kind is None:
+        return
+    found = MODELS.get(kind) if isinstance(kind, str) else kind
+    # A name with a scope belongs to another package, which is imported when the model is built.
+    if found is None and '.' not in kind:
+        close = get_close_matches(kind, MODELS.module_dict, n=1)
+        hint = f'; did you mean {close[0]!r}?' if close else ''
+        raise ConfigError(f'{name}.type={kind!r}: must be a registered model{hint}')
+    if key.startswith('loss') and getattr(found, '__module__', '').startswith('ghm_mmdet.'):
+        _check_loss(name, found, part)
+
+
+def _check_loss(name: str, kind: type, part: Mapping) -> None:
+    """Build a loss of this package, which checks its arguments."""
+    arguments = {key: value for key, value in part.items() if key not in ('type', '_scope_')}
+    if kind.__name__ == 'GHMCLoss' and 'use_sigmoid' not in arguments:
+        raise ConfigError(
+            f'{name}: use_sigmoid is missing; GHMCLoss needs use_sigmoid=True in the config, where '
+            'heads look for it and build softmax outputs without it'
+        )
+    try:
+        kind(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f'{name}: {error}') from error
+
+
+def _check_num_classes(cfg: Config, dataset: CheckedDataset) -> None:
+    for name, part in _nested(cfg.model, 'model'):
+        is_head = name.rpartition('.')[2].partition('[')[0] in ('bbox_head', 'mask_head')
+        if is_head and part.get('num_classes', len(dataset.classes)) != len(dataset.classes):
+            raise ConfigError(
+                f'{name}.num_classes={part["num_classes"]}: must be {len(dataset.classes)}, the '
+                f'number of classes of {dataset.name}'
+            )

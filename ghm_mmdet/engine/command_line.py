@@ -1,0 +1,73 @@
+"""What the tools' command lines have in common."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from mmengine.config import DictAction
+
+from ghm_mmdet.data.coco_file import DataError
+from ghm_mmdet.engine.config import ConfigError
+from ghm_mmdet.engine.launch import LAUNCHERS
+
+
+class ConfigOptions(DictAction):
+    """``KEY=VALUE ...`` as a dict; anything else is a usage error."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Sequence[str],
+        option_string: str | None = None,
+    ) -> None:
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except (AssertionError, ValueError) as error:
+            raise argparse.ArgumentError(self, f'must be KEY=VALUE, got {values}') from error
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add the config and its overriding options."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=ConfigOptions,
+        metavar='KEY=VALUE',
+        help='override settings of the config, such as model.bbox_head.loss_cls.bins=20; '
+        'a list is written "[a,b]" without spaces',
+    )
+    parser.add_argument(
+        '--debug', action='store_true', help='show the traceback behind an error message'
+    )
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Add where to write, and how the ranks were started."""
+    parser.add_argument(
+        '--work-dir', help='folder for logs and results; default: work_dirs/<name of the config>'
+    )
+    parser.add_argument(
+        '--launcher', choices=list(LAUNCHERS), default='none', help='what starts the ranks'
+    )
+    parser.add_argument(
+        '--local-rank',
+        '--local_rank',
+        type=int,
+        default=0,
+        help='rank on this node, for launchers that pass it as an argument',
+    )
+
+
+@contextmanager
+def one_line_errors(debug: bool) -> Iterator[None]:
+    """End the program with one line on stderr and status 1 where its input is at fault."""
+    try:
+        yield
+    except (ConfigError, DataError, OSError) as error:
+        if debug:
+            raise
+        raise SystemExit(f'error: {" ".join(str(error).split())}') from error

@@ -1,0 +1,103 @@
+"""A config file with what the command line says about it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.device import get_device
+
+
+class ConfigError(ValueError):
+    """A config or command line that cannot be run; the message is one line."""
+
+
+def load_config(
+    path: str, options: Mapping[str, object] | None = None, *, imports: bool = True
+) -> Config:
+    """Read a config file and merge overriding options into it.
+
+    Args:
+        path: The file.
+        options: Values by dotted key, as ``--cfg-options`` gives them.
+        imports: Whether to run its ``custom_imports``.
+
+    Raises:
+        ConfigError: The file is missing, is no config, or the options do not fit into it.
+    """
+    if not os.path.isfile(path):
+        raise ConfigError(f'config {path}: no such file')
+    # A config is a program: whatever it raises is an error in the config.
+    try:
+        cfg = Config.fromfile(path, import_custom_modules=imports)
+    except Exception as error:
+        cause = _import_failure(error)
+        raise ConfigError(f'config {path}: {type(cause).__name__}: {cause}') from error
+    try:
+        cfg.merge_from_dict(dict(options or {}))
+    except (AssertionError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f'--cfg-options does not fit {path}: {error}') from error
+    return cfg
+
+
+def _import_failure(error: BaseException) -> BaseException:
+    """What stopped a module of ``custom_imports``, which MMEngine wraps twice; else the error."""
+    while isinstance(error, ImportError) and (error.__cause__ or error.__context__):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def set_work_dir(cfg: Config, work_dir: str | None) -> None:
+    """Set the folder of logs and checkpoints: the argument, the config's, or one named after it.
+
+    Raises:
+        ConfigError: Nothing can be written there, or MMEngine's copy of the config would replace
+            the config itself.
+    """
+    cfg.work_dir = work_dir or cfg.get('work_dir') or f'./work_dirs/{Path(cfg.filename).stem}'
+    folder = Path(cfg.work_dir).resolve()
+    if folder == Path(cfg.filename).resolve().parent:
+        raise ConfigError(
+            f'--work-dir {cfg.work_dir}: the folder of the config, which would be overwritten; '
+            'name another folder'
+        )
+    existing = next(part for part in (folder, *folder.parents) if part.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise ConfigError(f'--work-dir {cfg.work_dir}: {existing} is no folder that can be written')
+
+
+def set_amp(cfg: Config) -> None:
+    """Train in mixed precision with a dynamic loss scale.
+
+    Raises:
+        ConfigError: The config has an optimizer wrapper of its own.
+    """
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ConfigError(f'--amp: optim_wrapper.type={kind!r} must be OptimWrapper')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.loss_scale = 'dynamic'
+
+
+def set_auto_scale_lr(cfg: Config) -> None:
+    """Scale the learning rate with the batch size.
+
+    Raises:
+        ConfigError: The config does not say which batch size its learning rate is for.
+    """
+    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        raise ConfigError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size')
+    cfg.auto_scale_lr.enable = True
+
+
+def set_resume(cfg: Config, resume: str) -> None:
+    """Continue from a checkpoint, or from the last one in the work dir with 'auto'."""
+    cfg.resume = True
+    cfg.load_from = None if resume == 'auto' else resume
+
+
+def has_accelerator() -> bool:
+    """Whether there is a device on which MMEngine trains in mixed precision and over NCCL."""
+    return get_device() not in ('cpu', 'mps')

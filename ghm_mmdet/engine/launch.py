@@ -1,0 +1,48 @@
+"""Build the runner that a config describes, on the ranks that its launcher started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from ghm_mmdet.engine.config import ConfigError, has_accelerator
+from ghm_mmdet.engine.cpu_distributed import cpu_ranks
+
+LAUNCHERS = {
+    'none': (),
+    'pytorch': ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'),
+    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
+    'mpi': ('OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_SIZE', 'MASTER_ADDR'),
+}
+"""The environment variables that each launcher gives its ranks."""
+
+
+def set_launcher(cfg: Config, launcher: str, local_rank: int) -> None:
+    """Set how the ranks were started, and which of its node's ranks this is.
+
+    Raises:
+        ConfigError: This process was not started by that launcher.
+    """
+    absent = [name for name in LAUNCHERS[launcher] if name not in os.environ]
+    if absent:
+        starter = {'pytorch': 'torchrun', 'slurm': 'srun', 'mpi': 'mpirun'}[launcher]
+        raise ConfigError(
+            f'--launcher {launcher}: the environment variable {absent[0]} is not set; '
+            f'start with {starter}, or leave --launcher out'
+        )
+    cfg.launcher = launcher
+    of_node = os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK', str(local_rank))
+    os.environ.setdefault('LOCAL_RANK', of_node)
+
+
+@contextmanager
+def runner(cfg: Config) -> Iterator[Runner]:
+    """A runner that is to be used inside of the context."""
+    distributed = cfg.launcher != 'none'
+    with cpu_ranks(cfg) if distributed and not has_accelerator() else nullcontext():
+        yield RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

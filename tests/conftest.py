@@ -1,0 +1,135 @@
+"""What tests of several folders share: real data sets, a small made-up one, running the tools."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CLASSES = ('RBC', 'WBC', 'Platelets')
+
+
+@pytest.fixture(autouse=True, scope='session')
+def one_thread():
+    """Tests run beside each other and beside training; one thread each keeps their time steady."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def data_folder() -> Callable[[str], Path]:
+    """The folder of a real data set by its name; skips the test where it is absent."""
+    root = Path(os.environ.get('GHM_TEST_DATA', REPOSITORY.parent / 'shared' / 'data'))
+
+    def find(name: str) -> Path:
+        if not (root / name).is_dir():
+            pytest.skip(f'needs the data set {name}; set GHM_TEST_DATA to the folder that has it')
+        return root / name
+
+    return find
+
+
+@pytest.fixture
+def coco_folder(tmp_path: Path) -> Path:
+    """Eight images with one bright box each, of three classes, laid out as the BCCD configs say."""
+    folder = tmp_path / 'data'
+    (folder / 'images').mkdir(parents=True)
+    (folder / 'annotations').mkdir()
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for index in range(8):
+        x, y, width, height = (
+            int(rng.integers(*limits)) for limits in ((24,), (16,), (20, 40), (16, 32))
+        )
+        picture = rng.integers(0, 60, (48, 64, 3), dtype=np.uint8)
+        picture[y : y + height, x : x + width, index % 3] += 180
+        name = f'{index}.png'
+        cv2.imwrite(str(folder / 'images' / name), picture)
+        images.append({'id': index, 'file_name': name, 'width': 64, 'height': 48})
+        annotations.append(
+            {
+                'id': index,
+                'image_id': index,
+                'category_id': index % 3 + 1,
+                'bbox': [x, y, width, height],
+                'area': width * height,
+                'iscrowd': 0,
+            }
+        )
+    categories = [{'id': label + 1, 'name': name} for label, name in enumerate(CLASSES)]
+    content = {'images': images, 'annotations': annotations, 'categories': categories}
+    for split in ('train', 'val', 'test'):
+        (folder / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture
+def edit_json() -> Callable[[Path, Callable[[dict], object]], None]:
+    """Change the content of a JSON file."""
+
+    def edit(path: Path, change: Callable[[dict], object]) -> None:
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+
+    return edit
+
+
+@pytest.fixture
+def small_config(tmp_path: Path, coco_folder: Path) -> Path:
+    """A config file that trains a very small GHM RetinaNet on ``coco_folder`` for one epoch."""
+    base = REPOSITORY / 'configs' / 'bccd' / 'retinanet_r18_fpn_ghm-6e_bccd.py'
+    path = tmp_path / 'small.py'
+    path.write_text(
+        f"""
+_base_ = {str(base)!r}
+data_root = {f'{coco_folder}/'!r}
+loader = dict(batch_size=4, num_workers=0, persistent_workers=False)
+train_dataloader = dict(dataset=dict(data_root=data_root), **loader)
+val_dataloader = dict(dataset=dict(data_root=data_root), **loader)
+test_dataloader = dict(dataset=dict(data_root=data_root), **loader)
+val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
+test_evaluator = dict(ann_file=data_root + 'annotations/instances_test.json')
+train_cfg = dict(max_epochs=1, val_interval=1)
+model = dict(
+    backbone=dict(base_channels=8),
+    neck=dict(in_channels=[8, 16, 32, 64], out_channels=8),
+    bbox_head=dict(in_channels=8, feat_channels=8, stacked_convs=1),
+    test_cfg=dict(score_thr=0.0),
+)
+"""
+    )
+    return path
+
+
+@pytest.fixture
+def run_tool(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
+    """Run a tool of this repository in ``tmp_path`` and return what it printed."""
+    environment = {
+        **os.environ,
+        'PYTHONPATH': str(REPOSITORY),
+        'PYTHON': sys.executable,
+        'OMP_NUM_THREADS': '1',
+    }
+
+    def run(name: str, *arguments: object, **more: str) -> subprocess.CompletedProcess:
+        tool = REPOSITORY / 'tools' / name
+        command = [sys.executable, tool] if tool.suffix == '.py' else [tool]
+        return subprocess.run(
+            [*command, *map(str, arguments)],
+            cwd=tmp_path,
+            env={**environment, **more},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run

@@ -1,0 +1,92 @@
+"""The configs of this repository: the same on any machine, and models are built of them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from ghm_mmdet.engine.check_config import check_config
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+FILES = sorted(
+    str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts
+)
+PUBLISHED = ('r50', 'r101', 'x101-32x4d', 'x101-64x4d')
+
+# The part of a file's name that says what it changes -> head, classification loss, box loss.
+LOSSES = {
+    'ghm': ('RetinaHead', 'GHMCLoss', 'GHMRLoss'),
+    'ghm-pyramid': ('GHMRetinaHead', 'GHMCLoss', 'GHMRLoss'),
+    'ghmc': ('RetinaHead', 'GHMCLoss', 'SmoothL1Loss'),
+    'ghmc-asl1': ('RetinaHead', 'GHMCLoss', 'AuthenticSmoothL1Loss'),
+    'ghmr': ('RetinaHead', 'FocalLoss', 'GHMRLoss'),
+    'focal-smooth-l1': ('RetinaHead', 'FocalLoss', 'SmoothL1Loss'),
+    'ce-smooth-l1': ('RetinaHead', 'CrossEntropyLoss', 'SmoothL1Loss'),
+}
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_prints_the_same_anywhere(name, tmp_path, monkeypatch):
+    here = Config.fromfile(CONFIGS / name, import_custom_modules=False).pretty_text
+    shutil.copytree(CONFIGS, tmp_path / 'elsewhere' / 'configs')
+    monkeypatch.chdir(tmp_path)
+    copy = Path('elsewhere', 'configs', name)
+    assert Config.fromfile(copy, import_custom_modules=False).pretty_text == here
+    assert str(CONFIGS.parent) not in here
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_printed_text_is_the_config(name):
+    cfg = Config.fromfile(CONFIGS / name)
+    assert Config.fromstring(cfg.pretty_text, '.py').to_dict() == cfg.to_dict()
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_passes_the_checks_and_builds_with_the_losses_that_it_names(name):
+    from mmdet.registry import MODELS
+
+    cfg = Config.fromfile(CONFIGS / name)
+    check_config(cfg, ('train', 'val', 'test'))
+    init_default_scope('mmdet')
+    cfg.model.backbone.init_cfg = None
+    # The deep backbones are the same class as the others, with more of the same blocks.
+    cfg.model.backbone.depth = min(cfg.model.backbone.depth, 50)
+    head = MODELS.build(cfg.model).bbox_head
+    assert head.cls_out_channels == cfg.model.bbox_head.num_classes
+    built = tuple(type(part).__name__ for part in (head, head.loss_cls, head.loss_bbox))
+    head_type, *losses = (cfg.model.bbox_head[key] for key in ('type', 'loss_cls', 'loss_bbox'))
+    assert built == (head_type, *(loss.type for loss in losses))
+
+
+@pytest.mark.parametrize(
+    'name', [name for name in FILES if name.startswith('ghm/') and 'x101' not in name]
+)
+def test_name_tells_the_losses(name):
+    head = Config.fromfile(CONFIGS / name, import_custom_modules=False).model.bbox_head
+    change = Path(name).stem.split('_')[3].removesuffix('-1x')
+    assert LOSSES[change] == (head.type, head.loss_cls.type, head.loss_bbox.type)
+
+
+@pytest.mark.parametrize('backbone', PUBLISHED)
+def test_published_settings_are_those_of_mmdet(backbone, tmp_path):
+    name = f'ghm/retinanet_{backbone}_fpn_ghm-1x_coco.py'
+    published = tmp_path / 'published.py'
+    published.write_text(f"_base_ = 'mmdet::{name}'")
+    expected = Config.fromfile(published).to_dict()
+    head = expected['model']['bbox_head']
+    head['loss_cls']['type'], head['loss_bbox']['type'] = 'GHMCLoss', 'GHMRLoss'
+    ours = Config.fromfile(CONFIGS / name).to_dict()
+    ours.pop('custom_imports')
+    assert ours == expected
+
+
+def test_whole_pyramid_variant_changes_the_head_alone():
+    published, whole = (
+        Config.fromfile(CONFIGS / f'ghm/retinanet_r50_fpn_{change}-1x_coco.py').to_dict()
+        for change in ('ghm', 'ghm-pyramid')
+    )
+    assert whole['model']['bbox_head'].pop('type') == 'GHMRetinaHead'
+    published['model']['bbox_head'].pop('type')
+    assert whole == published

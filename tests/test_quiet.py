@@ -1,0 +1,29 @@
+import subprocess
+import sys
+
+from ghm_mmdet import quiet
+from tests.sites import REPOSITORY
+
+IMPORT_ALL = 'from mmdet.utils import register_all_modules; register_all_modules()'
+
+
+def test_importing_mmdet_quietly_leaves_nothing_to_be_said_later():
+    script = (
+        f'from ghm_mmdet.quiet import import_mmdet_quietly; import_mmdet_quietly(); {IMPORT_ALL}'
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', script], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, '', '')
+
+
+def test_only_the_known_announcements_are_dropped(monkeypatch, capsys):
+    def noisy_import(name: str) -> None:
+        print('Could not import OneDL. Skipping OneDL datasets.')
+        print(f'{name} says something else')
+
+    monkeypatch.setattr(quiet, 'import_module', noisy_import)
+    quiet.import_mmdet_quietly()
+    assert capsys.readouterr().out == (
+        'mmdet.datasets says something else\nmmdet.evaluation says something else\n'
+    )

@@ -1,0 +1,118 @@
+"""Training, resuming and evaluating through the tools, on one process and on two CPU ranks."""
+
+import contextlib
+import io
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+PUBLISHED = REPOSITORY / 'configs' / 'ghm' / 'retinanet_r50_fpn_ghm-1x_coco.py'
+NO_GPU = {'CUDA_VISIBLE_DEVICES': ''}
+
+
+def succeeded(done):
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+
+
+def scalars(work_dir):
+    """What the newest run in a work dir logged, entry by entry."""
+    newest = max(work_dir.glob('*/vis_data/scalars.json'))
+    return [json.loads(line) for line in newest.read_text().splitlines()]
+
+
+def metrics(work_dir):
+    """The COCO metrics that the newest test run in a work dir wrote."""
+    (path,) = max(work_dir.glob('2*'), key=lambda folder: folder.name).glob('*.json')
+    logged = json.loads(path.read_text())
+    return {name: value for name, value in logged.items() if name.startswith('coco/')}
+
+
+def coco_ap(ann_file, results):
+    """COCO's mAP of dumped detections, by pycocotools alone."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(ann_file))
+        detections = []
+        for result in results:
+            found = result['pred_instances']
+            corners = found['bboxes'].tolist()
+            for (x1, y1, x2, y2), score, label in zip(
+                corners, found['scores'].tolist(), found['labels'].tolist(), strict=True
+            ):
+                detections.append(
+                    {
+                        'image_id': result['img_id'],
+                        'bbox': [x1, y1, x2 - x1, y2 - y1],
+                        'score': score,
+                        'category_id': sorted(truth.cats)[label],
+                    }
+                )
+        evaluation = COCOeval(truth, truth.loadRes(detections), 'bbox')
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats[0]
+
+
+def test_published_config_trains_and_is_evaluated_on_coco_images(data_folder, run_tool, tmp_path):
+    coco = data_folder('tiny_coco')
+    options = [
+        '--cfg-options',
+        'model.backbone.init_cfg=None',
+        'model.test_cfg.score_thr=0.0',
+        'optim_wrapper.optimizer.lr=0.001',
+        'train_cfg.max_epochs=1',
+        *('val_cfg=None', 'val_dataloader=None', 'val_evaluator=None'),
+        'train_dataloader.dataset.indices=4',
+        'train_dataloader.dataset.pipeline.2.scale=(192,128)',
+        'test_dataloader.dataset.pipeline.1.scale=(192,128)',
+        'default_hooks.checkpoint.save_optimizer=False',
+        'default_hooks.logger.interval=1',
+    ]
+    for split in ('train', 'test'):
+        options.append(f'{split}_dataloader.dataset.data_root={coco}/')
+        options.append(f'{split}_dataloader.num_workers=0')
+        options.append(f'{split}_dataloader.persistent_workers=False')
+    ann_file = coco / 'annotations' / 'instances_val2017.json'
+    options.append(f'test_evaluator.ann_file={ann_file}')
+
+    succeeded(run_tool('train.py', PUBLISHED, *options))
+    work_dir = tmp_path / 'work_dirs' / PUBLISHED.stem
+    losses = [entry['loss'] for entry in scalars(work_dir)]
+    assert len(losses) == 2
+    assert all(0 < loss < float('inf') for loss in losses)
+
+    out = tmp_path / 'detections.pkl'
+    succeeded(run_tool('test.py', PUBLISHED, work_dir / 'epoch_1.pth', '--out', out, *options))
+    results = pickle.loads(out.read_bytes())
+    assert len(results) == 50
+    assert metrics(work_dir)['coco/bbox_mAP'] == pytest.approx(coco_ap(ann_file, results), abs=5e-4)
+
+
+def test_two_ranks_train_one_resumes_and_both_evaluate_alike(small_config, run_tool, tmp_path):
+    succeeded(
+        run_tool('dist_train.sh', small_config, 2, '--work-dir', 'run', PORT='29611', **NO_GPU)
+    )
+    run = tmp_path / 'run'
+    first = torch.load(run / 'epoch_1.pth', weights_only=False)
+    # Eight images, four in a batch, two ranks: one iteration.
+    assert first['meta']['iter'] == 1
+
+    longer = ['--cfg-options', 'train_cfg.max_epochs=2']
+    succeeded(run_tool('train.py', small_config, '--work-dir', 'run', '--resume', *longer))
+    second = torch.load(run / 'epoch_2.pth', weights_only=False)
+    # One iteration was there; an epoch on one rank has two.
+    assert (second['meta']['epoch'], second['meta']['iter']) == (2, 3)
+
+    test = (small_config, 'run/epoch_2.pth')
+    succeeded(run_tool('test.py', *test, '--work-dir', 'one', '--show-dir', 'pictures'))
+    succeeded(run_tool('dist_test.sh', *test, 2, '--work-dir', 'two', PORT='29612', **NO_GPU))
+    assert metrics(tmp_path / 'one') == pytest.approx(metrics(tmp_path / 'two'))
+    assert len(list((tmp_path / 'one').glob('*/pictures/*.png'))) == 8
