@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 
+from ghm_mmdet.ops import backends
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 CLASSES = ('RBC', 'WBC', 'Platelets')
 
@@ -22,6 +24,13 @@ CLASSES = ('RBC', 'WBC', 'Platelets')
 def one_thread():
     """Tests run beside each other and beside training; one thread each keeps their time steady."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(params=['reference', 'torch'])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of each back end that runs on the CPU, forced for the duration of the test."""
+    monkeypatch.setenv(backends.VARIABLE, request.param)
+    return request.param
 
 
 @pytest.fixture

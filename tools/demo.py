@@ -6,10 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmengine.config import Config
+
 from ghm_mmdet.data.coco_folder import find_coco_folder
 from ghm_mmdet.data.sample import make_sample_dataset
 from ghm_mmdet.engine.demo import run_demo, use_coco_folder
-from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / 'configs/sample/retinanet_r18_fpn_ghm_sample.py'

@@ -31,8 +31,8 @@ def gradient_norm_histogram(
 ) -> dict[str, Tensor]:
     """Counts of the gradient norm over training batches, as training sees them.
 
-    A copy of the model does the work, so that neither batch norm's statistics nor the losses' moving
-    averages change.
+    A copy of the model does the work, so that neither batch norm's statistics nor the losses'
+    moving averages change.
 
     Args:
         model: An mmdet detector with GHM-C or GHM-R losses.

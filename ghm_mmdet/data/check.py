@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmdet.datasets import CocoDataset
-from mmdet.registry import DATASETS
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import DATASETS, METRICS
 from mmengine.utils import is_abs
 
 from ghm_mmdet.data.coco_file import CocoFile, DataError, read_coco_file
@@ -85,13 +86,16 @@ def check_dataset(
 
 
 def check_evaluator(evaluator: Mapping, name: str, datasets: Sequence[CheckedDataset]) -> None:
-    """Check that the annotation file of a COCO metric belongs to the data sets that it judges.
+    """Check that the annotation file of COCO's metric belongs to the data sets that it judges.
 
     Raises:
         DataError: The file is missing or broken, or lacks their images, classes or crowd flags.
     """
     path = evaluator.get('ann_file')
-    if not isinstance(path, str) or _is_remote(evaluator):
+    kind = evaluator.get('type')
+    # Metrics of other data sets, and subclasses, have formats of their own.
+    is_coco = (METRICS.get(kind) if isinstance(kind, str) else kind) is CocoMetric
+    if not is_coco or not isinstance(path, str) or _is_remote(evaluator):
         return
     own = [data for data in datasets if os.path.realpath(data.ann_file) == os.path.realpath(path)]
     file = None if own else read_coco_file(path)

@@ -44,7 +44,7 @@ class SampleSettings:
     """
 
     seed: int = 0
-    train: int = 200
+    train: int = 400
     val: int = 60
     size: int = 192
     label_noise: float = 0.0

@@ -1,8 +1,9 @@
 """Small hardware parts, seen from above: the objects and the distractors of the sample data set.
 
 Two families of classes are confusable on purpose. Washer, nut and gear are rings that differ in
-their outline only; bolt and screw are rods that differ in head and tip. Colour says nothing about
-the class, and each distractor lacks the one feature that would make it a part.
+their outline only; bolt and screw are rods that differ in head and tip. Most parts wear the paint
+of their class, the others and the distractors are bare metal, and each distractor lacks the one
+feature that would make it a part.
 """
 
 from __future__ import annotations
@@ -16,19 +17,22 @@ import numpy as np
 SUPERSAMPLE = 4
 SUBPIXEL_BITS = 4
 
-# BGR: steel, bright steel, black oxide, brass, copper, then paints and plastics.
-PALETTE = (
+# BGR: steel, bright steel, black oxide, brass, copper.
+METALS = (
     (165, 160, 155),
     (205, 205, 200),
     (70, 68, 66),
     (90, 160, 190),
     (80, 115, 175),
-    (60, 60, 170),
-    (160, 100, 50),
-    (90, 140, 70),
-    (205, 215, 225),
-    (50, 150, 205),
 )
+PAINTS = {
+    'washer': (60, 60, 190),
+    'nut': (200, 110, 40),
+    'gear': (60, 170, 70),
+    'bolt': (50, 190, 220),
+    'screw': (190, 70, 170),
+}
+PAINTED = 0.9
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,8 @@ def thread(left: float, right: float, half_height: float, turns: int) -> list[np
 
 
 def bolt(rng: np.random.Generator) -> Shape:
-    half_shaft = rng.uniform(0.12, 0.2)
-    half_head = half_shaft * rng.uniform(1.8, 2.3)
+    half_shaft = rng.uniform(0.2, 0.28)
+    half_head = half_shaft * rng.uniform(1.7, 2.0)
     neck = -1 + rng.uniform(0.25, 0.4)
     shaft, head = box(neck - 0.02, 1.0, half_shaft), box(-1.0, neck, half_head)
     edges = [np.array([(-1.0, y), (neck, y)]) for y in (-half_head / 2, half_head / 2)]
@@ -100,8 +104,8 @@ def bolt(rng: np.random.Generator) -> Shape:
 
 
 def screw(rng: np.random.Generator) -> Shape:
-    half_shaft = rng.uniform(0.12, 0.2)
-    half_head = half_shaft * rng.uniform(1.8, 2.3)
+    half_shaft = rng.uniform(0.2, 0.28)
+    half_head = half_shaft * rng.uniform(1.7, 2.0)
     neck = -1 + rng.uniform(0.25, 0.4)
     rim = np.array([(-0.92, -half_head), (-0.92, half_head)])
     top = np.array([(-1.0, half_head * 0.8), (-1.0, -half_head * 0.8)])
@@ -132,6 +136,23 @@ PARTS: dict[str, Callable[[np.random.Generator], Shape]] = {
 CLASSES = tuple(PARTS)
 
 
+def draw_part(label: int, length: float, rng: np.random.Generator, light: np.ndarray) -> Patch:
+    """Draws a part of class `label` at a random pose, painted or bare; see `render`."""
+    name = CLASSES[label]
+    color = PAINTS[name] if rng.random() < PAINTED else random_metal(rng)
+    return render(PARTS[name](rng), color, length, rng, light)
+
+
+def draw_distractor(length: float, rng: np.random.Generator, light: np.ndarray) -> Patch:
+    """Draws something that is no part, in bare metal; see `render`."""
+    shape = DISTRACTORS[rng.integers(len(DISTRACTORS))](rng)
+    return render(shape, random_metal(rng), length, rng, light)
+
+
+def random_metal(rng: np.random.Generator) -> tuple[int, int, int]:
+    return METALS[rng.integers(len(METALS))]
+
+
 def disc(rng: np.random.Generator) -> Shape:
     return Shape([circle()], [], [circle(rng.uniform(0.6, 0.85))])
 
@@ -141,7 +162,7 @@ def plate(rng: np.random.Generator) -> Shape:
 
 
 def rod(rng: np.random.Generator) -> Shape:
-    return Shape([box(-1.0, 1.0, rng.uniform(0.08, 0.2))])
+    return Shape([box(-1.0, 1.0, rng.uniform(0.14, 0.28))])
 
 
 def pebble(rng: np.random.Generator) -> Shape:
@@ -153,20 +174,26 @@ def pebble(rng: np.random.Generator) -> Shape:
 DISTRACTORS = (disc, plate, rod, pebble)
 
 
-def render(shape: Shape, length: float, rng: np.random.Generator, light: np.ndarray) -> Patch:
-    """Draws a shape at a random pose and in a random material.
+def render(
+    shape: Shape,
+    color: tuple[int, int, int],
+    length: float,
+    rng: np.random.Generator,
+    light: np.ndarray,
+) -> Patch:
+    """Draws a shape at a random pose.
 
     Args:
         shape: The part in unit coordinates.
+        color: BGR of its material.
         length: Its longest extent in pixels.
-        rng: Pose, colour and wear are drawn from it.
+        rng: Pose, tone and wear are drawn from it.
         light: (2,) unit vector of the direction the light comes from, in image coordinates.
     """
     side = int(np.ceil(length)) + 4
     pose = random_pose(rng) * (length / 2)
     alpha, grooves = rasterize(shape, pose, side)
-    color = shade(alpha, grooves, length, rng, light)
-    return Patch(alpha, color)
+    return Patch(alpha, shade(alpha, grooves, color, length, rng, light))
 
 
 def random_pose(rng: np.random.Generator) -> np.ndarray:
@@ -207,6 +234,7 @@ def rasterize(shape: Shape, pose: np.ndarray, side: int) -> tuple[np.ndarray, np
 def shade(
     alpha: np.ndarray,
     grooves: np.ndarray,
+    color: tuple[int, int, int],
     length: float,
     rng: np.random.Generator,
     light: np.ndarray,
@@ -225,6 +253,6 @@ def shade(
     wear = cv2.GaussianBlur(rng.normal(size=(side, side)).astype(np.float32), (0, 0), 1.2)
     tone = 1 + 0.5 * relief + rng.uniform(0.1, 0.4) * gradient + 0.12 * wear - 0.4 * grooves
 
-    base = np.array(PALETTE[rng.integers(len(PALETTE))], np.float32)
+    base = np.array(color, np.float32)
     base = np.clip(base * rng.uniform(0.75, 1.2) + rng.normal(0, 8, 3), 20, 245)
     return np.clip(tone[..., None] * base, 0, 255).astype(np.float32)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from ghm_mmdet.data.sample_parts import CLASSES, DISTRACTORS, PARTS, Patch, render
+from ghm_mmdet.data.sample_parts import CLASSES, Patch, draw_distractor, draw_part
 
 EMPTY_IMAGES = 0.08
 CROWDS = 0.12
 DEFOCUSED = 0.12
-MIN_VISIBLE = 0.45
-LENGTH = (0.16, 0.6)
+MIN_VISIBLE = 0.7
+LENGTH = (0.28, 0.65)
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,13 @@ def draw_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[In
     canvas = Canvas(bench(rng, size), np.full((size, size), -1, np.int32), light)
 
     flags: list[tuple[int, bool, bool]] = []
-    scatter_distractors(canvas, rng, int(rng.integers(0, 5)))
+    scatter_distractors(canvas, rng, int(rng.integers(0, 3)))
     if rng.random() >= EMPTY_IMAGES:
         if rng.random() < CROWDS:
             flags.append(heap(canvas, rng))
         if rng.random() < DEFOCUSED:
             flags += defocused(canvas, rng, len(flags))
-        for _ in range(int(rng.integers(2, 12))):
+        for _ in range(int(rng.integers(2, 7))):
             flags += place_part(canvas, rng, len(flags))
     scatter_distractors(canvas, rng, int(rng.integers(0, 2)))
 
@@ -121,7 +121,7 @@ def place_part(
 ) -> list[tuple[int, bool, bool]]:
     size = canvas.owner.shape[0]
     label = int(rng.integers(len(CLASSES)))
-    patch = render(PARTS[CLASSES[label]](rng), random_length(rng, size), rng, canvas.light)
+    patch = draw_part(label, random_length(rng, size), rng, canvas.light)
     placed = any(canvas.paste(patch, rng.uniform(0, size, 2), number) for _ in range(8))
     return [(label, False, False)] if placed else []
 
@@ -132,7 +132,7 @@ def defocused(
     """Places a small part and blurs it beyond recognition."""
     size = canvas.owner.shape[0]
     label = int(rng.integers(len(CLASSES)))
-    patch = render(PARTS[CLASSES[label]](rng), 0.16 * size, rng, canvas.light)
+    patch = draw_part(label, 0.16 * size, rng, canvas.light)
     border = int(np.ceil(0.06 * size))
     alpha = cv2.copyMakeBorder(patch.alpha, *[border] * 4, cv2.BORDER_CONSTANT)
     alpha = cv2.GaussianBlur(alpha, (0, 0), 0.025 * size)
@@ -149,7 +149,7 @@ def heap(canvas: Canvas, rng: np.random.Generator) -> tuple[int, bool, bool]:
     center = rng.uniform(0.2 * size, 0.8 * size, 2)
     for _ in range(int(rng.integers(14, 26))):
         length = size * rng.uniform(0.07, 0.1)
-        patch = render(PARTS[CLASSES[label]](rng), length, rng, canvas.light)
+        patch = draw_part(label, length, rng, canvas.light)
         canvas.paste(patch, center + rng.normal(0, 0.08 * size, 2), 0)
     return label, True, False
 
@@ -157,8 +157,7 @@ def heap(canvas: Canvas, rng: np.random.Generator) -> tuple[int, bool, bool]:
 def scatter_distractors(canvas: Canvas, rng: np.random.Generator, count: int) -> None:
     size = canvas.owner.shape[0]
     for _ in range(count):
-        shape = DISTRACTORS[rng.integers(len(DISTRACTORS))](rng)
-        patch = render(shape, random_length(rng, size), rng, canvas.light)
+        patch = draw_distractor(random_length(rng, size), rng, canvas.light)
         canvas.paste(patch, rng.uniform(0, size, 2), -1)
 
 
@@ -207,11 +206,11 @@ BENCHES = (concrete, wood, fabric, brushed, tiles)
 
 def bench(rng: np.random.Generator, size: int) -> np.ndarray:
     """Returns a (size, size, 3) float32 background: a textured surface in uneven light."""
-    texture = BENCHES[rng.integers(len(BENCHES))](rng, size) * rng.uniform(0.7, 1.3)
+    texture = BENCHES[rng.integers(len(BENCHES))](rng, size) * rng.uniform(0.4, 1.0)
     if rng.random() < 0.5:
         texture = texture.T
     gray = rng.uniform(70, 190)
-    tint = gray + rng.normal(0, 18, 3)
+    tint = gray + rng.normal(0, 8, 3)
     lit = 1 + 0.12 * noise(rng, size, (2, 2))
     image = (tint + texture[..., None]) * lit[..., None]
     return np.clip(image, 5, 250).astype(np.float32)

@@ -4,9 +4,9 @@ Rows are taken in chunks of ``CHUNK`` examples, which PyTorch's operators run on
 chunks are spread over the threads. Partial sums are added in the order of the rows: the result does
 not depend on which thread was first.
 
-Sigmoid cross entropy on labels, the case of nearly every head, has its own few operations. With z = x
-for background and z = -x at the label, g = sigmoid(z), the loss is -log(1 - g) and the gradient +-g.
-Everything else, and a chunk with anything but plain numbers in it, takes the reference's.
+Sigmoid cross entropy on labels, the case of nearly every head, has its own few operations. With z =
+x for background and z = -x at the label, g = sigmoid(z), the loss is -log(1 - g) and the gradient
++-g. Everything else, and a chunk with anything but plain numbers in it, takes the reference's.
 """
 
 from __future__ import annotations

@@ -215,6 +215,11 @@ def test_metric_on_the_same_images(judged, coco_folder, split):
     check_evaluator(dict(type='CocoMetric', ann_file=path), 'val_evaluator', [judged])
 
 
+@pytest.mark.parametrize('kind', ['LVISMetric', 'VOCMetric'])
+def test_metric_with_a_format_of_its_own(judged, kind):
+    check_evaluator(dict(type=kind, ann_file='none.json'), 'val_evaluator', [judged])
+
+
 def test_metric_without_a_file_of_its_own(judged):
     check_evaluator(dict(type='CocoMetric'), 'val_evaluator', [judged])
 
@@ -243,14 +248,16 @@ def test_metric_on_another_file(judged, coco_folder, edit_json, change, message)
     path = coco_folder / 'annotations' / 'instances_val.json'
     edit_json(path, change)
     with pytest.raises(DataError, match=message):
-        check_evaluator(dict(ann_file=str(path)), 'val_evaluator', [judged])
+        check_evaluator(dict(type='CocoMetric', ann_file=str(path)), 'val_evaluator', [judged])
 
 
 def test_metric_on_the_same_file_without_crowd_flags(dataset, annotations, edit_json):
     edit_json(annotations, lambda content: content['annotations'][3].pop('iscrowd'))
     judged = check_dataset(dataset, 'val_dataloader.dataset')
     with pytest.raises(DataError, match="not every annotation has 'iscrowd'"):
-        check_evaluator(dict(ann_file=str(annotations)), 'val_evaluator', [judged])
+        check_evaluator(
+            dict(type='CocoMetric', ann_file=str(annotations)), 'val_evaluator', [judged]
+        )
 
 
 def test_config_is_not_changed(dataset):

@@ -34,7 +34,7 @@ def write(root, annotations, images):
     ],
 )
 def test_usual_layouts(tmp_path, names, folders):
-    write(tmp_path, dict(zip(('train', 'val'), names)), dict(zip(('train', 'val'), folders)))
+    write(tmp_path, *(dict(zip(('train', 'val'), part, strict=True)) for part in (names, folders)))
     found = find_coco_folder(tmp_path)
     assert found.classes == ('cup', 'plate')
     for split, name, folder in zip((found.train, found.val), names, folders, strict=True):

@@ -49,6 +49,8 @@ def test_malformed_cfg_options_are_a_usage_error(option, capsys):
 def prepare(small_config, tmp_path, monkeypatch):
     """Prepare one of the tools' runs with these arguments."""
     monkeypatch.chdir(tmp_path)
+    # Set by the tools where it is missing; undone with the rest.
+    monkeypatch.setenv('LOCAL_RANK', '0')
 
     def run(tool, *arguments):
         return tool.prepare(tool._parser().parse_args([str(small_config), *map(str, arguments)]))

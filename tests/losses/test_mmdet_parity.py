@@ -7,6 +7,8 @@ from mmdet.models.losses import GHMC, GHMR
 
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
 
+pytestmark = pytest.mark.usefixtures('backend')
+
 CALLS = 50
 CLASSES = 6
 SETTINGS = [(bins, momentum) for bins in (1, 5, 10, 30, 40) for momentum in (0, 0.5, 0.75, 0.9)]

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from ghm_mmdet.density import exact_gradient_density
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
 
+pytestmark = pytest.mark.usefixtures('backend')
+
 
 def example(anchors=300, classes=4, seed=0):
     generator = torch.Generator().manual_seed(seed)

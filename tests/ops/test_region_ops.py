@@ -1,4 +1,4 @@
-"""Region sums against plain loops over examples."""
+"""Region sums of every back end against plain loops over examples."""
 
 import pytest
 import torch
@@ -6,6 +6,8 @@ import torch
 from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, LabelTarget, SigmoidCrossEntropy
 from ghm_mmdet.density import region_edges
 from ghm_mmdet.ops import example_losses, region_sums
+
+pytestmark = pytest.mark.usefixtures('backend')
 
 BINS = 7
 
