@@ -82,7 +82,7 @@ def _region_sums(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     target = _pack(labels, score, values)
-    module = backends.BACKENDS[backend]
+    module = backends.load(backend)
     return tuple(module.region_sums(Criterion.by_key(criterion), prediction, target, weight, edges))
 
 
@@ -110,7 +110,7 @@ def _region_sums_gradient(
     backend: str,
 ) -> Tensor:
     target = _pack(labels, score, values)
-    module = backends.BACKENDS[backend]
+    module = backends.load(backend)
     return module.gradient(Criterion.by_key(criterion), prediction, target, weight, edges, scale)
 
 

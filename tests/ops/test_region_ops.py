@@ -5,7 +5,7 @@ import torch
 
 from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, LabelTarget, SigmoidCrossEntropy
 from ghm_mmdet.density import region_edges
-from ghm_mmdet.ops import example_losses, region_sums
+from ghm_mmdet.ops import backends, example_losses, region_sums
 
 pytestmark = pytest.mark.usefixtures('backend')
 
@@ -139,3 +139,30 @@ def test_loss_sums_do_not_stall_on_many_small_terms(case):
     )
     once = region_sums(criterion, prediction.double(), target, None, edges)
     torch.testing.assert_close(many.losses.double(), once.losses * repeats, rtol=1e-6, atol=0)
+
+
+def test_an_unknown_back_end_is_refused(monkeypatch):
+    monkeypatch.setenv(backends.VARIABLE, 'fortran')
+    criterion, prediction, target, weight = classification()
+    with pytest.raises(ValueError, match=f"{backends.VARIABLE}='fortran': must be one of"):
+        region_sums(criterion, prediction, target, weight, region_edges(BINS))
+
+
+@CASES
+@pytest.mark.parametrize('layout', ['contiguous', 'transposed', 'padded rows'])
+def test_layout_does_not_matter(case, layout):
+    criterion, prediction, target, weight = case(torch.float32)
+    edges = region_edges(BINS)
+    expected = region_sums(criterion, prediction, target, weight, edges)
+    if layout == 'transposed':
+        prediction = prediction.t().contiguous().t()
+    elif layout == 'padded rows':
+        padded = torch.zeros(len(prediction), prediction.size(1) + 3)
+        padded[:, : prediction.size(1)] = prediction
+        prediction = padded[:, : prediction.size(1)]
+    prediction = prediction.requires_grad_()
+    sums = region_sums(criterion, prediction, target, weight, edges)
+    sums.losses.sum().backward()
+    torch.testing.assert_close(sums.losses, expected.losses)
+    derivative = criterion.gradient(prediction.detach(), target).where(weight > 0, 0)
+    torch.testing.assert_close(prediction.grad, derivative.to(prediction.dtype))
