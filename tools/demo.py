@@ -14,7 +14,7 @@ from ghm_mmdet.engine.demo import run_demo, use_coco_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / 'configs/sample/retinanet_r18_fpn_ghm_sample.py'
-ITERATIONS = 375
+ITERATIONS = 1530
 VAL_IMAGES = 100
 
 

@@ -44,9 +44,9 @@ class SampleSettings:
     """
 
     seed: int = 0
-    train: int = 400
+    train: int = 720
     val: int = 60
-    size: int = 192
+    size: int = 160
     label_noise: float = 0.0
     missing: float = 0.0
 

@@ -32,7 +32,7 @@ PAINTS = {
     'bolt': (50, 190, 220),
     'screw': (190, 70, 170),
 }
-PAINTED = 0.9
+PAINTED = 0.95
 
 
 @dataclass(frozen=True)

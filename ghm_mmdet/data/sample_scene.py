@@ -12,8 +12,8 @@ from ghm_mmdet.data.sample_parts import CLASSES, Patch, draw_distractor, draw_pa
 EMPTY_IMAGES = 0.08
 CROWDS = 0.12
 DEFOCUSED = 0.12
-MIN_VISIBLE = 0.7
-LENGTH = (0.28, 0.65)
+MIN_VISIBLE = 0.75
+LENGTH = (0.33, 0.65)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ VARIABLE = 'GHM_MMDET_BACKEND'
 def choose(prediction: Tensor) -> str:
     """Name of the back end for this prediction.
 
-    The environment variable ``GHM_MMDET_BACKEND`` forces one of ``MODULES``. The Triton back end has
-    to be asked for: it has run in Triton's interpreter, and on no GPU yet.
+    The environment variable ``GHM_MMDET_BACKEND`` forces one of ``MODULES``. The Triton back end
+    has to be asked for: it has run in Triton's interpreter, and on no GPU yet.
 
     Raises:
         ValueError: The variable names no back end.

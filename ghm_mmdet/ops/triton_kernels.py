@@ -1,0 +1,407 @@
+"""Triton kernels of the region sums and their gradient.
+
+Examples are read in tiles of R x F places: F neighbours along the axis on which the prediction's
+stride is smallest (*minor*), R along the other (*major*). Of these a thread holds V x W, W being
+one 16-byte load. Anchors run along either axis; labels and weights are read once per anchor and
+tile. An example that is ignored is not read: it becomes NaN, and NaN is in no region.
+
+Counts and sums, few regions
+    In registers each thread adds loss * [example is in the region], for every region. M comparisons
+    and M selections an example would cost more than reading it, so the indicator is taken apart:
+    with region = 3 group + member, [region] = [group] [member]. That leaves M / 3 + 3 comparisons,
+    and one multiply-add a region. The counts of a group's three regions share one more: they are
+    fields of 8 bits in a float, which holds 24 exactly, so a thread sees at most 255 examples.
+    Each program writes its own sums, and a second kernel adds those in float64: no atomics.
+
+Counts and sums, many regions
+    Integer atomics, which give the same result in any order. A float32 loss is an integer of 24
+    bits times a power of two: the upper bits of its exponent choose one of ``WINDOWS`` int64 sums,
+    the lower ones say how far the integer is shifted. Every addition is exact, for 2^23 examples
+    and but for what a loss below 2^-32 has beneath 2^-55.
+
+Gradient
+    With s_j what the loss sum of region j receives from above, an example in region j gets
+    s_j dl/dx: one read of the logits, a look-up of s_j, one write in the logits' dtype.
+
+The region is floor(g M). It differs from that of the float32 edges only where g is within two units
+in the last place of an edge.
+
+Arguments that all kernels share
+    prediction: (pointer, major stride, minor stride).
+    target: (labels, stride), (labels, stride, score, stride), or as ``prediction``; see TARGET.
+    weight: (), (pointer, stride), or as ``prediction``; see WEIGHT.
+    size: Examples along major and minor.
+    mu: Parameter of the criterion.
+    EVALUATE: The criterion, one of the two functions below.
+    TARGET: 'label', 'score' or 'dense'.
+    WEIGHT: 'none', 'anchor' or 'example'.
+    ANCHORS_MINOR: Whether anchors run along minor, classes along major.
+    BLOCK: (R, F, V, W).
+"""
+
+# ruff: noqa: RUF005  Triton compiles the sum of two tuples, not the unpacking of one in another.
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+INFINITY = tl.constexpr(float('inf'))
+NAN = tl.constexpr(float('nan'))
+NEGATIVE_LOG2_E = tl.constexpr(-1.4426950408889634)
+
+WINDOW_BITS = tl.constexpr(4)
+# Of 2^-32, from which on every bit of a loss is kept; 127 is the bias, 254 that of the largest.
+LOWEST_EXPONENT = tl.constexpr(127 - 32)
+WINDOWS = tl.constexpr(((254 - (127 - 32)) >> 4) + 1)
+# log2 of what 1 means in window 0: the last of the 23 bits behind the point
+LOWEST_UNIT = tl.constexpr(-32 - 23)
+
+
+@triton.jit
+def log1p_of_unit_interval(z):
+    """log(1 + z) for z in [0, 1], by a minimax polynomial of relative error 3e-8."""
+    p = 0.00523267628
+    p = p * z - 0.0295050966
+    p = p * z + 0.0782255866
+    p = p * z - 0.136632013
+    p = p * z + 0.191059781
+    p = p * z - 0.248429725
+    p = p * z + 0.333190952
+    p = p * z - 0.49999493
+    p = p * z + 0.99999997
+    return p * z
+
+
+@triton.jit
+def sigmoid_cross_entropy(x, y, mu):
+    """Loss, derivative and whether the input is finite, of logits x and finite targets y.
+
+    z = exp(-|x|) cannot overflow: p = 1 / (1 + z) for x >= 0, else z / (1 + z), and
+    CE = max(x, 0) - x y + log(1 + z).
+    """
+    z = tl.exp2(tl.abs(x) * NEGATIVE_LOG2_E)
+    upper = 1 / (1 + z)
+    derivative = tl.where(x >= 0, upper, z * upper) - y
+    loss = tl.maximum(x, 0.0) - x * y + log1p_of_unit_interval(z)
+    return loss, derivative, tl.abs(x) < INFINITY
+
+
+@triton.jit
+def authentic_smooth_l1(x, y, mu):
+    """Loss, derivative and whether the input is finite, with d = x - y.
+
+    d^2 / (sqrt(d^2 + mu^2) + mu) is sqrt(d^2 + mu^2) - mu without the cancellation at small d.
+    """
+    difference = x - y
+    root = tl.sqrt(difference * difference + mu * mu)
+    loss = difference * (difference / (root + mu))
+    return loss, difference / root, tl.abs(loss) < INFINITY
+
+
+@triton.jit
+def unit_region(gradient_norm, regions):
+    """Region of each gradient norm, as a float; the last region is closed at 1."""
+    return tl.minimum(tl.floor(gradient_norm * regions), regions - 1.0)
+
+
+@triton.jit
+def locate(tile, size, BLOCK: tl.constexpr):
+    """First major and minor index of a tile, int64."""
+    minor_tiles = tl.cdiv(size[1], BLOCK[1])
+    return (tile // minor_tiles) * BLOCK[0], (tile % minor_tiles) * BLOCK[1]
+
+
+@triton.jit
+def inside(first, length, BLOCK: tl.constexpr):
+    """Which of the BLOCK places from ``first`` on lie below ``length``."""
+    return tl.arange(0, BLOCK) < length - first
+
+
+@triton.jit
+def along(line, stride, first, BLOCK: tl.constexpr):
+    """Pointers to BLOCK neighbours on one axis; int64, as 2^31 elements are not many."""
+    return line + first * stride + tl.arange(0, BLOCK).to(tl.int64) * stride
+
+
+@triton.jit
+def across(matrix, major, minor, BLOCK: tl.constexpr):
+    """Pointers to a tile of a (pointer, major stride, minor stride), shape (R, F)."""
+    rows = along(matrix[0] + minor * matrix[2], matrix[1], major, BLOCK[0])
+    return rows[:, None] + tl.arange(0, BLOCK[1]).to(tl.int64)[None, :] * matrix[2]
+
+
+@triton.jit
+def load_examples(
+    prediction,
+    target,
+    weight,
+    size,
+    major,
+    minor,
+    TARGET: tl.constexpr,
+    WEIGHT: tl.constexpr,
+    ANCHORS_MINOR: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """The tile that begins at (major, minor), computed in float32.
+
+    Returns:
+        x, y, valid: Shape (R, F); x is NaN where it is ignored or where y is not finite.
+        weights, examples: What each weight contributes to the weight sum, and the number of its
+            valid examples; one entry per weight.
+    """
+    inside_major = inside(major, size[0], BLOCK[0])
+    inside_minor = inside(minor, size[1], BLOCK[1])
+    inside_both = inside_major[:, None] & inside_minor[None, :]
+    # The axis of the classes: as a tile's, labels and weights have one entry there.
+    if ANCHORS_MINOR:
+        CLASSES: tl.constexpr = 0
+        anchor, anchors, class_0, column = minor, inside_minor, major, tl.arange(0, BLOCK[0])
+    else:
+        CLASSES: tl.constexpr = 1
+        anchor, anchors, class_0, column = major, inside_major, minor, tl.arange(0, BLOCK[1])
+    ANCHORS: tl.constexpr = BLOCK[1 - CLASSES]
+
+    columns = tl.minimum(tl.maximum(size[CLASSES] - class_0, 0), BLOCK[CLASSES]).to(tl.int32)
+    if WEIGHT == 'none':
+        given = tl.expand_dims(tl.where(anchors, 1.0, 0.0), CLASSES)
+    elif WEIGHT == 'anchor':
+        line = along(weight[0], weight[1], anchor, ANCHORS)
+        # A line is loaded in one dimension: in two, Triton would give the whole tile its layout.
+        given = tl.expand_dims(tl.load(line, mask=anchors, other=0), CLASSES)
+    else:
+        given = tl.load(across(weight, major, minor, BLOCK), mask=inside_both, other=0)
+        columns = 1
+    positive = given > 0
+    valid = positive & inside_both
+    weights = tl.where(positive, given.to(tl.float32), 0.0) * columns
+    examples = tl.where(positive, columns, 0)
+
+    x = tl.load(across(prediction, major, minor, BLOCK), mask=valid, other=NAN).to(tl.float32)
+    if TARGET == 'dense':
+        y = tl.load(across(target, major, minor, BLOCK), mask=valid, other=0).to(tl.float32)
+    else:
+        label = tl.load(along(target[0], target[1], anchor, ANCHORS), mask=anchors, other=-1)
+        label = label.to(tl.int64)
+        is_object = (label >= 0) & (label < size[CLASSES])
+        label = tl.where(is_object, label - class_0, -1).to(tl.int32)
+        at_label = tl.expand_dims(column, 1 - CLASSES) == tl.expand_dims(label, CLASSES)
+        if TARGET == 'score':
+            line = along(target[2], target[3], anchor, ANCHORS)
+            score = tl.load(line, mask=anchors, other=0).to(tl.float32)
+            y = tl.where(at_label, tl.expand_dims(score, CLASSES), 0.0)
+        else:
+            y = tl.where(at_label, 1.0, 0.0)
+    if TARGET != 'label':
+        x = tl.where(tl.abs(y) < INFINITY, x, NAN)
+    return x, y, valid, weights, examples
+
+
+@triton.jit
+def add_per_thread(values, BLOCK: tl.constexpr):
+    """Sum over the V x W values that one thread holds, shape (R / V, F / W)."""
+    V: tl.constexpr = BLOCK[2]
+    W: tl.constexpr = BLOCK[3]
+    S: tl.constexpr = BLOCK[0] // V
+    T: tl.constexpr = BLOCK[1] // W
+    by_thread = tl.permute(tl.reshape(values, [V, S, T, W]), [1, 2, 0, 3])
+    return tl.sum(tl.reshape(by_thread, [S, T, V * W]), axis=2)
+
+
+@triton.jit
+def few_regions_kernel(
+    prediction,
+    target,
+    weight,
+    size,
+    mu,
+    counts,
+    sums,
+    tiles,
+    EVALUATE: tl.constexpr,
+    TARGET: tl.constexpr,
+    WEIGHT: tl.constexpr,
+    ANCHORS_MINOR: tl.constexpr,
+    BLOCK: tl.constexpr,
+    WEIGHTS: tl.constexpr,
+    REGIONS: tl.constexpr,
+):
+    """``tiles`` tiles into the program's column of counts (M + 1, P) and sums (M + 1, P).
+
+    The last row has the number of valid examples that are not finite, and the sum of the weights.
+    WEIGHTS is the shape of a tile's weights.
+    """
+    GROUPS: tl.constexpr = (REGIONS + 2) // 3
+    THREADS: tl.constexpr = [BLOCK[0] // BLOCK[2], BLOCK[1] // BLOCK[3]]
+    tallies = ()
+    losses = ()
+    for _ in tl.static_range(GROUPS):
+        tallies = tallies + (tl.zeros(THREADS, tl.float32),)
+    for _ in tl.static_range(3 * GROUPS):
+        losses = losses + (tl.zeros(THREADS, tl.float32),)
+    weights = tl.zeros(WEIGHTS, tl.float32)
+    examples = tl.zeros(WEIGHTS, tl.int32)
+
+    program = tl.program_id(0)
+    first = program.to(tl.int64) * tiles
+    for tile in range(first, first + tiles):
+        major, minor = locate(tile, size, BLOCK)
+        x, y, _valid, tile_weights, tile_examples = load_examples(
+            prediction,
+            target,
+            weight,
+            size,
+            major,
+            minor,
+            TARGET,
+            WEIGHT,
+            ANCHORS_MINOR,
+            BLOCK,
+        )
+        weights += tile_weights
+        examples += tile_examples
+        loss, derivative, finite = EVALUATE(x, y, mu)
+        # zero times NaN would be NaN
+        loss = tl.where(finite, loss, 0.0)
+        region = tl.where(finite, unit_region(tl.abs(derivative), REGIONS), -3.0)
+        # exact, since a third of a whole number is never within 0.1 below the next one
+        group = tl.floor(region * (1 / 3) + 0.1)
+        member = region - 3 * group
+        is_0 = tl.where(member == 0, 1.0, 0.0)
+        is_1 = tl.where(member == 1, 1.0, 0.0)
+        is_2 = tl.where(member == 2, 1.0, 0.0)
+        tally = is_0 + 256 * is_1 + 65536 * is_2
+        loss_0, loss_1, loss_2 = is_0 * loss, is_1 * loss, is_2 * loss
+        new_tallies = ()
+        new_losses = ()
+        for j in tl.static_range(GROUPS):
+            in_group = tl.where(group == j, 1.0, 0.0)
+            new_tallies = new_tallies + (tallies[j] + add_per_thread(in_group * tally, BLOCK),)
+            new_losses = new_losses + (
+                losses[3 * j] + add_per_thread(in_group * loss_0, BLOCK),
+                losses[3 * j + 1] + add_per_thread(in_group * loss_1, BLOCK),
+                losses[3 * j + 2] + add_per_thread(in_group * loss_2, BLOCK),
+            )
+        tallies = new_tallies
+        losses = new_losses
+
+    programs = tl.num_programs(0)
+    nonfinite = tl.sum(examples)
+    for j in tl.static_range(REGIONS):
+        count = tl.sum((tallies[j // 3].to(tl.int32) >> (8 * (j % 3))) & 255)
+        nonfinite -= count
+        tl.store(counts + j * programs + program, count)
+        tl.store(sums + j * programs + program, tl.sum(losses[j]))
+    tl.store(counts + REGIONS * programs + program, nonfinite)
+    tl.store(sums + REGIONS * programs + program, tl.sum(weights))
+
+
+@triton.jit
+def add_programs_kernel(
+    partial_counts,
+    partial_sums,
+    programs,
+    counts,
+    losses,
+    weight_sum,
+    nonfinite,
+    REGIONS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Row j of what ``few_regions_kernel`` left, added up in a fixed order by program j."""
+    region = tl.program_id(0)
+    row = region.to(tl.int64) * programs
+    count = tl.zeros([BLOCK], tl.int64)
+    total = tl.zeros([BLOCK], tl.float64)
+    for first in range(0, programs, BLOCK):
+        places = row + first + tl.arange(0, BLOCK)
+        mask = inside(first, programs, BLOCK)
+        count += tl.load(partial_counts + places, mask=mask, other=0)
+        total += tl.load(partial_sums + places, mask=mask, other=0.0).to(tl.float64)
+    if region < REGIONS:
+        tl.store(counts + region, tl.sum(count))
+        tl.store(losses + region, tl.sum(total).to(tl.float32))
+    else:
+        tl.store(nonfinite, tl.sum(count))
+        tl.store(weight_sum, tl.sum(total).to(tl.float32))
+
+
+@triton.jit
+def many_regions_kernel(
+    prediction,
+    target,
+    weight,
+    size,
+    mu,
+    counts,
+    sums,
+    examples,
+    weights,
+    regions,
+    copies,
+    EVALUATE: tl.constexpr,
+    TARGET: tl.constexpr,
+    WEIGHT: tl.constexpr,
+    ANCHORS_MINOR: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """One tile into one of the copies of counts (copies, M) and sums (copies, WINDOWS, M).
+
+    Each program also leaves its number of valid examples and its sum of weights, both (P,).
+    """
+    program = tl.program_id(0)
+    major, minor = locate(program.to(tl.int64), size, BLOCK)
+    x, y, _valid, tile_weights, tile_examples = load_examples(
+        prediction, target, weight, size, major, minor, TARGET, WEIGHT, ANCHORS_MINOR, BLOCK
+    )
+    tl.store(examples + program, tl.sum(tile_examples))
+    tl.store(weights + program, tl.sum(tile_weights))
+    loss, derivative, finite = EVALUATE(x, y, mu)
+    region = tl.where(finite, unit_region(tl.abs(derivative), regions), 0.0).to(tl.int32)
+
+    bits = loss.to(tl.int32, bitcast=True)
+    exponent = (bits >> 23) & 255
+    mantissa = (bits & 0x7FFFFF) | tl.where(exponent > 0, 0x800000, 0)
+    offset = exponent - LOWEST_EXPONENT
+    window = tl.maximum(offset, 0) >> WINDOW_BITS
+    shift = tl.maximum(offset, 0) - (window << WINDOW_BITS)
+    term = (mantissa >> tl.minimum(tl.maximum(-offset, 0), 31)).to(tl.int64) << shift
+    term = tl.where(bits < 0, -term, term)
+
+    copy = (program % copies).to(tl.int64)
+    tl.atomic_add(counts + copy * regions + region, 1, mask=finite, sem='relaxed')
+    row = copy * WINDOWS + window
+    tl.atomic_add(sums + row * regions + region, term, mask=finite, sem='relaxed')
+
+
+@triton.jit
+def gradient_kernel(
+    prediction,
+    target,
+    weight,
+    size,
+    mu,
+    scale,
+    regions,
+    gradient,
+    EVALUATE: tl.constexpr,
+    TARGET: tl.constexpr,
+    WEIGHT: tl.constexpr,
+    ANCHORS_MINOR: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """One tile of each example's derivative times the scale (M,) of its region."""
+    major, minor = locate(tl.program_id(0).to(tl.int64), size, BLOCK)
+    x, y, valid, _weights, _examples = load_examples(
+        prediction, target, weight, size, major, minor, TARGET, WEIGHT, ANCHORS_MINOR, BLOCK
+    )
+    _loss, derivative, finite = EVALUATE(x, y, mu)
+    region = tl.where(finite, unit_region(tl.abs(derivative), regions), 0.0).to(tl.int32)
+    factor = tl.load(scale + region, mask=finite, other=0.0)
+    # selected, not multiplied: an ignored NaN must not leave a NaN behind
+    value = tl.where(valid, derivative * factor, 0.0).to(gradient[0].dtype.element_ty)
+    inside_major = inside(major, size[0], BLOCK[0])
+    inside_minor = inside(minor, size[1], BLOCK[1])
+    inside_both = inside_major[:, None] & inside_minor[None, :]
+    tl.store(across(gradient, major, minor, BLOCK), value, mask=inside_both)

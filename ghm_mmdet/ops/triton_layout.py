@@ -1,0 +1,148 @@
+"""How a call's tensors lie in memory, and how the Triton kernels walk them. No tensor is copied."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ghm_mmdet.criteria import LabelTarget, Target
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+# Threads of a program: Triton's default of 4 warps.
+THREADS = 128
+LARGEST_F = 128
+
+
+class Examples(NamedTuple):
+    """A call's tensors over (major, minor); minor is the axis of the smaller stride.
+
+    Attributes:
+        prediction, target, weight: A tensor with its strides, as the kernels take them.
+        size: Examples along major and minor.
+        options: Compile-time arguments that say what the tuples hold.
+    """
+
+    prediction: tuple
+    target: tuple
+    weight: tuple
+    size: tuple[int, int]
+    options: dict[str, str | bool]
+
+    def strides(self, tensor: Tensor) -> tuple[int, int]:
+        """Major and minor stride of another tensor of the prediction's shape."""
+        return _order(_matrix_strides(tensor), self.options['ANCHORS_MINOR'])
+
+
+class Block(NamedTuple):
+    """R x F places in a tile, V x W of them in a thread, see :mod:`triton_kernels`."""
+
+    r: int
+    f: int
+    v: int
+    w: int
+
+
+def examples(prediction: Tensor, target: Target, weight: Tensor | None) -> Examples | None:
+    """The call for the kernels, or None where they cannot take it."""
+    strides = _matrix_strides(prediction)
+    if prediction.dtype not in DTYPES or prediction.numel() == 0 or strides is None:
+        return None
+    classes = prediction.size(-1) if prediction.dim() > 1 else 1
+    anchors = prediction.numel() // classes
+    minor = classes == 1 or (anchors > 1 and strides[0] < strides[1])
+    parts = _target(prediction, target, minor), _weight(prediction, weight, minor)
+    if None in parts:
+        return None
+    (target_kind, target_tuple), (weight_kind, weight_tuple) = parts
+    return Examples(
+        prediction=(prediction, *_order(strides, minor)),
+        target=target_tuple,
+        weight=weight_tuple,
+        size=_order((anchors, classes), minor),
+        options={'TARGET': target_kind, 'WEIGHT': weight_kind, 'ANCHORS_MINOR': minor},
+    )
+
+
+def block(examples: Examples, per_thread: int) -> Block:
+    """The tile in which a thread sees ``per_thread`` examples, or fewer where there are few.
+
+    F is the power of two that pads the minor axis least, where every tile in a row counts as one
+    place more: 16 for 80 classes, 4 for the coordinates of a box.
+    """
+    major, minor = examples.size
+    width = 16 // examples.prediction[0].element_size()
+    choices = (1 << k for k in range(LARGEST_F.bit_length()))
+    f = min(choices, key=lambda f: (-(-minor // f) * (f + 1), -f))
+    w = min(width, f)
+    s = THREADS * w // f
+    if s > _power_of_two(major):
+        s, w = _power_of_two(major), width
+        f = THREADS * w // s
+    v = min(max(per_thread // w, 1), _power_of_two(-(-major // s)))
+    return Block(v * s, f, v, w)
+
+
+def tiles(examples: Examples, block: Block) -> int:
+    """Number of tiles that cover the examples."""
+    major, minor = examples.size
+    return -(-major // block.r) * -(-minor // block.f)
+
+
+def weights_shape(examples: Examples, block: Block) -> tuple[int, int, int]:
+    """Shape of a tile's weights: one per example, or one per anchor."""
+    if examples.options['WEIGHT'] == 'example':
+        return block[:2]
+    return (1, block.f) if examples.options['ANCHORS_MINOR'] else (block.r, 1)
+
+
+def _target(prediction: Tensor, target: Target, minor: bool) -> tuple[str, tuple] | None:
+    if isinstance(target, LabelTarget):
+        if prediction.dim() != 2:
+            return None
+        labels, score = target
+        if score is None:
+            return 'label', (labels, labels.stride(0))
+        return 'score', (labels, labels.stride(0), score, score.stride(0))
+    strides = _matrix_strides(target.values)
+    if target.values.shape != prediction.shape or strides is None:
+        return None
+    return 'dense', (_loadable(target.values), *_order(strides, minor))
+
+
+def _weight(prediction: Tensor, weight: Tensor | None, minor: bool) -> tuple[str, tuple] | None:
+    if weight is None:
+        return 'none', ()
+    strides = _matrix_strides(weight.expand_as(prediction))
+    if strides is None or weight.dtype == torch.float64:
+        return None
+    if strides[1] == 0:
+        return 'anchor', (_loadable(weight), strides[0])
+    return 'example', (_loadable(weight), *_order(strides, minor))
+
+
+def _matrix_strides(tensor: Tensor) -> tuple[int, int] | None:
+    """Strides of the (N, C) view of (..., C), or of (N, 1) of (N,); None if it takes a copy."""
+    if tensor.dim() == 1:
+        return tensor.stride(0), 0
+    try:
+        rows, columns = tensor.view(-1, tensor.size(-1)).stride()
+    except (IndexError, RuntimeError):
+        return None
+    # the stride of a single column says nothing, and would hide that rows are aligned
+    return rows, columns if tensor.size(-1) > 1 else 0
+
+
+def _order(pair: tuple[int, int], minor: bool) -> tuple[int, int]:
+    """An (anchors, classes) pair as (major, minor)."""
+    return pair[::-1] if minor else tuple(pair)
+
+
+def _loadable(tensor: Tensor) -> Tensor:
+    return tensor.view(torch.uint8) if tensor.dtype == torch.bool else tensor
+
+
+def _power_of_two(number: int) -> int:
+    """The smallest that is not below ``number``."""
+    return 1 << (number - 1).bit_length()

@@ -1,0 +1,177 @@
+"""Triton back end: the region sums in one read of the logits, their gradient in one more.
+
+It computes :class:`SigmoidCrossEntropy` and :class:`AuthenticSmoothL1` on float16, bfloat16 and
+float32 predictions that are a matrix without a copy: (N, C) of any strides, (N,), or (..., C)
+whose leading axes merge. All else goes to the reference: a user's criterion, float64 predictions or
+weights, an empty prediction, other layouts.
+
+Nothing waits for the device, and shapes alone decide what is launched, so that both functions can
+be captured in a CUDA graph. Two runs agree to the bit. The mathematics is in
+:mod:`ghm_mmdet.ops.triton_kernels`.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+from torch import Tensor
+from triton.runtime.interpreter import InterpretedFunction
+
+from ghm_mmdet.criteria import AuthenticSmoothL1, Criterion, SigmoidCrossEntropy, Target
+from ghm_mmdet.ops import reference
+from ghm_mmdet.ops import triton_kernels as kernels
+from ghm_mmdet.ops.sums import RegionSums
+from ghm_mmdet.ops.triton_layout import Examples, block, examples, tiles, weights_shape
+
+# Up to this M a thread's registers hold a sum per region.
+FEW_REGIONS = 100
+# A thread counts in fields of 8 bits.
+EXAMPLES_PER_THREAD = 255
+# More programs than fill a large device would only leave more partial sums to add.
+PROGRAMS = 1024
+# Atomics on one address wait for each other, so they are spread over copies of the sums. Copies pay
+# where there is much to add, and the int64 sums of one have room for 2^23 examples.
+COPIES = 32
+EXAMPLES_PER_COPY = (2**17, 2**23)
+
+INTERPRETED = isinstance(kernels.gradient_kernel, InterpretedFunction)
+
+
+def region_sums(
+    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None, edges: Tensor
+) -> RegionSums:
+    """Counts and loss sums per region, see :func:`ghm_mmdet.ops.region_sums`; no gradient.
+
+    Raises:
+        ValueError: The prediction is on the CPU and Triton's interpreter is off.
+    """
+    call = _call(criterion, prediction, target, weight)
+    if call is None:
+        return reference.region_sums(criterion, prediction, target, weight, edges)
+    regions = edges.numel() - 1
+    with torch.cuda.device_of(prediction):
+        if regions <= FEW_REGIONS:
+            return _few_regions(*call, regions)
+        return _many_regions(*call, regions)
+
+
+def gradient(
+    criterion: Criterion,
+    prediction: Tensor,
+    target: Target,
+    weight: Tensor | None,
+    edges: Tensor,
+    scale: Tensor,
+) -> Tensor:
+    """Each example's own gradient times the scale of its region, in the prediction's dtype.
+
+    Args:
+        scale: What each region's loss sum receives from above, shape (M,).
+
+    Raises:
+        ValueError: The prediction is on the CPU and Triton's interpreter is off.
+    """
+    call = _call(criterion, prediction, target, weight)
+    if call is None:
+        return reference.gradient(criterion, prediction, target, weight, edges, scale)
+    batch, mathematics = call
+    result = torch.empty_like(prediction)
+    tile = block(batch, per_thread=16)
+    with torch.cuda.device_of(prediction):
+        kernels.gradient_kernel[(tiles(batch, tile),)](
+            *batch[:4],
+            scale=scale.float().contiguous(),
+            regions=edges.numel() - 1,
+            gradient=(result, *batch.strides(result)),
+            BLOCK=tile,
+            **batch.options,
+            **mathematics,
+        )
+    return result
+
+
+def _call(
+    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None
+) -> tuple[Examples, dict] | None:
+    """Tensors and mathematics as the kernels take them, or None for the reference."""
+    if not (prediction.is_cuda or INTERPRETED):
+        raise ValueError(
+            f"prediction on {prediction.device}: the back end 'triton' needs a CUDA device, or "
+            'TRITON_INTERPRET=1 set before the first import'
+        )
+    # a subclass may compute something else
+    if type(criterion) is SigmoidCrossEntropy:
+        mathematics = {'EVALUATE': kernels.sigmoid_cross_entropy, 'mu': 0.0}
+    elif type(criterion) is AuthenticSmoothL1:
+        mathematics = {'EVALUATE': kernels.authentic_smooth_l1, 'mu': float(criterion.mu)}
+    else:
+        return None
+    batch = examples(prediction, target, weight)
+    return None if batch is None else (batch, mathematics)
+
+
+def _few_regions(batch: Examples, mathematics: dict, regions: int) -> RegionSums:
+    # registers of a thread: 4/3 for each region and 5 for each example that it holds
+    per_thread = 16 if regions <= 48 else 8
+    tile = block(batch, per_thread)
+    total = tiles(batch, tile)
+    tiles_each = min(triton.cdiv(total, PROGRAMS), EXAMPLES_PER_THREAD // per_thread)
+    programs = triton.cdiv(total, tiles_each)
+    new = batch.prediction[0].new_empty
+    counts = new((regions + 1, programs), dtype=torch.int32)
+    sums = new((regions + 1, programs), dtype=torch.float32)
+    kernels.few_regions_kernel[(programs,)](
+        *batch[:4],
+        counts=counts,
+        sums=sums,
+        tiles=tiles_each,
+        REGIONS=regions,
+        BLOCK=tile,
+        WEIGHTS=weights_shape(batch, tile),
+        **batch.options,
+        **mathematics,
+    )
+    result = RegionSums(
+        counts=new(regions, dtype=torch.int64),
+        losses=new(regions, dtype=torch.float32),
+        weight_sum=new((), dtype=torch.float32),
+        nonfinite=new((), dtype=torch.int64),
+    )
+    kernels.add_programs_kernel[(regions + 1,)](
+        counts, sums, programs, *result, REGIONS=regions, BLOCK=512
+    )
+    return result
+
+
+def _many_regions(batch: Examples, mathematics: dict, regions: int) -> RegionSums:
+    tile = block(batch, per_thread=16)
+    programs = tiles(batch, tile)
+    total = batch.size[0] * batch.size[1]
+    worthwhile, room = EXAMPLES_PER_COPY
+    copies = max(min(COPIES, triton.cdiv(total, worthwhile)), triton.cdiv(total, room))
+    prediction, windows = batch.prediction[0], kernels.WINDOWS.value
+    counts = prediction.new_zeros((copies, regions), dtype=torch.int32)
+    sums = prediction.new_zeros((copies, windows, regions), dtype=torch.int64)
+    valid = prediction.new_empty(programs, dtype=torch.int32)
+    weights = prediction.new_empty(programs, dtype=torch.float32)
+    kernels.many_regions_kernel[(programs,)](
+        *batch[:4],
+        counts=counts,
+        sums=sums,
+        examples=valid,
+        weights=weights,
+        regions=regions,
+        copies=copies,
+        BLOCK=tile,
+        **batch.options,
+        **mathematics,
+    )
+    counts = counts.sum(0)
+    exponents = torch.arange(windows, device=prediction.device) << kernels.WINDOW_BITS.value
+    units = torch.exp2((exponents + kernels.LOWEST_UNIT.value).double())
+    return RegionSums(
+        counts=counts,
+        losses=(sums.sum(0, dtype=torch.float64) * units.unsqueeze(1)).sum(0).float(),
+        weight_sum=weights.sum(dtype=torch.float64).float(),
+        nonfinite=valid.sum() - counts.sum(),
+    )

@@ -1,0 +1,66 @@
+"""Compiles for CUDA, without a device, every kernel that calls of the Triton back end launch.
+
+The interpreter accepts much that the compiler refuses. ``test_triton_ops.py`` runs this file in a
+process of its own, where Triton is not interpreted.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from triton.runtime.jit import JITFunction, mangle_type
+
+from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, LabelTarget, SigmoidCrossEntropy
+from ghm_mmdet.density import region_edges
+from ghm_mmdet.ops import triton_ops
+
+AMPERE = GPUTarget('cuda', 80, 32)
+
+
+def compile_only(kernel, *arguments, grid, warmup, **keywords):
+    """In place of a launch: compile the kernel for these arguments."""
+    bound = inspect.signature(kernel.fn).bind(*arguments, **keywords)
+    signature, constants = {}, {}
+    for index, parameter in enumerate(kernel.params):
+        value = bound.arguments[parameter.name]
+        if parameter.is_constexpr:
+            signature[parameter.name], constants[index,] = 'constexpr', value
+        else:
+            signature[parameter.name] = _type(value, (index,), constants)
+    binary = triton.compile(ASTSource(kernel, signature, constants), target=AMPERE)
+    print(kernel.__name__, len(binary.asm['cubin']))
+
+
+def _type(value, path, constants):
+    if isinstance(value, tuple):
+        return tuple(_type(part, (*path, i), constants) for i, part in enumerate(value))
+    if isinstance(value, int) and value == 1:
+        constants[path] = value
+        return 'constexpr'
+    return mangle_type(value)
+
+
+def call(criterion, prediction, target, weight, regions):
+    """Both functions of the back end."""
+    edges = region_edges(regions)
+    sums = triton_ops.region_sums(criterion, prediction, target, weight, edges)
+    triton_ops.gradient(criterion, prediction, target, weight, edges, sums.losses)
+
+
+if __name__ == '__main__':
+    JITFunction.run = compile_only
+    triton_ops.INTERPRETED = True
+    anchors, classes = 300, 80
+    logits = torch.zeros(anchors, classes, dtype=torch.bfloat16)
+    labels, ones = torch.zeros(anchors, dtype=torch.int64), torch.ones(anchors, 1)
+    boxes = torch.zeros(anchors, 4)
+    cross_entropy = SigmoidCrossEntropy()
+    call(cross_entropy, logits, LabelTarget(labels), ones, 4)
+    call(cross_entropy, logits, LabelTarget(labels, ones[:, 0]), None, 3840)
+    call(cross_entropy, logits[:, :1].float(), LabelTarget(labels), ones, 1)
+    call(cross_entropy, logits.half().t(), DenseTarget(logits.t()), None, 4)
+    call(AuthenticSmoothL1(0.02), boxes, DenseTarget(boxes), torch.ones(anchors, 4), 4)
