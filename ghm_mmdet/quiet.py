@@ -1,5 +1,6 @@
-"""Imports mmdet without what it says about optional packages that nothing here uses."""
+"""Keeps out of sight what mmdet and mmengine say of optional packages and of their own past."""
 
+import logging
 import sys
 import warnings
 from contextlib import redirect_stdout
@@ -8,6 +9,9 @@ from io import StringIO
 
 # mmdet prints the first whatever the log level, and warns with the second.
 ANNOUNCEMENTS = ('Could not import OneDL', 'faster_coco_eval is not installed')
+
+# mmengine's own hooks still call what mmengine has deprecated.
+DEPRECATIONS = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
 
 
 def import_mmdet_quietly() -> None:
@@ -25,3 +29,8 @@ def import_mmdet_quietly() -> None:
     for line in printed.getvalue().splitlines(keepends=True):
         if not line.startswith(ANNOUNCEMENTS):
             sys.stdout.write(line)
+
+
+def drop_own_deprecations(logger: logging.Logger) -> None:
+    """Let a logger pass over mmengine's warnings about calls that mmengine itself makes."""
+    logger.addFilter(lambda record: not record.getMessage().startswith(DEPRECATIONS))

@@ -1,3 +1,4 @@
+import logging
 import subprocess
 import sys
 
@@ -27,3 +28,11 @@ def test_only_the_known_announcements_are_dropped(monkeypatch, capsys):
     assert capsys.readouterr().out == (
         'mmdet.datasets says something else\nmmdet.evaluation says something else\n'
     )
+
+
+def test_only_mmengines_own_deprecations_are_dropped(caplog):
+    logger = logging.getLogger('ghm_mmdet.test_quiet')
+    quiet.drop_own_deprecations(logger)
+    logger.warning('"FileClient" will be deprecated in future.')
+    logger.warning('FileNotFoundError')
+    assert [record.getMessage() for record in caplog.records] == ['FileNotFoundError']

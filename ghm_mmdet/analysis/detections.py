@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -11,6 +10,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
 from torch import nn
+from torch.utils.data import DataLoader
 
 SHORTEST_SIDE = 480  # pixels; below it mmdet's labels cannot be read
 
@@ -18,7 +18,7 @@ SHORTEST_SIDE = 480  # pixels; below it mmdet's labels cannot be read
 @torch.no_grad()
 def draw_detections(
     model: nn.Module,
-    batches: Iterable[dict],
+    batches: DataLoader,
     out_dir: Path,
     count: int,
     score_threshold: float = 0.3,
@@ -27,7 +27,7 @@ def draw_detections(
 
     Args:
         model: An mmdet detector; it is put into eval mode.
-        batches: What its test dataloader yields, with annotations.
+        batches: Its test dataloader, with annotations.
         out_dir: Existing folder for the pictures, named after the images.
         count: At most so many pictures, of images that have annotated objects.
         score_threshold: Detections below it are left out.
@@ -37,7 +37,7 @@ def draw_detections(
     """
     model.eval()
     visualizer = DetLocalVisualizer()
-    visualizer.dataset_meta = model.dataset_meta
+    visualizer.dataset_meta = batches.dataset.metainfo
     pictures: list[Path] = []
     for batch in batches:
         for sample in model.test_step(batch):

@@ -15,6 +15,7 @@ from ghm_mmdet.analysis.detections import draw_detections
 from ghm_mmdet.analysis.figures import save_harmonizing_figure, save_training_figure
 from ghm_mmdet.analysis.histogram import gradient_norm_histogram
 from ghm_mmdet.data.coco_folder import CocoFolder
+from ghm_mmdet.quiet import drop_own_deprecations
 
 HISTOGRAM_BATCHES = 8
 HISTOGRAM_TITLES = {
@@ -93,9 +94,10 @@ def use_coco_folder(cfg: Config, folder: CocoFolder, iterations: int, val_images
     cfg.val_evaluator.ann_file = None
     cfg.test_evaluator = cfg.val_evaluator
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=iterations)
+    warmup = iterations // 15
     cfg.param_scheduler = [
-        dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=50),
-        dict(type='CosineAnnealingLR', by_epoch=False, begin=50, T_max=iterations - 50),
+        dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=warmup),
+        dict(type='CosineAnnealingLR', by_epoch=False, begin=warmup, T_max=iterations - warmup),
     ]
     cfg.default_hooks.checkpoint.update(by_epoch=False, interval=iterations)
     cfg.log_processor.by_epoch = False
@@ -113,6 +115,7 @@ def run_demo(cfg: Config, out_dir: Path, pictures: int = 6) -> DemoResult:
     cfg.log_level = 'WARNING'  # while it is built: no dump of the config and the environment
     hook = DemoHook()
     runner = Runner.from_cfg(cfg)
+    drop_own_deprecations(runner.logger)
     for speaker in (runner.logger, *runner.logger.handlers):
         speaker.setLevel('INFO')
     runner.register_hook(hook)

@@ -40,8 +40,6 @@ def test_on_the_sample_data(tmp_path, config):
 
 
 def test_on_a_users_folder(tmp_path, config, coco_folder):
-    use_coco_folder(config, find_coco_folder(coco_folder), iterations=60, val_images=4)
+    use_coco_folder(config, find_coco_folder(coco_folder), iterations=15, val_images=4)
     assert config.model.bbox_head.num_classes == 3
-    config.train_cfg.update(max_iters=2, val_interval=2)
-    config.default_hooks.checkpoint.interval = 2
     check(run_demo(config, tmp_path / 'out', pictures=2), tmp_path / 'out')
