@@ -63,7 +63,9 @@ class DemoHook(Hook):
 
     @staticmethod
     def _histogram(runner: Runner) -> dict:
-        batches = islice(runner.train_dataloader, HISTOGRAM_BATCHES)
+        # one of its own: to leave mmengine's infinite sampler half-way ends it for all
+        loader = runner.build_dataloader(runner.cfg.train_dataloader, seed=0)
+        batches = islice(loader, HISTOGRAM_BATCHES)
         counts = gradient_norm_histogram(runner.model, batches)
         return {name: count.numpy() for name, count in counts.items()}
 
@@ -92,6 +94,7 @@ def use_coco_folder(cfg: Config, folder: CocoFolder, iterations: int, val_images
     cfg.test_dataloader = cfg.val_dataloader
     # without a file the metric takes the truth from the images that were really evaluated
     cfg.val_evaluator.ann_file = None
+    cfg.val_dataloader.dataset.pipeline[-1].meta_keys += ('instances',)
     cfg.test_evaluator = cfg.val_evaluator
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=iterations)
     warmup = iterations // 15
