@@ -95,8 +95,8 @@ def thread(left: float, right: float, half_height: float, turns: int) -> list[np
 
 
 def bolt(rng: np.random.Generator) -> Shape:
-    half_shaft = rng.uniform(0.2, 0.28)
-    half_head = half_shaft * rng.uniform(1.7, 2.0)
+    half_shaft = rng.uniform(0.26, 0.34)
+    half_head = half_shaft * rng.uniform(1.6, 1.8)
     neck = -1 + rng.uniform(0.25, 0.4)
     shaft, head = box(neck - 0.02, 1.0, half_shaft), box(-1.0, neck, half_head)
     edges = [np.array([(-1.0, y), (neck, y)]) for y in (-half_head / 2, half_head / 2)]
@@ -104,8 +104,8 @@ def bolt(rng: np.random.Generator) -> Shape:
 
 
 def screw(rng: np.random.Generator) -> Shape:
-    half_shaft = rng.uniform(0.2, 0.28)
-    half_head = half_shaft * rng.uniform(1.7, 2.0)
+    half_shaft = rng.uniform(0.26, 0.34)
+    half_head = half_shaft * rng.uniform(1.6, 1.8)
     neck = -1 + rng.uniform(0.25, 0.4)
     rim = np.array([(-0.92, -half_head), (-0.92, half_head)])
     top = np.array([(-1.0, half_head * 0.8), (-1.0, -half_head * 0.8)])

@@ -12,7 +12,7 @@ from ghm_mmdet.data.sample_parts import CLASSES, Patch, draw_distractor, draw_pa
 EMPTY_IMAGES = 0.08
 CROWDS = 0.12
 DEFOCUSED = 0.12
-MIN_VISIBLE = 0.75
+MIN_VISIBLE = 0.85
 LENGTH = (0.33, 0.65)
 
 
