@@ -21,7 +21,7 @@ def draw_detections(
     batches: DataLoader,
     out_dir: Path,
     count: int,
-    score_threshold: float = 0.3,
+    score_threshold: float = 0.5,
 ) -> list[Path]:
     """Write one picture per image: ground truth on the left, detections on the right.
 
