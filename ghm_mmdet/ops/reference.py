@@ -65,7 +65,7 @@ def example_losses(
 def example_gradient(
     criterion: Criterion,
     prediction: Tensor,
-    target: Tensor,
+    target: Target,
     weight: Tensor | None,
     edges: Tensor,
     beta: Tensor,
