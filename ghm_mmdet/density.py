@@ -102,11 +102,10 @@ class GradientDensity(nn.Module):
         """Whether a moving average is kept."""
         return self.momentum > 0
 
-    def reset(self) -> None:
-        """Start the moving average afresh."""
-        for buffer in self.buffers():
-            if buffer is not self.edges:
-                buffer.zero_()
+    @property
+    def state(self) -> list[Tensor]:
+        """The buffers of the moving average; at zero it starts afresh."""
+        return [buffer for buffer in self.buffers() if buffer is not self.edges]
 
     def average(self, counts: Tensor) -> AverageState:
         """The moving average after these counts; the module's own state stays as it is.

@@ -33,13 +33,14 @@ def facts() -> dict[str, str]:
         'mmcv operators': _operators(),
         'GPU': _gpus(),
         'nvcc': nvcc_version() or 'none',
+        **_back_ends(),
     }
 
 
 def main() -> int:
     """Print the table and the problems; return the exit status."""
     for label, value in facts().items():
-        print(f'{label:<16}{value}')
+        print(f'{label:<17}{value}')
     blocking = list(blockers())
     problems = blocking or list(advice())
     for problem in problems:
@@ -65,6 +66,25 @@ def _gpus() -> str:
     except Exception:
         return 'unknown without torch'
     return ', '.join(names) or f'none that torch can use (its CUDA: {release or "none"})'
+
+
+def _back_ends() -> dict[str, str]:
+    """What computes the GHM losses on each device, and why."""
+    try:
+        import torch
+
+        from ghm_mmdet.ops import backends
+
+        devices = ['cpu', *(f'cuda:{index}' for index in range(len(gpu_names())))]
+        choices = {device: backends.choose(torch.device(device)) for device in devices}
+    except ValueError as error:
+        return {'back end': str(error)}
+    except Exception:
+        return {'back end': 'unknown without torch'}
+    return {
+        f'back end {device}': f'{choice.name} ({choice.reason})'
+        for device, choice in choices.items()
+    }
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@ import pytest
 
 from ghm_mmdet import doctor
 from ghm_mmdet.environment import Problem
+from ghm_mmdet.ops import backends, self_check
 from tests.sites import BROKEN, make_site, run_in_site
 
 
@@ -16,6 +17,8 @@ def test_doctor_runs_where_the_plugin_cannot_be_imported(name, tmp_path):
     assert problem.startswith('problem: ')
     assert summary in problem
     assert fix in repair
+    back_end = next(line for line in result.stdout.splitlines() if line.startswith('back end'))
+    assert ('unknown' in back_end) == (name == 'torch is missing')
 
 
 def test_doctor_shows_versions_and_operators(capsys, monkeypatch):
@@ -25,6 +28,34 @@ def test_doctor_shows_versions_and_operators(capsys, monkeypatch):
     labels = [line.split()[0] for line in lines[:-2]]
     assert {'python', 'torch', 'numpy', 'cv2', 'mmengine', 'mmcv', 'mmdet', 'GPU'} <= set(labels)
     assert lines[-1] == 'no problems found'
+
+
+@pytest.mark.parametrize(
+    ('variable', 'shown'),
+    [
+        (None, 'torch (chunked, for the CPU)'),
+        ('reference', 'reference (forced by GHM_MMDET_BACKEND)'),
+        ('fortran', "GHM_MMDET_BACKEND='fortran': must be one of"),
+    ],
+)
+def test_doctor_shows_the_back_end_and_why(variable, shown, monkeypatch):
+    monkeypatch.delenv(backends.VARIABLE, raising=False)
+    if variable is not None:
+        monkeypatch.setenv(backends.VARIABLE, variable)
+    rows = {label: value for label, value in doctor.facts().items() if 'back end' in label}
+    assert any(value.startswith(shown) for value in rows.values())
+
+
+@pytest.mark.parametrize(
+    ('obstacle', 'shown'), [(None, 'triton ('), ('no compiler', 'reference (instead of triton: no')]
+)
+def test_doctor_shows_the_back_end_of_each_gpu(obstacle, shown, monkeypatch):
+    monkeypatch.delenv(backends.VARIABLE, raising=False)
+    monkeypatch.setattr(doctor, 'gpu_names', lambda: ['a GPU', 'another'])
+    monkeypatch.setattr(self_check, 'triton_obstacle', lambda device: obstacle)
+    rows = doctor.facts()
+    for device in ('cuda:0', 'cuda:1'):
+        assert rows[f'back end {device}'].startswith(shown)
 
 
 def test_advice_is_shown_and_does_not_fail(capsys, monkeypatch):

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from ghm_mmdet.criteria import Criterion, Target
 from ghm_mmdet.density import ExactDensity, GradientDensity, UnitRegionDensity, harmonizing_weight
 from ghm_mmdet.losses.arguments import check_choice, check_interval, check_positive_integer
-from ghm_mmdet.losses.run_state import training_iteration
+from ghm_mmdet.losses.before_update import before_update
 from ghm_mmdet.ops import RegionSums, example_losses, region_sums
+from ghm_mmdet.ops.backends import MODULES
 
 REDUCTIONS = ('none', 'mean', 'sum')
 
@@ -83,18 +84,27 @@ class GHMLoss(nn.Module):
         density: Counts to gradient density, with the moving average, the only state.
         loss_weight: Factor of the loss.
         reduction: 'mean' divides by N, 'sum' does not, 'none' gives beta_i l_i per example.
+        backend: What computes the region sums: 'reference', 'torch', 'triton', or None for what
+            :func:`ghm_mmdet.ops.backends.choose` names.
     """
 
     def __init__(
-        self, criterion: Criterion, density: GradientDensity, loss_weight: float, reduction: str
+        self,
+        criterion: Criterion,
+        density: GradientDensity,
+        loss_weight: float,
+        reduction: str,
+        backend: str | None = None,
     ) -> None:
         super().__init__()
+        check_choice('backend', backend, (None, *MODULES))
         check_choice('reduction', reduction, REDUCTIONS)
         check_interval('loss_weight', loss_weight, '[0, inf)')
         self.criterion = criterion
         self.density = density
         self.loss_weight = loss_weight
         self.reduction = reduction
+        self.backend = backend
         self.statistics: Statistics | None = None
         self._splits_levels = False
         self._was_restored = False
@@ -133,7 +143,7 @@ class GHMLoss(nn.Module):
         check_choice('reduction_override', reduction, (None, *REDUCTIONS))
         reduction = reduction or self.reduction
         edges = self.density.edges
-        sums = region_sums(self.criterion, prediction, target, weight, edges)
+        sums = region_sums(self.criterion, prediction, target, weight, edges, self.backend)
         if reduction == 'none':
             beta = self._weigh(sums, update=False) * self.loss_weight
             return example_losses(self.criterion, prediction, target, weight, edges, beta)
@@ -154,8 +164,8 @@ class GHMLoss(nn.Module):
         """beta per region, NaN if an input was not finite; the moving average takes part in it."""
         with torch.no_grad():
             poisoned = sums.nonfinite > 0
-            if update:
-                self._forget_if_fine_tuning()
+            if update and self.density.has_state:
+                self._before_update()
             state = self.density.average(sums.counts)
             density = self.density.density(sums.counts, state)
             total = self.total(sums).clamp(min=1).to(density.dtype)
@@ -164,10 +174,8 @@ class GHMLoss(nn.Module):
                 self.density.store(state, keep_old=poisoned)
             return beta.where(~poisoned, float('nan'))
 
-    def _forget_if_fine_tuning(self) -> None:
-        """A moving average that `load_from` brought along is another run's; `resume` keeps it."""
-        if self._was_restored and training_iteration() == 0:
-            self.density.reset()
+    def _before_update(self) -> None:
+        before_update(self.density.state, self._was_restored)
         self._was_restored = False
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:

@@ -36,6 +36,8 @@ class GHMCLoss(GHMLoss):
             mmdet, whose first weights are 1 / (1 - momentum) too large).
         empty_regions: Regions without an example in this call 'freeze' in the moving average
             (mmdet) or 'decay' (paper). The exact density always decays.
+        backend: What computes: 'reference', 'torch' or 'triton'. None is what the environment
+            variable ``GHM_MMDET_BACKEND`` says, else the device's own.
 
     Shape:
         - pred: Logits (N, C), or any shape where the target has the same.
@@ -62,6 +64,7 @@ class GHMCLoss(GHMLoss):
         divisor: str = 'non_empty',
         bias_correction: bool = False,
         empty_regions: str = 'freeze',
+        backend: str | None = None,
     ) -> None:
         if use_sigmoid is not True:
             raise ValueError(
@@ -76,7 +79,7 @@ class GHMCLoss(GHMLoss):
             divisor=divisor,
             empty_regions=empty_regions,
         )
-        super().__init__(SigmoidCrossEntropy(), gradient_density, loss_weight, reduction)
+        super().__init__(SigmoidCrossEntropy(), gradient_density, loss_weight, reduction, backend)
         self.use_sigmoid = use_sigmoid
         self.label_check = LabelCheck()
 
@@ -104,7 +107,9 @@ class GHMCLoss(GHMLoss):
 
         Raises:
             ValueError: Shapes do not fit, or labels lie outside [0, C] (on an accelerator: at the
-                next log interval).
+                next log interval; under ``torch.compile``: in ``label_check.raise_if_bad()``).
+            RuntimeError: There is a moving average, and a non-reentrant activation checkpoint
+                around the loss computes it a second time.
         """
         weight = example_weight(pred, weight if label_weight is None else label_weight)
         parsed = classification_target(pred, target)

@@ -33,6 +33,7 @@ class GHMRLoss(GHMLoss):
         divisor: 'non_empty' or 'all', see :class:`GHMCLoss`.
         bias_correction: See :class:`GHMCLoss`.
         empty_regions: 'freeze' or 'decay', see :class:`GHMCLoss`.
+        backend: 'reference', 'torch', 'triton' or None, see :class:`GHMCLoss`.
 
     Shape:
         - pred, target: Any equal shapes, (N, 4) from most heads.
@@ -56,6 +57,7 @@ class GHMRLoss(GHMLoss):
         divisor: str = 'non_empty',
         bias_correction: bool = False,
         empty_regions: str = 'freeze',
+        backend: str | None = None,
     ) -> None:
         check_interval('mu', mu, '(0, inf)')
         gradient_density = build_density(
@@ -67,7 +69,7 @@ class GHMRLoss(GHMLoss):
             divisor=divisor,
             empty_regions=empty_regions,
         )
-        super().__init__(AuthenticSmoothL1(mu), gradient_density, loss_weight, reduction)
+        super().__init__(AuthenticSmoothL1(mu), gradient_density, loss_weight, reduction, backend)
 
     def total(self, sums: RegionSums) -> Tensor:
         """N: the sum of the weights, as in mmdet; with weights of 0 and 1 the valid examples."""
@@ -95,6 +97,8 @@ class GHMRLoss(GHMLoss):
 
         Raises:
             ValueError: Shapes do not fit.
+            RuntimeError: There is a moving average, and a non-reentrant activation checkpoint
+                around the loss computes it a second time.
         """
         weight = example_weight(pred, weight if label_weight is None else label_weight)
         return self.harmonize(pred, box_target(pred, target), weight, reduction_override)

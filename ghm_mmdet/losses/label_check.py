@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ghm_mmdet.losses.run_state import training_iteration
 
 
-class LabelCheck:
+class LabelCheck(nn.Module):
     """Raises on bad labels without making the host wait for the device in every call.
 
     On an accelerator the bad labels are only counted there. The count is read in the first call of
     every ``INTERVAL``-th iteration of an mmengine run, or by :meth:`raise_if_bad` from any other
-    training loop. Until then a bad label counts as background.
+    training loop. Until then a bad label counts as background. A call inside ``torch.compile`` or
+    while a CUDA graph is captured counts too, and never reads.
     """
 
     INTERVAL = 50  # mmengine's LoggerHook waits for the device this often anyway
 
     def __init__(self) -> None:
-        self._pending: Tensor | None = None
-        self._allowed = ''
+        super().__init__()
+        # one place in memory, which a compiled graph or a replayed one can add to
+        self.register_buffer('bad', torch.zeros((), dtype=torch.int64), persistent=False)
+        self._num_classes: int | None = None
         self._last_read: int | None = None
 
-    def __call__(self, count: Tensor, num_classes: int) -> None:
+    def forward(self, count: Tensor, num_classes: int) -> None:
         """Note how many labels are bad, int64, 0-dim, for logits with ``num_classes`` channels.
 
         Raises:
             ValueError: See :meth:`raise_if_bad`.
         """
-        self._allowed = f'[0, {num_classes}], where {num_classes} is background'
-        self._pending = count if self._pending is None else self._pending + count
-        if self._is_due():
+        self.bad += count
+        self._num_classes = num_classes
+        if not torch.compiler.is_compiling() and self._is_due(count.device):
             self.raise_if_bad()
 
     def raise_if_bad(self) -> None:
@@ -39,16 +43,19 @@ class LabelCheck:
         Raises:
             ValueError: Labels outside [0, C] came in since the last look.
         """
-        count = 0 if self._pending is None else int(self._pending)
-        self._pending = None
+        count = int(self.bad)
         if count:
+            self.bad.zero_()
             raise ValueError(
-                f'target: {count} labels outside the range, must be in {self._allowed}'
+                f'target: {count} labels outside the range, must be in [0, {self._num_classes}], '
+                f'where {self._num_classes} is background'
             )
 
-    def _is_due(self) -> bool:
-        if self._pending.device.type == 'cpu':
+    def _is_due(self, device: torch.device) -> bool:
+        if device.type == 'cpu':
             return True
+        if device.type == 'cuda' and torch.cuda.is_current_stream_capturing():
+            return False
         iteration = training_iteration()
         if iteration is None or iteration % self.INTERVAL or iteration == self._last_read:
             return False

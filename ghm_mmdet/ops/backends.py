@@ -1,34 +1,81 @@
-"""Which back end computes the region sums: by device, or as the user says."""
+"""Which back end computes the region sums: as the user says, or by device."""
 
 from __future__ import annotations
 
+import logging
 import os
+from functools import cache
 from importlib import import_module
 from types import ModuleType
+from typing import NamedTuple
 
-from torch import Tensor
+import torch
+
+from ghm_mmdet.ops import self_check
 
 MODULES = {'reference': 'reference', 'torch': 'torch_ops', 'triton': 'triton_ops'}
 VARIABLE = 'GHM_MMDET_BACKEND'
 
 
-def choose(prediction: Tensor) -> str:
-    """Name of the back end for this prediction.
+class Choice(NamedTuple):
+    """A back end and why it was taken.
 
-    The environment variable ``GHM_MMDET_BACKEND`` forces one of ``MODULES``. The Triton back end
-    has to be asked for: it has run in Triton's interpreter, and on no GPU yet.
+    Attributes:
+        name: One of ``MODULES``.
+        reason: A phrase for the user.
+        is_fallback: Whether the back end made for the device cannot be used.
+    """
+
+    name: str
+    reason: str
+    is_fallback: bool = False
+
+
+def choose(device: torch.device, name: str | None = None) -> Choice:
+    """The back end for tensors on a device.
+
+    Args:
+        device: Where the predictions are.
+        name: The back end that a loss asks for. It wins over the environment variable
+            ``GHM_MMDET_BACKEND``, and that over the device. What was asked for is not checked.
 
     Raises:
         ValueError: The variable names no back end.
     """
-    forced = os.environ.get(VARIABLE)
-    if forced is None:
-        return 'torch' if prediction.device.type == 'cpu' else 'reference'
-    if forced not in MODULES:
-        raise ValueError(f'{VARIABLE}={forced!r}: must be one of {", ".join(sorted(MODULES))}')
-    return forced
+    if name is not None:
+        return Choice(name, 'asked for by the loss')
+    name = os.environ.get(VARIABLE)
+    if name is not None:
+        if name not in MODULES:
+            raise ValueError(f'{VARIABLE}={name!r}: must be one of {", ".join(sorted(MODULES))}')
+        return Choice(name, f'forced by {VARIABLE}')
+    if device.type == 'cpu':
+        return Choice('torch', 'chunked, for the CPU')
+    if device.type != 'cuda':
+        # it adds in float64, which not every device has
+        return Choice('reference', f'none is made for {device.type}')
+    obstacle = self_check.triton_obstacle(device)
+    if obstacle is None:
+        return Choice('triton', 'fused kernels that agree with the reference here')
+    return Choice('reference', f'instead of triton: {obstacle}', is_fallback=True)
 
 
 def load(name: str) -> ModuleType:
     """The back end's module, imported when it is first used: Triton need not be installed."""
     return import_module(f'ghm_mmdet.ops.{MODULES[name]}')
+
+
+def module_for(device: torch.device, name: str | None) -> ModuleType:
+    """The module of the back end that :func:`choose` names; a fallback is logged once."""
+    choice = choose(device, name)
+    if choice.is_fallback:
+        _warn(f'{device}: GHM losses use the back end {choice.name!r}, {choice.reason}')
+    return load(choice.name)
+
+
+@cache
+def _warn(message: str) -> None:
+    # the back ends need torch alone, and the doctor asks for them where mmengine is missing
+    from mmengine.logging import print_log
+
+    print_log(message, logger='current', level=logging.WARNING)

@@ -5,7 +5,8 @@ forward pass needs only counts and loss sums per region, and the backward pass m
 example's own gradient with what its region's sum receives. Nothing is saved but the inputs.
 
 They are custom operators so that torch.compile and CUDA graphs see one opaque node each, with a
-criterion's key in place of the object.
+criterion's key in place of the object. Which back end computes is decided inside, when they run: a
+compiled graph is bound to none, and whatever the choice takes is hidden from the tracing.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def region_sums(
     target: Target,
     weight: Tensor | None,
     edges: Tensor,
+    backend: str | None = None,
 ) -> RegionSums:
     """Counts and differentiable loss sums per region of the gradient norm.
 
@@ -36,8 +38,8 @@ def region_sums(
             less are in no region; the size of a positive weight does not scale the loss (as in
             mmdet).
         edges: Region edges, shape (M + 1,).
+        backend: One of ``backends.MODULES``, or None, see :func:`ghm_mmdet.ops.backends.choose`.
     """
-    backend = backends.choose(prediction)
     return RegionSums(
         *_region_sums(prediction, *_unpack(target), weight, edges, criterion.key, backend)
     )
@@ -70,6 +72,16 @@ def _pack(labels: Tensor | None, score: Tensor | None, values: Tensor | None) ->
     return LabelTarget(labels, score) if values is None else DenseTarget(values)
 
 
+def _laid_out_as(prediction: Tensor, values: Tensor) -> Tensor:
+    """The values in the memory layout of ``empty_like``, in which compiled graphs expect them."""
+    if prediction.is_contiguous() and values.is_contiguous():
+        return values
+    layout = torch.empty_like(prediction, device='meta').stride()
+    if values.stride() == layout:
+        return values
+    return torch.empty_like(prediction, dtype=values.dtype).copy_(values)
+
+
 @custom_op('ghm_mmdet::region_sums', mutates_args=())
 def _region_sums(
     prediction: Tensor,
@@ -79,10 +91,10 @@ def _region_sums(
     weight: Tensor | None,
     edges: Tensor,
     criterion: str,
-    backend: str,
+    backend: str | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     target = _pack(labels, score, values)
-    module = backends.load(backend)
+    module = backends.module_for(prediction.device, backend)
     return tuple(module.region_sums(Criterion.by_key(criterion), prediction, target, weight, edges))
 
 
@@ -107,11 +119,14 @@ def _region_sums_gradient(
     weight: Tensor | None,
     edges: Tensor,
     criterion: str,
-    backend: str,
+    backend: str | None,
 ) -> Tensor:
     target = _pack(labels, score, values)
-    module = backends.load(backend)
-    return module.gradient(Criterion.by_key(criterion), prediction, target, weight, edges, scale)
+    module = backends.module_for(prediction.device, backend)
+    gradient = module.gradient(
+        Criterion.by_key(criterion), prediction, target, weight, edges, scale
+    )
+    return _laid_out_as(prediction, gradient)
 
 
 @_region_sums_gradient.register_fake
@@ -144,9 +159,10 @@ def _example_losses(
     criterion: str,
 ) -> Tensor:
     target = _pack(labels, score, values)
-    return reference.example_losses(
+    losses = reference.example_losses(
         Criterion.by_key(criterion), prediction, target, weight, edges, beta
     )
+    return _laid_out_as(prediction, losses)
 
 
 @_example_losses.register_fake
@@ -167,9 +183,10 @@ def _example_losses_gradient(
     criterion: str,
 ) -> Tensor:
     target = _pack(labels, score, values)
-    return reference.example_gradient(
+    gradient = reference.example_gradient(
         Criterion.by_key(criterion), prediction, target, weight, edges, beta, grad_output
     )
+    return _laid_out_as(prediction, gradient)
 
 
 @_example_losses_gradient.register_fake

@@ -30,25 +30,24 @@ class SumsWorkspace(threading.local):
     Args:
         size: Examples of the largest chunk.
         regions: M.
+        device: Of the predictions.
     """
 
-    def __init__(self, size: int, regions: int) -> None:
-        self.norm = torch.empty(size)
-        self.region = torch.empty(size, dtype=torch.int32)
-        self.lane = torch.arange(size, dtype=torch.int32) % LANES * (regions + 2)
-        self.losses = torch.empty(size, dtype=torch.float64)
+    def __init__(self, size: int, regions: int, device: torch.device) -> None:
+        self.norm = torch.empty(size, device=device)
+        self.region = torch.empty(size, dtype=torch.int32, device=device)
+        lane = torch.arange(size, dtype=torch.int32, device=device) % LANES
+        self.lane = lane * (regions + 2)
+        self.losses = torch.empty(size, dtype=torch.float64, device=device)
         self.scratch = self.losses.view(torch.float32)  # not needed at the same time
 
 
 class GradientWorkspace(threading.local):
     """The same for the gradient, which is computed where it is returned."""
 
-    def __init__(self, size: int) -> None:
-        self.region = torch.empty(size, dtype=torch.int32)
-        self.scratch = torch.empty(size)
-
-
-Workspace = SumsWorkspace | GradientWorkspace
+    def __init__(self, size: int, device: torch.device) -> None:
+        self.region = torch.empty(size, dtype=torch.int32, device=device)
+        self.scratch = torch.empty(size, device=device)
 
 
 class Objects(NamedTuple):
@@ -87,11 +86,12 @@ def region_sums(rows: Rows, regions: int, space: SumsWorkspace) -> RegionSums:
         losses[large] = softplus(logits[large])
     losses.index_copy_(0, objects.index, softplus(objects.z))
     losses = space.losses[: len(logits)].copy_(losses)
+    counts = _count(region, None, regions)
     return RegionSums(
-        counts=_count(region, None, regions),
+        counts=counts,
         losses=_count(region, losses, regions),
         weight_sum=_weight_sum(rows),
-        nonfinite=torch.zeros((), dtype=torch.int64),
+        nonfinite=counts.new_zeros(()),
     )
 
 
@@ -128,7 +128,7 @@ def _large(norm: Tensor) -> Tensor | None:
     return (norm > LARGEST_PLAIN_NORM).nonzero().squeeze(1)
 
 
-def _region(norm: Tensor, regions: int, space: Workspace) -> Tensor:
+def _region(norm: Tensor, regions: int, space: SumsWorkspace | GradientWorkspace) -> Tensor:
     """floor(g M), int32: M where g rounds to 1, whose region is M - 1."""
     scaled = torch.mul(norm, regions, out=space.scratch[: len(norm)])
     return space.region[: len(norm)].copy_(scaled)
@@ -155,6 +155,6 @@ def _fill_ignored(values: Tensor, weight: Tensor | None, filling: float) -> None
 
 def _weight_sum(rows: Rows) -> Tensor:
     if rows.weight is None:
-        return torch.tensor(rows.prediction.numel(), dtype=torch.float64)
+        return rows.prediction.new_tensor(rows.prediction.numel(), dtype=torch.float64)
     total = rows.weight.clamp(min=0).sum(dtype=torch.float64)
     return total * (rows.prediction.numel() // rows.weight.numel())

@@ -33,7 +33,7 @@ def region_sums(
 ) -> RegionSums:
     """Counts and loss sums per region, see :func:`ghm_mmdet.ops.region_sums`; no gradient."""
     size = _rows_per_chunk(prediction, 'sums')
-    space = SumsWorkspace(_examples(prediction, size), edges.numel() - 1)
+    space = SumsWorkspace(_examples(prediction, size), edges.numel() - 1, prediction.device)
     chunks = _chunks(size, prediction, target, weight)
     parts = workers.run(partial(_chunk_sums, criterion, edges, space), chunks)
     total = RegionSums(*(torch.stack(fields).sum(0) for fields in zip(*parts, strict=True)))
@@ -54,7 +54,7 @@ def gradient(
     layout = torch.preserve_format if prediction.dim() <= 2 else torch.contiguous_format
     result = torch.empty_like(prediction, memory_format=layout)
     size = _rows_per_chunk(prediction, 'gradient')
-    space = GradientWorkspace(_examples(prediction, size))
+    space = GradientWorkspace(_examples(prediction, size), prediction.device)
     chunks = zip(
         _chunks(size, prediction, target, weight), _two_dimensional(result).split(size), strict=True
     )

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from mmengine.logging import MessageHub
 
 from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMCLoss, GHMRLoss
 from ghm_mmdet.losses.label_check import LabelCheck
@@ -25,6 +24,7 @@ SHARED = [
     ('epsilon', 1.5),
     ('divisor', 'some'),
     ('empty_regions', 'drop'),
+    ('backend', 'fortran'),
     ('bias_correction', 'yes'),
 ]
 MU = [('mu', 0), ('mu', -0.02), ('mu', float('nan')), ('mu', None)]
@@ -97,7 +97,7 @@ def test_labels_of_ignored_anchors_may_be_anything():
     )
 
 
-def test_off_the_cpu_bad_labels_wait_for_the_log_interval(monkeypatch):
+def test_off_the_cpu_bad_labels_wait_for_the_log_interval(monkeypatch, training_run):
     """The device count is stood in for by a CPU tensor that claims to be elsewhere."""
 
     class DeviceCount(torch.Tensor):
@@ -105,15 +105,18 @@ def test_off_the_cpu_bad_labels_wait_for_the_log_interval(monkeypatch):
         def device(self):
             return torch.device('cuda')
 
-    hub = MessageHub.get_current_instance()
-    hub.update_info('loop_stage', 'train')
+    capturing = True
+    monkeypatch.setattr(torch.cuda, 'is_current_stream_capturing', lambda: capturing)
     check = LabelCheck()
-    try:
-        for iteration, bad in ((1, 0), (2, 3), (LabelCheck.INTERVAL - 1, 0)):
-            hub.update_info('iter', iteration)
-            check(torch.tensor(bad).as_subclass(DeviceCount), 3)
-        hub.update_info('iter', LabelCheck.INTERVAL)
-        with pytest.raises(ValueError, match=r'target: 3 labels.*\[0, 3\]'):
-            check(torch.tensor(0).as_subclass(DeviceCount), 3)
-    finally:
-        hub.pop_info('loop_stage')
+
+    def count(iteration, bad):
+        training_run(iteration)
+        check(torch.tensor(bad).as_subclass(DeviceCount), 3)
+
+    count(0, 1)
+    capturing = False
+    for iteration, bad in ((1, 0), (2, 3), (LabelCheck.INTERVAL - 1, 0)):
+        count(iteration, bad)
+    with pytest.raises(ValueError, match=r'target: 4 labels.*\[0, 3\]'):
+        count(LabelCheck.INTERVAL, 0)
+    count(2 * LabelCheck.INTERVAL, 0)

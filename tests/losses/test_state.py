@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 from mmdet.models.losses import GHMC, GHMR
-from mmengine.logging import MessageHub
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
@@ -24,19 +23,6 @@ def state(loss):
 
 def same(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
-
-
-@pytest.fixture
-def training_run():
-    """A message hub as mmengine leaves it at an iteration of a training run."""
-
-    def at(iteration):
-        hub = MessageHub.get_current_instance()
-        hub.update_info('loop_stage', 'train')
-        hub.update_info('iter', iteration)
-
-    yield at
-    MessageHub.get_current_instance().pop_info('loop_stage', None)
 
 
 @pytest.mark.parametrize('arguments', [{}, {'bias_correction': True}, {'density': 'exact'}])

@@ -1,0 +1,20 @@
+"""Criteria: what one example is, and what a prediction is compared with."""
+
+from ghm_mmdet.criteria.authentic_smooth_l1 import AuthenticSmoothL1
+from ghm_mmdet.criteria.criterion import Criterion, Evaluation, working_dtype
+from ghm_mmdet.criteria.sigmoid_cross_entropy import ProbabilityCrossEntropy, SigmoidCrossEntropy
+from ghm_mmdet.criteria.softmax_cross_entropy import SoftmaxCrossEntropy
+from ghm_mmdet.criteria.targets import DenseTarget, LabelTarget, Target
+
+__all__ = [
+    'AuthenticSmoothL1',
+    'Criterion',
+    'DenseTarget',
+    'Evaluation',
+    'LabelTarget',
+    'ProbabilityCrossEntropy',
+    'SigmoidCrossEntropy',
+    'SoftmaxCrossEntropy',
+    'Target',
+    'working_dtype',
+]

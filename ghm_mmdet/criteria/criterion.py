@@ -1,0 +1,56 @@
+"""What one example is: its loss, its gradient norm and its gradient.
+
+A criterion knows the mathematics of a single example and nothing of densities, regions or
+MMDetection. Computation runs in float32, or in float64 where the prediction is float64.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ghm_mmdet.criteria.targets import Target
+
+
+class Evaluation(NamedTuple):
+    """What a criterion says of each example; all three have the shape of the examples."""
+
+    loss: Tensor
+    gradient_norm: Tensor
+    finite: Tensor
+
+
+def working_dtype(prediction: Tensor) -> torch.dtype:
+    """Float64 stays; half precision is computed in float32."""
+    return torch.promote_types(prediction.dtype, torch.float32)
+
+
+class Criterion(ABC):
+    """An element-wise loss with a gradient norm in [0, 1].
+
+    Args:
+        key: Names the criterion and its parameters. Compiled graphs carry this name in place of the
+            object, so equal keys have to mean equal mathematics.
+    """
+
+    _by_key: ClassVar[dict[str, Criterion]] = {}
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self._by_key[key] = self
+
+    @classmethod
+    def by_key(cls, key: str) -> Criterion:
+        """The criterion last made with this key."""
+        return cls._by_key[key]
+
+    @abstractmethod
+    def evaluate(self, prediction: Tensor, target: Target) -> Evaluation:
+        """Loss and gradient norm of every example, and whether its input is finite."""
+
+    @abstractmethod
+    def gradient(self, prediction: Tensor, target: Target) -> Tensor:
+        """Derivative of each example's loss with respect to its prediction."""

@@ -1,0 +1,48 @@
+"""What a criterion compares a prediction with."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class LabelTarget(NamedTuple):
+    """Classification targets that are zero everywhere but at one class per anchor.
+
+    Attributes:
+        labels: int64, shape (N,). Class index in [0, C); any other value is background.
+        score: Target probability at the label, shape (N,), in [0, 1]; None stands for 1.
+    """
+
+    labels: Tensor
+    score: Tensor | None = None
+
+    def subtract_from(self, values: Tensor, factor: Tensor) -> Tensor:
+        """``values - factor * p*`` with p* never materialised.
+
+        Args:
+            values: Shape (N, C).
+            factor: Shape (N, C), what the target is multiplied with.
+        """
+        if values.size(1) == 0:
+            return values
+        is_object = (self.labels >= 0) & (self.labels < values.size(1))
+        column = self.labels.where(is_object, 0).unsqueeze(1)
+        target = is_object if self.score is None else self.score.where(is_object, 0)
+        target = target.to(values.dtype).unsqueeze(1)
+        at_label = values.gather(1, column) - factor.gather(1, column) * target
+        return values.scatter(1, column, at_label)
+
+
+class DenseTarget(NamedTuple):
+    """Targets with a value for every example, hard or soft, of the prediction's shape."""
+
+    values: Tensor
+
+    def subtract_from(self, values: Tensor, factor: Tensor) -> Tensor:
+        """``values - factor * target``, elementwise."""
+        return values - factor * self.values.to(values.dtype)
+
+
+Target = LabelTarget | DenseTarget

@@ -1,0 +1,124 @@
+"""Online hard example mining: the paper's baseline between cross entropy and focal loss."""
+
+from __future__ import annotations
+
+import torch
+from mmdet.registry import MODELS
+from torch import Tensor, nn
+
+from ghm_mmdet.losses.arguments import check_choice, check_interval, check_positive_integer
+from ghm_mmdet.losses.ghm_loss import REDUCTIONS
+
+
+@MODELS.register_module()
+class OHEMLoss(nn.Module):
+    """An element-wise loss of which only the hardest anchors count.
+
+    Source: Shrivastava, Gupta, Girshick, *Training Region-based Object Detectors with Online Hard
+        Example Mining*, CVPR 2016; with ``negatives_per_positive``, Liu et al., *SSD*, ECCV 2016.
+    An anchor is as hard as the sum of its elements' losses. Exactly one of the first three
+    arguments after ``loss`` says how many are kept.
+
+    Args:
+        loss: Config of a registered loss that takes ``reduction_override='none'``, such as
+            ``dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True)``.
+        keep: Number of anchors.
+        keep_ratio: Share of the anchors that are not ignored, in (0, 1].
+        negatives_per_positive: Every positive, and this many times as many of the hardest
+            negatives; as for one positive where there is none.
+        reduction: 'none', 'mean' or 'sum'.
+
+    Shape:
+        - pred: (N, C) logits.
+        - target: What the wrapped loss takes; labels (N,) for ``negatives_per_positive``.
+        - output: 0-dim, or with reduction 'none' the wrapped loss's shape, 0 where not kept.
+    """
+
+    def __init__(
+        self,
+        loss: dict,
+        keep: int | None = None,
+        keep_ratio: float | None = None,
+        negatives_per_positive: float | None = None,
+        reduction: str = 'mean',
+    ) -> None:
+        super().__init__()
+        given = [argument is not None for argument in (keep, keep_ratio, negatives_per_positive)]
+        if sum(given) != 1:
+            raise ValueError(
+                f'keep={keep!r}, keep_ratio={keep_ratio!r}, '
+                f'negatives_per_positive={negatives_per_positive!r}: exactly one must be given'
+            )
+        if keep is not None:
+            check_positive_integer('keep', keep)
+        if keep_ratio is not None:
+            check_interval('keep_ratio', keep_ratio, '(0, 1]')
+        if negatives_per_positive is not None:
+            check_interval('negatives_per_positive', negatives_per_positive, '[0, inf)')
+        check_choice('reduction', reduction, REDUCTIONS)
+        self.loss = MODELS.build(loss)
+        self.keep = keep
+        self.keep_ratio = keep_ratio
+        self.negatives_per_positive = negatives_per_positive
+        self.reduction = reduction
+        # heads choose their number of channels and their activation by it
+        self.use_sigmoid = getattr(self.loss, 'use_sigmoid', False)
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: str | None = None,
+        **kwargs,
+    ) -> Tensor:
+        """Loss of one call of a head.
+
+        Args:
+            pred: See the class.
+            target: See the class.
+            weight: A factor of the wrapped loss; anchors of weight 0 are not kept.
+            avg_factor: What the mean divides by, instead of the number of kept anchors.
+            reduction_override: Overrides ``reduction`` for this call.
+            **kwargs: For the wrapped loss.
+        """
+        check_choice('reduction_override', reduction_override, (None, *REDUCTIONS))
+        reduction = reduction_override or self.reduction
+        losses = self.loss(pred, target, weight, reduction_override='none', **kwargs)
+        with torch.no_grad():
+            kept = self._kept(_by_anchor(losses).sum(1), pred, target, weight)
+        losses = losses.where(kept.view(-1, *[1] * (losses.dim() - 1)), 0)
+        if reduction == 'none':
+            return losses
+        if reduction == 'mean':
+            return losses.sum() / (kept.sum().clamp(min=1) if avg_factor is None else avg_factor)
+        return losses.sum()
+
+    def _kept(
+        self, hardness: Tensor, pred: Tensor, target: Tensor, weight: Tensor | None
+    ) -> Tensor:
+        """Which anchors count, bool, shape (N,)."""
+        valid = torch.ones_like(hardness, dtype=torch.bool)
+        if weight is not None:
+            valid = _by_anchor(weight > 0).any(1)
+        if self.keep is not None:
+            return _hardest(hardness, valid, self.keep)
+        if self.keep_ratio is not None:
+            return _hardest(hardness, valid, (self.keep_ratio * valid.sum().double()).ceil())
+        classes = pred.size(1) if self.use_sigmoid else pred.size(1) - 1
+        is_object = valid & (target >= 0) & (target < classes)
+        count = (self.negatives_per_positive * is_object.sum().clamp(min=1).double()).ceil()
+        return is_object | _hardest(hardness, valid & ~is_object, count)
+
+
+def _by_anchor(values: Tensor) -> Tensor:
+    """The values as (N, elements of an anchor)."""
+    return values.flatten(1) if values.dim() > 1 else values.unsqueeze(1)
+
+
+def _hardest(hardness: Tensor, candidates: Tensor, count: int | Tensor) -> Tensor:
+    """The ``count`` hardest candidates, or all of them if there are fewer; bool, shape (N,)."""
+    order = hardness.where(candidates, -1).argsort(descending=True, stable=True)
+    rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+    return candidates & (rank < count)

@@ -1,0 +1,118 @@
+"""Whether the Triton kernels compute on a device what the reference back end does.
+
+They are compiled when they are first called, by whatever compiler and driver is there: a few
+thousand made-up examples tell whether that went well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ghm_mmdet.criteria import LabelTarget, SigmoidCrossEntropy
+from ghm_mmdet.density import region_edges
+from ghm_mmdet.ops import reference
+
+SHAPE = (1001, 5)
+# Few and many regions have kernels of their own. The last number is the relative tolerance of the
+# gradient: devices round differently, but a miscompiled kernel is off by more.
+CASES = ((torch.float32, 30, 1e-4), (torch.bfloat16, 3840, 2**-7))
+NEAR_AN_EDGE = 2e-6  # where rounding decides on the region
+
+_obstacles: dict[torch.device, str | None] = {}
+
+
+class Call(NamedTuple):
+    """Arguments of a back end's functions."""
+
+    criterion: SigmoidCrossEntropy
+    prediction: Tensor
+    target: LabelTarget
+    weight: Tensor
+    edges: Tensor
+
+    def to(self, device: torch.device) -> Call:
+        """The same call on another device."""
+        return Call(
+            self.criterion,
+            self.prediction.to(device),
+            LabelTarget(self.target.labels.to(device)),
+            self.weight.to(device),
+            self.edges.to(device),
+        )
+
+
+def triton_obstacle(device: torch.device) -> str | None:
+    """Why the Triton back end cannot be used on a CUDA device, in one line; None if it can.
+
+    The first call for a device compiles kernels and waits for them; later ones remember.
+    """
+    if device not in _obstacles:
+        if torch.cuda.is_current_stream_capturing():
+            return 'nothing was computed on this device before a CUDA graph was captured'
+        _obstacles[device] = _find_obstacle(device)
+    return _obstacles[device]
+
+
+def disagreement(backend: ModuleType, device: torch.device) -> str | None:
+    """What a back end computes otherwise than the reference on the CPU, in one line, or None.
+
+    Args:
+        backend: Has the functions of :mod:`ghm_mmdet.ops.reference`.
+        device: Where it computes.
+    """
+    for dtype, regions, tolerance in CASES:
+        call = _made_up_call(dtype, regions)
+        expected, found = _results(reference, call), _results(backend, call.to(device))
+        for name, values in expected.items():
+            rtol = tolerance if name == 'gradient' else 1e-5
+            if not torch.allclose(found[name].cpu().double(), values.double(), rtol, atol=1e-6):
+                return f'its {name} of {dtype} examples in {regions} regions are wrong'
+    return None
+
+
+def _find_obstacle(device: torch.device) -> str | None:
+    try:
+        with _waiting_allowed():
+            return disagreement(import_module('ghm_mmdet.ops.triton_ops'), device)
+    # a package that is missing, a compiler, a driver: each raises something else
+    except Exception as error:
+        return ' '.join(f'{type(error).__name__}: {error}'.split())
+
+
+@contextmanager
+def _waiting_allowed() -> Iterator[None]:
+    """A user's own search for host synchronisations must not make the check fail."""
+    mode = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode('default')
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(mode)
+
+
+def _made_up_call(dtype: torch.dtype, regions: int) -> Call:
+    """Logits and labels on the CPU; anchors are ignored at random and where rounding decides."""
+    # neither the global random state nor a user's default device plays a part
+    random = torch.Generator().manual_seed(0)
+    with torch.device('cpu'):
+        edges = region_edges(regions)
+        logits = (torch.randn(SHAPE, generator=random) * 3).to(dtype)
+        labels = torch.randint(0, SHAPE[1] + 1, SHAPE[:1], generator=random)
+        weight = torch.rand(SHAPE[0], 1, generator=random) - 0.3
+    criterion, target = SigmoidCrossEntropy(), LabelTarget(labels)
+    norm = criterion.evaluate(logits.double(), target).gradient_norm
+    near = ((norm * regions).round() / regions - norm).abs() < NEAR_AN_EDGE
+    return Call(criterion, logits, target, weight.masked_fill(near.any(1, keepdim=True), 0), edges)
+
+
+def _results(backend: ModuleType, call: Call) -> dict[str, Tensor]:
+    sums = backend.region_sums(*call)
+    scale = torch.linspace(-1, 2, call.edges.numel() - 1, device=call.edges.device)
+    return {**sums._asdict(), 'gradient': backend.gradient(*call, scale)}
