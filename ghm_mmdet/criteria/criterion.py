@@ -16,7 +16,7 @@ from ghm_mmdet.criteria.targets import Target
 
 
 class Evaluation(NamedTuple):
-    """What a criterion says of each example; all three have the shape of the examples."""
+    """What a criterion says of each example, in the shape of :meth:`Criterion.examples`."""
 
     loss: Tensor
     gradient_norm: Tensor
@@ -46,6 +46,13 @@ class Criterion(ABC):
     def by_key(cls, key: str) -> Criterion:
         """The criterion last made with this key."""
         return cls._by_key[key]
+
+    def examples(self, prediction: Tensor) -> Tensor:
+        """A view of the prediction with one element per example; it broadcasts to the prediction.
+
+        Every element is an example, unless a subclass takes rows for one.
+        """
+        return prediction
 
     @abstractmethod
     def evaluate(self, prediction: Tensor, target: Target) -> Evaluation:

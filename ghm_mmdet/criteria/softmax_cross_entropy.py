@@ -9,7 +9,7 @@ from ghm_mmdet.criteria.targets import Target
 
 
 class SoftmaxCrossEntropy(Criterion):
-    """Cross entropy over the classes of a row; its tensors have shape (N, 1).
+    """Cross entropy over the classes of a row; the examples have shape (N, 1).
 
     The gradient is the vector p - y. Half its L1 norm is g: it lies in [0, 1], and is 1 - p_label
     where y is a label. Background is a class like any other.
@@ -17,6 +17,9 @@ class SoftmaxCrossEntropy(Criterion):
 
     def __init__(self) -> None:
         super().__init__('softmax_cross_entropy')
+
+    def examples(self, prediction: Tensor) -> Tensor:
+        return prediction[..., :1]
 
     def evaluate(self, prediction: Tensor, target: Target) -> Evaluation:
         log_probability = prediction.to(working_dtype(prediction)).log_softmax(dim=-1)

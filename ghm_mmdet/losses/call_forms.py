@@ -8,18 +8,23 @@ from torch import Tensor
 from ghm_mmdet.criteria import DenseTarget, LabelTarget, Target
 
 
-def classification_target(prediction: Tensor, target: Tensor | tuple[Tensor, Tensor]) -> Target:
+def classification_target(
+    prediction: Tensor, target: Tensor | tuple[Tensor, Tensor], scores: bool = True
+) -> Target:
     """Labels, (labels, score) or values of the prediction's shape, as a target.
 
     Args:
         prediction: Logits, shape (N, C) for labels, any shape for values.
         target: Integer labels (N,); a pair of integer labels (N,) and scores (N,); or hard or soft
             values of the prediction's shape.
+        scores: Whether a score says something; with softmax, the rest of it belongs to no class.
 
     Raises:
         ValueError: Shapes or dtypes do not fit.
     """
     if isinstance(target, tuple | list):
+        if not scores:
+            raise ValueError('target: (labels, score), must be labels (N,) where use_sigmoid=False')
         if len(target) != 2:
             raise ValueError(f'target: a tuple of length {len(target)}, must be (labels, score)')
         labels, score = target

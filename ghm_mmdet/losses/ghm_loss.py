@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -33,11 +34,27 @@ class Statistics(NamedTuple):
     beta: Tensor
 
 
-class PartialLoss(NamedTuple):
-    """One level's share of a loss whose density spans several levels."""
+@dataclass(frozen=True)
+class PartialLoss:
+    """One level's share of a loss whose density spans several levels.
+
+    Attributes:
+        loss: Makes one of all shares.
+        sums: This level's.
+        factor: What a head has scaled its level's loss with.
+    """
 
     loss: GHMLoss
     sums: RegionSums
+    factor: float | Tensor = 1.0
+
+    def __mul__(self, factor: float | Tensor) -> PartialLoss:
+        return replace(self, factor=self.factor * factor)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float | Tensor) -> PartialLoss:
+        return replace(self, factor=self.factor / divisor)
 
 
 def build_density(
@@ -122,12 +139,15 @@ class GHMLoss(nn.Module):
         finally:
             self._splits_levels = False
 
-    def merge(self, sums: Sequence[RegionSums]) -> Tensor:
-        """One loss with one density over the examples of all ``sums``, 0-dim."""
-        total = sums[0]
-        for part in sums[1:]:
-            total = total.merge(part)
-        return self._reduce(total, self.reduction)
+    def merge(self, parts: Sequence[PartialLoss]) -> Tensor:
+        """One loss with one density over the examples of all parts, 0-dim.
+
+        The first part's factor is taken for all: a head scales its levels alike.
+        """
+        total = parts[0].sums
+        for part in parts[1:]:
+            total = total.merge(part.sums)
+        return self._reduce(total, self.reduction) * parts[0].factor
 
     def harmonize(
         self, prediction: Tensor, target: Target, weight: Tensor | None, reduction: str | None
@@ -146,7 +166,8 @@ class GHMLoss(nn.Module):
         sums = region_sums(self.criterion, prediction, target, weight, edges, self.backend)
         if reduction == 'none':
             beta = self._weigh(sums, update=False) * self.loss_weight
-            return example_losses(self.criterion, prediction, target, weight, edges, beta)
+            losses = example_losses(self.criterion, prediction, target, weight, edges, beta)
+            return losses if losses.shape == prediction.shape else losses.squeeze(-1)
         if self._splits_levels:
             return PartialLoss(self, sums)
         return self._reduce(sums, reduction)

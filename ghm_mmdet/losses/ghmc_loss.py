@@ -1,14 +1,27 @@
-"""GHM-C: harmonized sigmoid cross entropy."""
+"""GHM-C: harmonized cross entropy, sigmoid or softmax."""
 
 from __future__ import annotations
 
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from ghm_mmdet.criteria import LabelTarget, SigmoidCrossEntropy
+from ghm_mmdet.criteria import (
+    LabelTarget,
+    ProbabilityCrossEntropy,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+)
+from ghm_mmdet.losses.arguments import check_choice
 from ghm_mmdet.losses.call_forms import bad_labels, classification_target, example_weight
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_density
 from ghm_mmdet.losses.label_check import LabelCheck
+
+CRITERIA = {
+    (True, False): SigmoidCrossEntropy,
+    (True, True): ProbabilityCrossEntropy,
+    (False, False): SoftmaxCrossEntropy,
+}
+"""By whether the head uses sigmoid, and whether it hands over probabilities."""
 
 
 @MODELS.register_module()
@@ -17,12 +30,14 @@ class GHMCLoss(GHMLoss):
 
     Source: Li, Liu, Wang, *Gradient Harmonized Single-stage Detector*, AAAI 2019, section "GHM-C
         Loss".
-    One example is one (anchor, class) pair. The defaults are those of mmdet's ``GHMC`` and give its
-    numbers; the paper's form, where it differs, is an argument.
+    With sigmoid, one example is one (anchor, class) pair; the defaults are those of mmdet's
+    ``GHMC`` and give its numbers, and the paper's form, where it differs, is an argument. With
+    softmax, one example is one anchor with g = 1 - p_label, and background is a class.
 
     Args:
-        use_sigmoid: Must be written out, and be True: MMDetection's heads read it from the config
-            and build a softmax head with C + 1 channels without it.
+        use_sigmoid: Must be written out: MMDetection's heads read it from the config, and build a
+            softmax head with C + 1 channels without it. False is for such heads, as in Faster
+            R-CNN.
         bins: M, the number of unit regions.
         momentum: a of the moving average over iterations, in [0, 1).
         loss_weight: Factor of the loss.
@@ -38,12 +53,15 @@ class GHMCLoss(GHMLoss):
             (mmdet) or 'decay' (paper). The exact density always decays.
         backend: What computes: 'reference', 'torch' or 'triton'. None is what the environment
             variable ``GHM_MMDET_BACKEND`` says, else the device's own.
+        activated: Whether the head hands over probabilities, as TOOD does, and not logits. g is
+            the gradient norm of the logit behind them all the same.
 
     Shape:
-        - pred: Logits (N, C), or any shape where the target has the same.
+        - pred: Logits (N, C), or any shape where the target has the same; with softmax (N, C + 1).
         - target: Labels (N,) in [0, C] with C for background; a pair (labels, score) with a soft
-          score in [0, 1] at the label; or hard or soft values of the prediction's shape.
-        - output: 0-dim, or the prediction's shape with reduction 'none'.
+          score in [0, 1] at the label; or hard or soft values of the prediction's shape. With
+          softmax labels, or values.
+        - output: 0-dim, or with reduction 'none' the prediction's shape, with softmax (N,).
 
     Examples:
         >>> loss = GHMCLoss(use_sigmoid=True, bins=30, momentum=0.75)
@@ -65,11 +83,10 @@ class GHMCLoss(GHMLoss):
         bias_correction: bool = False,
         empty_regions: str = 'freeze',
         backend: str | None = None,
+        activated: bool = False,
     ) -> None:
-        if use_sigmoid is not True:
-            raise ValueError(
-                f'use_sigmoid={use_sigmoid!r}: must be True, GHMCLoss is made for sigmoid heads'
-            )
+        check_choice('use_sigmoid', use_sigmoid, (True, False))
+        check_choice('activated', activated, (False, True) if use_sigmoid else (False,))
         gradient_density = build_density(
             density=density,
             bins=bins,
@@ -79,7 +96,8 @@ class GHMCLoss(GHMLoss):
             divisor=divisor,
             empty_regions=empty_regions,
         )
-        super().__init__(SigmoidCrossEntropy(), gradient_density, loss_weight, reduction, backend)
+        criterion = CRITERIA[use_sigmoid, activated]()
+        super().__init__(criterion, gradient_density, loss_weight, reduction, backend)
         self.use_sigmoid = use_sigmoid
         self.label_check = LabelCheck()
 
@@ -111,8 +129,10 @@ class GHMCLoss(GHMLoss):
             RuntimeError: There is a moving average, and a non-reentrant activation checkpoint
                 around the loss computes it a second time.
         """
-        weight = example_weight(pred, weight if label_weight is None else label_weight)
-        parsed = classification_target(pred, target)
+        examples = self.criterion.examples(pred)
+        weight = example_weight(examples, weight if label_weight is None else label_weight)
+        parsed = classification_target(pred, target, scores=self.use_sigmoid)
         if isinstance(parsed, LabelTarget):
-            self.label_check(bad_labels(parsed, pred.size(-1), weight), pred.size(-1))
+            background = pred.size(-1) if self.use_sigmoid else pred.size(-1) - 1
+            self.label_check(bad_labels(parsed, background, weight), background)
         return self.harmonize(pred, parsed, weight, reduction_override)

@@ -55,6 +55,8 @@ def example_losses(
 ) -> Tensor:
     """beta_i l_i of every example, 0 where it is ignored; beta is constant in the backward pass.
 
+    The result has the shape of the criterion's examples.
+
     Args:
         beta: Weight per region, shape (M,). The other arguments are those of :func:`region_sums`.
     """
@@ -159,15 +161,16 @@ def _example_losses(
     criterion: str,
 ) -> Tensor:
     target = _pack(labels, score, values)
-    losses = reference.example_losses(
-        Criterion.by_key(criterion), prediction, target, weight, edges, beta
-    )
-    return _laid_out_as(prediction, losses)
+    chosen = Criterion.by_key(criterion)
+    losses = reference.example_losses(chosen, prediction, target, weight, edges, beta)
+    return _laid_out_as(chosen.examples(prediction), losses)
 
 
 @_example_losses.register_fake
 def _(prediction, *arguments):
-    return torch.empty_like(prediction, dtype=working_dtype(prediction))
+    *_, criterion = arguments
+    examples = Criterion.by_key(criterion).examples(prediction)
+    return torch.empty_like(examples, dtype=working_dtype(prediction))
 
 
 @custom_op('ghm_mmdet::example_losses_gradient', mutates_args=())

@@ -29,7 +29,7 @@ SHARED = [
 ]
 MU = [('mu', 0), ('mu', -0.02), ('mu', float('nan')), ('mu', None)]
 CASES = (
-    [(GHMCLoss, name, value) for name, value in [*SHARED, ('use_sigmoid', False)]]
+    [(GHMCLoss, name, value) for name, value in [*SHARED, ('use_sigmoid', None)]]
     + [(GHMRLoss, name, value) for name, value in SHARED + MU]
     + [(AuthenticSmoothL1Loss, name, value) for name, value in [*MU, ('reduction', 'average')]]
 )

@@ -16,7 +16,7 @@ def whole_pyramid(loss, prediction, arguments):
     """As a head that merges the sums of two levels."""
     with loss.split_levels():
         levels = [loss(part, *arguments) for part in (prediction, prediction / 2)]
-    return loss.merge([level.sums for level in levels])
+    return loss.merge(levels)
 
 
 def single_call(loss, prediction, arguments):
