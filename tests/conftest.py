@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from ghm_mmdet.ops import backends
+from tests.back_ends import ON_CPU
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CLASSES = ('RBC', 'WBC', 'Platelets')
@@ -26,7 +27,7 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture(params=['reference', 'torch'])
+@pytest.fixture(params=ON_CPU)
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of each back end that runs on the CPU, forced for the duration of the test."""
     monkeypatch.setenv(backends.VARIABLE, request.param)

@@ -33,7 +33,8 @@ def test_doctor_shows_versions_and_operators(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ('variable', 'shown'),
     [
-        (None, 'torch (chunked, for the CPU)'),
+        (None, ('cpp (compiled', 'torch (chunked')),
+        ('torch', 'torch (forced by GHM_MMDET_BACKEND)'),
         ('reference', 'reference (forced by GHM_MMDET_BACKEND)'),
         ('fortran', "GHM_MMDET_BACKEND='fortran': must be one of"),
     ],

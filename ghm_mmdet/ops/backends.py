@@ -11,9 +11,14 @@ from typing import NamedTuple
 
 import torch
 
-from ghm_mmdet.ops import self_check
+from ghm_mmdet.ops import cpp_ops, self_check
 
-MODULES = {'reference': 'reference', 'torch': 'torch_ops', 'triton': 'triton_ops'}
+MODULES = {
+    'reference': 'reference',
+    'torch': 'torch_ops',
+    'cpp': 'cpp_ops',
+    'triton': 'triton_ops',
+}
 VARIABLE = 'GHM_MMDET_BACKEND'
 
 
@@ -50,7 +55,10 @@ def choose(device: torch.device, name: str | None = None) -> Choice:
             raise ValueError(f'{VARIABLE}={name!r}: must be one of {", ".join(sorted(MODULES))}')
         return Choice(name, f'forced by {VARIABLE}')
     if device.type == 'cpu':
-        return Choice('torch', 'chunked, for the CPU')
+        obstacle = _cpp_obstacle()
+        if obstacle is None:
+            return Choice('cpp', 'compiled, for the CPU')
+        return Choice('torch', f'chunked: {obstacle}')
     if device.type != 'cuda':
         # it adds in float64, which not every device has
         return Choice('reference', f'none is made for {device.type}')
@@ -58,6 +66,11 @@ def choose(device: torch.device, name: str | None = None) -> Choice:
     if obstacle is None:
         return Choice('triton', 'fused kernels that agree with the reference here')
     return Choice('reference', f'instead of triton: {obstacle}', is_fallback=True)
+
+
+@cache
+def _cpp_obstacle() -> str | None:
+    return cpp_ops.obstacle()
 
 
 def load(name: str) -> ModuleType:

@@ -5,11 +5,12 @@ import torch
 from mmengine.logging import MessageHub
 
 from ghm_mmdet.ops import backends
+from tests.back_ends import ON_CPU
 
 NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
 
 
-@pytest.fixture(params=['reference', 'torch', pytest.param(None, id='cuda', marks=NO_CUDA)])
+@pytest.fixture(params=[*ON_CPU, pytest.param(None, id='cuda', marks=NO_CUDA)])
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A device, with a back end forced on the CPU."""
     if request.param is None:

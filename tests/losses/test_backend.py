@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from ghm_mmdet.ops import backends
+from tests.back_ends import ON_CPU
 from tests.losses.kinds import KINDS
 
 
 @pytest.mark.parametrize('kind', ['labels', 'boxes'])
-@pytest.mark.parametrize('name', ['reference', 'torch'])
+@pytest.mark.parametrize('name', ON_CPU)
 def test_the_argument_wins_over_the_variable(kind, name, monkeypatch):
     load, loaded = backends.load, []
     monkeypatch.setattr(backends, 'load', lambda name: loaded.append(name) or load(name))

@@ -7,6 +7,7 @@ import torch
 from ghm_mmdet.criteria import DenseTarget, SigmoidCrossEntropy
 from ghm_mmdet.density import region_edges
 from ghm_mmdet.ops import backends, region_sums, self_check
+from tests.back_ends import ON_CPU
 
 CPU, CUDA, XPU = map(torch.device, ('cpu', 'cuda:1', 'xpu:0'))
 
@@ -27,12 +28,20 @@ def triton(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ('device', 'name'), [(CPU, 'torch'), (CUDA, 'triton'), (XPU, 'reference')], ids=str
+    ('device', 'name'), [(CPU, 'cpp'), (CUDA, 'triton'), (XPU, 'reference')], ids=str
 )
-def test_the_device_decides(device, name, triton):
+def test_the_device_decides(device, name, triton, monkeypatch):
     triton(None)
+    monkeypatch.setattr(backends, '_cpp_obstacle', lambda: None)
     assert backends.choose(device).name == name
     assert not backends.choose(device).is_fallback
+
+
+def test_without_a_compiled_one_the_cpu_has_the_chunked_and_the_reason(monkeypatch):
+    monkeypatch.setattr(backends, '_cpp_obstacle', lambda: 'it does not load')
+    choice = backends.choose(CPU)
+    assert choice.name == 'torch'
+    assert 'it does not load' in choice.reason
 
 
 def test_without_triton_a_cuda_device_has_the_reference_and_the_reason(triton):
@@ -69,7 +78,7 @@ def test_a_fallback_is_logged_once(monkeypatch, triton):
     backends._warn.cache_clear()
 
 
-@pytest.mark.parametrize('name', ['reference', 'torch'])
+@pytest.mark.parametrize('name', ON_CPU)
 def test_forward_and_backward_are_of_the_same(name, monkeypatch):
     load, loaded = backends.load, []
     monkeypatch.setattr(backends, 'load', lambda name: loaded.append(name) or load(name))

@@ -1,4 +1,4 @@
-"""The chunked back end against the reference, chunk by chunk and thread by thread."""
+"""The back ends for the CPU against the reference, chunk by chunk and thread by thread."""
 
 import pytest
 import torch
@@ -11,9 +11,16 @@ from ghm_mmdet.criteria import (
     working_dtype,
 )
 from ghm_mmdet.density import region_edges
-from ghm_mmdet.ops import reference, torch_ops
+from ghm_mmdet.ops import backends, reference, torch_ops
+from tests.back_ends import COMPILED
 
 ANCHORS, CLASSES, BINS = 301, 7, 10
+
+
+@pytest.fixture(params=['torch', COMPILED])
+def computed(request):
+    """A back end for the CPU."""
+    return backends.load(request.param)
 
 
 @pytest.fixture(params=[1, 2], ids='{} threads'.format)
@@ -21,7 +28,7 @@ def many_chunks(request, monkeypatch):
     """Several chunks, and a last one that is smaller, on one thread and on two."""
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
-    monkeypatch.setattr(torch_ops, 'IN_FLIGHT', {'sums': 512, 'gradient': 256})
+    monkeypatch.setattr(torch_ops, 'CHUNK', 512)
     yield
     torch.set_num_threads(before)
 
@@ -42,15 +49,15 @@ def case(criterion, dtype, weights, spread=1.5):
     return chosen, prediction.to(dtype), target, weight, region_edges(BINS)
 
 
-def check(arguments):
+def check(computed, arguments):
     prediction = arguments[1]
-    sums, expected = (module.region_sums(*arguments)._asdict() for module in (torch_ops, reference))
+    sums, expected = (module.region_sums(*arguments)._asdict() for module in (computed, reference))
     for name in ('counts', 'nonfinite'):
         assert torch.equal(sums[name], expected[name])
     for name in ('losses', 'weight_sum'):
         torch.testing.assert_close(sums[name], expected[name], rtol=2e-6, atol=1e-6)
     scale = torch.rand(BINS, dtype=working_dtype(prediction))
-    gradient, oracle = (module.gradient(*arguments, scale) for module in (torch_ops, reference))
+    gradient, oracle = (module.gradient(*arguments, scale) for module in (computed, reference))
     assert gradient.dtype == prediction.dtype
     torch.testing.assert_close(gradient, oracle, equal_nan=True)
 
@@ -58,30 +65,30 @@ def check(arguments):
 @pytest.mark.parametrize('criterion', ['labels', 'values', 'boxes'])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize('weights', ['none', 'few per anchor', 'most per anchor', 'per example'])
-def test_chunks_add_up_to_the_reference(many_chunks, criterion, dtype, weights):
-    check(case(criterion, dtype, weights))
+def test_chunks_add_up_to_the_reference(computed, many_chunks, criterion, dtype, weights):
+    check(computed, case(criterion, dtype, weights))
 
 
 @pytest.mark.parametrize('spread', [1e-3, 6, 40])
-def test_near_and_far_from_zero(many_chunks, spread):
-    check(case('labels', torch.float32, 'none', spread))
+def test_near_and_far_from_zero(computed, many_chunks, spread):
+    check(computed, case('labels', torch.float32, 'none', spread))
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
-def test_a_chunk_with_more_than_plain_numbers(many_chunks, value):
+def test_a_chunk_with_more_than_plain_numbers(computed, many_chunks, value):
     arguments = case('labels', torch.float32, 'most per anchor')
     arguments[1][200, 3] = value
-    check(arguments)
+    check(computed, arguments)
 
 
-def test_results_do_not_change_between_runs(many_chunks):
+def test_results_do_not_change_between_runs(computed, many_chunks):
     arguments = case('labels', torch.float32, 'most per anchor')
-    first, second = (torch_ops.region_sums(*arguments) for _ in range(2))
+    first, second = (computed.region_sums(*arguments) for _ in range(2))
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
-def test_a_matrix_keeps_its_layout():
+def test_a_matrix_keeps_its_layout(computed):
     criterion, prediction, target, weight, edges = case('labels', torch.float32, 'none')
     columns_first = prediction.t().contiguous().t()
-    gradient = torch_ops.gradient(criterion, columns_first, target, weight, edges, torch.rand(BINS))
+    gradient = computed.gradient(criterion, columns_first, target, weight, edges, torch.rand(BINS))
     assert gradient.stride() == columns_first.stride()

@@ -1,0 +1,103 @@
+"""Compiled back end for the CPU: the region sums in one read of the prediction, on all threads.
+
+It computes :class:`SigmoidCrossEntropy` and :class:`AuthenticSmoothL1` on float16, bfloat16 and
+float32 predictions that are a matrix, or become one without a copy. All else goes to the chunked
+back end: a user's criterion, softmax, float64, other layouts. The gradient is the only memory it
+takes, and two runs agree to the bit whatever the number of threads. The computation is in
+``csrc/region_sums.cpp``, which is compiled when the package is installed.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ghm_mmdet.criteria import (
+    AuthenticSmoothL1,
+    Criterion,
+    DenseTarget,
+    SigmoidCrossEntropy,
+    Target,
+)
+from ghm_mmdet.ops import torch_ops
+from ghm_mmdet.ops.sums import RegionSums
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+
+
+def obstacle() -> str | None:
+    """Why this back end cannot be used, in one line; None if it can."""
+    try:
+        from ghm_mmdet.ops import _cpu
+    # an extension compiled for another torch raises more than ImportError
+    except Exception as error:
+        return f'the compiled one does not load ({" ".join(str(error).split())})'
+    here = torch.backends.cpu.get_cpu_capability()
+    if not here.startswith('AVX') and _cpu.capability != 'DEFAULT':
+        return f'the compiled one is for {_cpu.capability}, this CPU has {here}'
+    return None
+
+
+def region_sums(
+    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None, edges: Tensor
+) -> RegionSums:
+    """Counts and loss sums per region, see :func:`ghm_mmdet.ops.region_sums`; no gradient."""
+    arguments = _arguments(criterion, prediction, target, weight, edges)
+    if arguments is None:
+        return torch_ops.region_sums(criterion, prediction, target, weight, edges)
+    from ghm_mmdet.ops import _cpu
+
+    return RegionSums(*_cpu.region_sums(*arguments))
+
+
+def gradient(
+    criterion: Criterion,
+    prediction: Tensor,
+    target: Target,
+    weight: Tensor | None,
+    edges: Tensor,
+    scale: Tensor,
+) -> Tensor:
+    """Each example's gradient times the scale of its region, see the reference."""
+    arguments = _arguments(criterion, prediction, target, weight, edges)
+    if arguments is None:
+        return torch_ops.gradient(criterion, prediction, target, weight, edges, scale)
+    from ghm_mmdet.ops import _cpu
+
+    layout = torch.preserve_format if prediction.dim() <= 2 else torch.contiguous_format
+    result = torch.empty_like(prediction, memory_format=layout)
+    _cpu.gradient(*arguments, scale.float().contiguous(), _matrix(result))
+    return result
+
+
+def _arguments(
+    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None, edges: Tensor
+) -> tuple | None:
+    """What the compiled functions take, or None where they cannot."""
+    # a subclass may compute something else
+    mu = {SigmoidCrossEntropy: 0.0, AuthenticSmoothL1: getattr(criterion, 'mu', None)}
+    matrix = _matrix(prediction)
+    takes = type(criterion) in mu and prediction.dtype in DTYPES and prediction.numel() > 0
+    if not takes or matrix is None or prediction.device.type != 'cpu':
+        return None
+    labels = score = values = None
+    if isinstance(target, DenseTarget):
+        values = target.values.float().reshape(matrix.shape)
+    else:
+        labels = target.labels.long().contiguous()
+        score = None if target.score is None else target.score.float().contiguous()
+    if weight is not None:
+        weight = weight.float().expand(prediction.shape).reshape(matrix.shape)
+    name = 'sigmoid_cross_entropy' if mu[type(criterion)] == 0 else 'authentic_smooth_l1'
+    return name, mu[type(criterion)], matrix, labels, score, values, weight, edges.contiguous()
+
+
+def _matrix(tensor: Tensor) -> Tensor | None:
+    """The (N, C) view of (..., C), or of (N, 1) of (N,); None if it takes a copy."""
+    if tensor.dim() == 2:
+        return tensor.detach()
+    columns = tensor.size(-1) if tensor.dim() > 1 else 1
+    try:
+        return tensor.detach().view(-1, columns)
+    except RuntimeError:
+        return None
