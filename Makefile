@@ -1,21 +1,26 @@
 # `make help` lists the targets. Everything is installed into .venv/; each finished step of the set-up
 # leaves a stamp there, so that it is not repeated, and a broken-off set-up goes on where it stopped.
+# VENV=folder makes and uses another environment, as for another Python.
 
 PYTHON ?= python3
 DATA ?=
+WHEELS ?=
 VENV := .venv
+PACKAGES := requirements/packages.txt
+MMCV := requirements/mmcv.txt
+OTHER_PYTHONS := requirements/python3.10.txt
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip
 INSTALL := $(PIP) install -q --no-deps --no-build-isolation
 DONE := $(VENV)/.done
-TARGETS := setup demo test test-long lint format doctor ops clean
+TARGETS := setup demo test test-long test-upstream bench bench-cuda lint format doctor ops clean
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help $(TARGETS)
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/:.* ## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/:.* ## /\t/' | expand -t 16
 
 setup: $(DONE)/project ## install everything into .venv (PYTHON=python3.12 picks another Python)
 
@@ -27,6 +32,19 @@ test: setup ## run the tests, but for the long ones
 
 test-long: setup ## run the long tests
 	$(RUN) -m pytest -m long
+
+test-upstream: ## run the tests with OpenMMLab's own packages, in .venv-openmmlab
+	$(MAKE) test VENV=.venv-openmmlab PACKAGES=requirements/openmmlab.txt \
+	  MMCV=requirements/mmcv-openmmlab.txt
+
+bench: setup ## measure the losses and a training step on this machine, for about 10 minutes
+	$(RUN) -m benchmarks.ghmc_loss
+	$(RUN) -m benchmarks.ghmr_loss
+	$(RUN) -m benchmarks.training_step
+	$(RUN) -m benchmarks.targets
+
+bench-cuda: ## the same on a bare CUDA machine, in 8 minutes (WHEELS=folder installs from there)
+	$(PYTHON) -m benchmarks.cuda $(if $(WHEELS),--wheels '$(WHEELS)')
 
 lint: setup ## check the code's style
 	$(RUN) -m ruff check .
@@ -41,15 +59,15 @@ doctor: ## show what is installed, and how to repair what is wrong
 	@$(RUN) -m ghm_mmdet.doctor
 
 ops: $(DONE)/packages ## build mmcv's operators again where they do not fit, as after installing nvcc
-	$(RUN) -m ghm_mmdet.build_mmcv "$$(grep -v '^#' requirements/mmcv.txt)"
+	$(RUN) -m ghm_mmdet.build_mmcv "$$(grep -v '^#' $(MMCV))"
 
 clean: ## remove caches and build products; .venv, data and work_dirs stay
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find ghm_mmdet tools tests configs -name __pycache__ -prune -exec rm -rf {} +
 
 $(DONE)/venv:
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v[:2] <= (3, 12))' || { \
-	  echo "Python 3.11 or 3.12 is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1): make setup PYTHON=python3.11"; \
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 10) <= v[:2] <= (3, 12))' || { \
+	  echo "Python 3.10, 3.11 or 3.12 is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1): make setup PYTHON=python3.11"; \
 	  exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@mkdir -p $(DONE) && touch $@
@@ -58,23 +76,23 @@ $(DONE)/build: requirements/build.txt $(DONE)/venv
 	$(PIP) install -q -r $<
 	@touch $@
 
-# Before mmcv, whose operators are compiled against it; its own dependencies as packages.txt pins them.
+# Before mmcv, whose operators are compiled against it; its own dependencies as they are pinned below.
 $(DONE)/torch: requirements/torch.txt $(DONE)/build
-	$(PIP) install -r $< -c requirements/packages.txt
+	$(PIP) install -r $< -c $(PACKAGES) -c $(OTHER_PYTHONS)
 	@touch $@
 
 # All OpenCV packages own the same files: removing one alone would break another.
-$(DONE)/packages: requirements/packages.txt requirements/dev.txt $(DONE)/torch
+$(DONE)/packages: $(PACKAGES) $(OTHER_PYTHONS) requirements/dev.txt $(DONE)/torch
 	$(PIP) uninstall -qqy opencv-python opencv-python-headless
-	$(INSTALL) -r requirements/packages.txt -r requirements/dev.txt
+	$(INSTALL) -r $(PACKAGES) -r $(OTHER_PYTHONS) -r requirements/dev.txt
 	@touch $@
 
 # After the quick steps, so that what is wrong with those shows before the long one.
-$(DONE)/mmcv: requirements/mmcv.txt $(DONE)/packages
+$(DONE)/mmcv: $(MMCV) $(DONE)/packages
 	$(RUN) -m ghm_mmdet.build_mmcv "$$(grep -v '^#' $<)"
 	@touch $@
 
-$(DONE)/project: pyproject.toml ghm_mmdet/version.py $(DONE)/mmcv
+$(DONE)/project: pyproject.toml setup.py ghm_mmdet/version.py $(DONE)/mmcv
 	$(INSTALL) -q -e .
 	@$(RUN) -m ghm_mmdet.doctor
 	@touch $@

@@ -2,51 +2,94 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from ctypes import CDLL
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import torch
+from tqdm import tqdm
 
-REPEATS = 9
-PATIENCE = 20.0  # seconds; a contestant that takes longer once is not run again
+Key = TypeVar('Key', bound=Hashable)
+
+
+class Effort(NamedTuple):
+    """How often a call is repeated.
+
+    Attributes:
+        runs: At most this often.
+        seconds: Not again once the runs have taken this long together.
+    """
+
+    runs: int
+    seconds: float
+
+
+EFFORT = {'cpu': Effort(15, 10.0), 'cuda': Effort(51, 2.0)}
+ONCE = Effort(1, 0.0)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Medians over the repeats.
+    """What one call takes.
 
     Attributes:
-        seconds: Time of one call.
-        bytes: Peak memory of one call above what was there before.
+        seconds: Of every run that counts.
+        bytes: Peak memory above what was there before; None where it could not be measured.
     """
 
-    seconds: float
-    bytes: int
+    seconds: tuple[float, ...]
+    bytes: int | None
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self) -> float | None:
+        """Interquartile range over the median; None for fewer than four runs."""
+        if len(self.seconds) < 4:
+            return None
+        low, _, high = statistics.quantiles(self.seconds, n=4)
+        return (high - low) / self.median
 
 
 def interleaved(
-    contestants: dict[str, Callable[[], object]], device: torch.device, repeats: int = REPEATS
-) -> dict[str, Cost]:
-    """Cost of each contestant, run in turns so that a disturbance meets all of them.
+    calls: dict[Key, Callable[[], object]], device: torch.device, effort: Effort, title: str = ''
+) -> dict[Key, Cost]:
+    """Cost of each call, run in turns so that a disturbance meets all of them.
 
     Args:
-        contestants: What to run, by name; called once beforehand to warm up.
+        calls: What to run; each is run twice beforehand, to warm up and for its memory.
         device: Where they run; on CUDA, events take the time.
-        repeats: Runs of each that count.
+        effort: How often.
+        title: For the progress bar.
+
+    Returns:
+        A cost per call, but for those that ran out of the GPU's memory.
     """
-    seconds = {name: [] for name in contestants}
-    memory = {}
-    for name, call in contestants.items():
-        call()
-        memory[name] = peak_memory(call, device)
-    for _ in range(repeats):
-        for name, call in contestants.items():
-            if not seconds[name] or seconds[name][0] < PATIENCE:
-                seconds[name].append(duration(call, device))
-    return {name: Cost(statistics.median(seconds[name]), memory[name]) for name in contestants}
+    memory, seconds = {}, {}
+    with tqdm(total=len(calls) * (1 + effort.runs), desc=title, leave=False, disable=None) as bar:
+        for key, call in calls.items():
+            bar.set_postfix_str(str(key))
+            try:
+                call()
+                memory[key] = peak_memory(call, device)
+                seconds[key] = []
+            except torch.cuda.OutOfMemoryError:
+                bar.write(f'{title}: {key} is left out, the memory of the GPU is too small')
+            bar.update()
+        for _ in range(effort.runs):
+            for key, taken in seconds.items():
+                bar.set_postfix_str(str(key))
+                if not taken or sum(taken) < effort.seconds:
+                    taken.append(duration(calls[key], device))
+                bar.update()
+    return {key: Cost(tuple(taken), memory[key]) for key, taken in seconds.items()}
 
 
 def duration(call: Callable[[], object], device: torch.device) -> float:
@@ -63,10 +106,11 @@ def duration(call: Callable[[], object], device: torch.device) -> float:
     return begin.elapsed_time(end) / 1000
 
 
-def peak_memory(call: Callable[[], object], device: torch.device) -> int:
-    """Bytes that one call needs at its peak above what is allocated before it.
+def peak_memory(call: Callable[[], object], device: torch.device) -> int | None:
+    """Bytes that one call needs at its peak above what is in use before it.
 
-    On the CPU the kernel's count of resident pages stands in for an allocator's (Linux).
+    On the CPU the kernel's count of resident pages stands in for an allocator's: None where the
+    system does not let it be reset (elsewhere than on Linux, or in a locked-down container).
     """
     if device.type == 'cuda':
         torch.cuda.synchronize()
@@ -74,30 +118,31 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> int:
         before = torch.cuda.memory_allocated()
         call()
         return torch.cuda.max_memory_allocated() - before
-    Path('/proc/self/clear_refs').write_text('5')
+    _give_free_pages_back()
+    try:
+        Path('/proc/self/clear_refs').write_text('5')
+    except OSError:
+        return None
     before = _status('VmRSS')
     call()
     return max(0, _status('VmHWM') - before)
 
 
-def copy_bandwidth(device: torch.device, elements: int = 2**26) -> float:
+def copy_bandwidth(device: torch.device, effort: Effort, elements: int = 2**26) -> float:
     """Bytes per second that a large float32 copy reads and writes."""
     source = torch.rand(elements, device=device)
     target = torch.empty_like(source)
-    cost = interleaved({'copy': lambda: target.copy_(source)}, device)['copy']
-    return 2 * source.numel() * source.element_size() / cost.seconds
+    cost = interleaved({'copy': lambda: target.copy_(source)}, device, effort, 'bandwidth')['copy']
+    return 2 * source.numel() * source.element_size() / cost.median
 
 
-def device_name(device: torch.device) -> str:
-    """What the results are filed under."""
-    if device.type == 'cuda':
-        return torch.cuda.get_device_name(device)
-    model = [
-        line.split(':', 1)[1].strip()
-        for line in Path('/proc/cpuinfo').read_text().splitlines()
-        if line.startswith('model name')
-    ]
-    return f'{model[0] if model else "CPU"}, {torch.get_num_threads()} threads'
+def _give_free_pages_back() -> None:
+    """Freed memory that the allocator keeps would hide as much of what a call takes next."""
+    gc.collect()
+    try:
+        CDLL(None).malloc_trim(0)
+    except AttributeError:  # another C library than glibc
+        return
 
 
 def _status(field: str) -> int:

@@ -1,62 +1,76 @@
-"""Results as rows: printed, written to CSV, drawn."""
+"""Results as rows: printed, written to CSV, read again."""
 
 from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import get_type_hints
 
-from matplotlib.figure import Figure
-
-COLOURS = {
-    'GHM-C': '#0072B2',
-    'GHM-C exact': '#56B4E9',
-    'mmdet GHMC': '#D55E00',
-    'mmdet FocalLoss': '#009E73',
-    'plain focal': '#CC79A7',
-    'floor': '#999999',
+COLUMNS = {
+    'contestant': ('contestant', '', 26),
+    'bins': ('M', '', 5),
+    'milliseconds': ('ms', '.3f', 12),
+    'ratio': ('ratio', '.3f', 9),
+    'spread': ('spread', '.1%', 8),
+    'runs': ('runs', '', 6),
+    'memory': ('memory', '.2f', 8),
+    'peak_mib': ('MiB', ',.0f', 9),
 }
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement.
+    """One measurement; None is what was not measured.
 
     Attributes:
         device: Name of the machine's device.
+        device_type: 'cpu' or 'cuda'.
+        torch: Version of PyTorch.
+        backend: That of GHM in this run.
         operation: What was run.
-        dtype: Of the logits.
-        examples: Number of (anchor, class) pairs.
-        bins: M; 0 where the contestant has none.
+        input: On what.
+        dtype: Of the prediction.
+        examples: Number of (anchor, class) pairs or coordinates of one call.
         contestant: Who.
-        milliseconds: Median of forward and backward.
-        ratio: Time over that of GHM-C in the same run.
-        memory: Peak above the inputs, in multiples of the logits.
+        bins: M; None where the contestant has none.
+        milliseconds: Median.
+        ratio: Time over that of GHM on the same input, measured in turns with it.
+        spread: Interquartile range over the median.
+        runs: That the median is of.
+        memory: Peak above the inputs, in multiples of the prediction's size.
+        peak_mib: The same in MiB.
     """
 
     device: str
+    device_type: str
+    torch: str
+    backend: str
     operation: str
+    input: str
     dtype: str
-    examples: int
-    bins: int
+    examples: int | None
     contestant: str
+    bins: int | None
     milliseconds: float
-    ratio: float
-    memory: float
+    ratio: float | None
+    spread: float | None
+    runs: int | None
+    memory: float | None
+    peak_mib: float | None
 
 
 def print_rows(rows: list[Row]) -> None:
-    """A table for the terminal."""
-    print(f'{rows[0].operation} on {rows[0].device}: forward + backward, medians')
-    print(
-        f'{"dtype":9}{"examples":>12}{"M":>5}  {"contestant":17}{"ms":>10}{"ratio":>8}{"memory":>8}'
-    )
+    """The rows of one input as a table."""
+    first = rows[0]
+    print(f'\n{first.operation}: {first.input}, {first.dtype}')
+    print(f'{first.device}; torch {first.torch}; back end {first.backend}')
+    print(_line(header for header, _, _ in COLUMNS.values()))
     for row in rows:
-        print(
-            f'{row.dtype:9}{row.examples:12,}{row.bins or "-":>5}  {row.contestant:17}'
-            f'{row.milliseconds:10.2f}{row.ratio:8.2f}{row.memory:8.2f}'
-        )
+        values = ((getattr(row, name), form) for name, (_, form, _) in COLUMNS.items())
+        print(_line('-' if value is None else format(value, form) for value, form in values))
 
 
 def write_csv(rows: list[Row], folder: Path) -> Path:
@@ -67,37 +81,38 @@ def write_csv(rows: list[Row], folder: Path) -> Path:
     with path.open('w', newline='') as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator='\n')
         writer.writeheader()
-        writer.writerows(
-            {key: f'{value:.4g}' if isinstance(value, float) else value for key, value in row}
-            for row in (asdict(row).items() for row in rows)
-        )
+        for row in rows:
+            writer.writerow({name: _text(value) for name, value in asdict(row).items()})
     return path
 
 
-def draw(rows: list[Row], path: Path) -> None:
-    """Cost against the number of examples, log-log; a band spans the values of M."""
-    figure = Figure(figsize=(7.2, 4.6), layout='constrained')
-    axes = figure.subplots()
-    dtype = rows[0].dtype
-    for name, colour in COLOURS.items():
-        points: dict[int, list[float]] = {}
-        for row in rows:
-            if row.contestant == name and row.dtype == dtype:
-                points.setdefault(row.examples, []).append(row.milliseconds)
-        if points:
-            sizes = sorted(points)
-            low = [min(points[size]) for size in sizes]
-            high = [max(points[size]) for size in sizes]
-            axes.fill_between(sizes, low, high, color=colour, alpha=0.25, linewidth=0)
-            axes.plot(sizes, high, marker='o', color=colour, label=name)
-    axes.set(
-        xscale='log',
-        yscale='log',
-        xlabel='examples (anchors x classes)',
-        ylabel='forward + backward (ms)',
-        title=f'{rows[0].operation}, {dtype}\n{rows[0].device}',
+def read_csv(path: Path) -> list[Row]:
+    """The rows that :func:`write_csv` wrote.
+
+    Raises:
+        ValueError: The columns are others.
+    """
+    kinds = {name: _kind(hint) for name, hint in get_type_hints(Row).items()}
+    with path.open(newline='') as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames != list(kinds):
+            raise ValueError(f'{path}: its columns are not those of benchmarks.table.Row')
+        return [
+            Row(**{name: kinds[name](text) if text else None for name, text in row.items()})
+            for row in reader
+        ]
+
+
+def _line(cells: Iterable[str]) -> str:
+    name, *numbers = zip(cells, (width for _, _, width in COLUMNS.values()), strict=True)
+    return f'{name[0]:{name[1]}}' + ''.join(f'{text:>{width}}' for text, width in numbers)
+
+
+def _text(value: object) -> object:
+    return f'{value:.5g}' if isinstance(value, float) else value
+
+
+def _kind(hint: object) -> type:
+    return next(
+        kind for kind in (str, int, float) if kind in (hint, *getattr(hint, '__args__', ()))
     )
-    axes.grid(alpha=0.25, which='both')
-    axes.spines[['top', 'right']].set_visible(False)
-    axes.legend(frameon=False)
-    figure.savefig(path, dpi=130)

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from itertools import pairwise
 
 from ghm_mmdet.probes import (
+    OPENMMLAB,
     PROVIDERS,
-    UPSTREAM,
     build_mmcv_command,
     gpu_names,
     installed,
@@ -20,6 +20,7 @@ from ghm_mmdet.probes import (
     nvcc_version,
     ops_cuda_version,
     pip_command,
+    release,
     releases,
     requirements,
     torch_cuda_version,
@@ -91,6 +92,7 @@ def advice() -> Iterator[Problem]:
     """
     yield from _several_providers()
     yield from _unmet_requirements()
+    yield from _no_pkg_resources()
     yield from _cpu_ops_beside_gpu()
 
 
@@ -128,9 +130,9 @@ def _print_without_traceback() -> None:
 
 def _openmmlab_conflicts() -> Iterator[Problem]:
     """What the three packages ask of each other, which their metadata hides in extras."""
-    for name in (name for module in UPSTREAM for name in installed(module)):
+    for name in (name for module in OPENMMLAB for name in installed(module)):
         for requirement in requirements(name, with_extras=True):
-            asked_of_another = module_of(requirement.name) in UPSTREAM
+            asked_of_another = module_of(requirement.name) in OPENMMLAB
             if asked_of_another and releases(requirement.name) and not _met(requirement):
                 yield _unmet(name, requirement)
 
@@ -172,6 +174,14 @@ def _unmet_requirements() -> Iterator[Problem]:
             if not _met(requirement):
                 yield _unmet(name, requirement)
             names += [each for each in releases(requirement.name) if each not in names]
+
+
+def _no_pkg_resources() -> Iterator[Problem]:
+    """What MMEngine of OpenMMLab imports without asking for it, when a config inherits."""
+    found = release('mmengine')
+    if found and find_spec('pkg_resources') is None:
+        summary = f'mmengine {found} needs pkg_resources, which newer releases of setuptools lack'
+        yield Problem(summary, pip_command('install', 'setuptools<81'))
 
 
 def _cpu_ops_beside_gpu() -> Iterator[Problem]:

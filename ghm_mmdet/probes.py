@@ -30,19 +30,30 @@ PROVIDERS = {
     'mmdet': ('onedl-mmdetection', 'mmdet'),
 }
 
-# The versions that the tests run with; requirements/ pins the same.
+# Both families of OpenMMLab's packages, with the versions that the tests run with; requirements/
+# pins the same. OpenMMLab's own are older than numpy 2.
 TESTED = {
-    'packaging': '26.3',
-    'numpy': '2.2.6',
-    'torch': '2.13.0',
-    'opencv-python-headless': '4.12.0.88',
-    'onedl-mmengine': '0.10.12',
-    'onedl-mmcv': '2.3.6',
-    'onedl-mmdetection': '3.5.1',
+    'onedl': {
+        'packaging': '26.3',
+        'numpy': '2.2.6',
+        'torch': '2.13.0',
+        'opencv-python-headless': '4.12.0.88',
+        'onedl-mmengine': '0.10.12',
+        'onedl-mmcv': '2.3.6',
+        'onedl-mmdetection': '3.5.1',
+    },
+    'openmmlab': {
+        'packaging': '26.3',
+        'numpy': '1.26.4',
+        'torch': '2.13.0',
+        'opencv-python-headless': '4.11.0.86',
+        'mmengine': '0.10.7',
+        'mmcv': '2.1.0',
+        'mmdet': '3.3.0',
+    },
 }
 
-# For an environment that is built on OpenMMLab's own packages.
-UPSTREAM = {'mmengine': 'mmengine>=0.7.1,<1', 'mmcv': 'mmcv>=2.0.0,<2.2', 'mmdet': 'mmdet==3.3.0'}
+OPENMMLAB = ('mmengine', 'mmcv', 'mmdet')
 
 
 def release(name: str) -> str | None:
@@ -58,15 +69,20 @@ def installed(module: str) -> dict[str, str]:
     return {name: found for name in PROVIDERS[module] if (found := release(name))}
 
 
+def family() -> str:
+    """Return the key in `TESTED` of the packages that are in use, 'onedl' where there are none."""
+    found = [name for module in OPENMMLAB for name in installed(module)]
+    of_onedl = [name for name in found if name.startswith('onedl-')]
+    return 'openmmlab' if found and not of_onedl else 'onedl'
+
+
 def wanted(module: str) -> str:
     """Return the requirement to install a module by, in the family of packages that is in use."""
-    families = {name.startswith('onedl-') for each in UPSTREAM for name in installed(each)}
-    if module in UPSTREAM and families == {False}:
-        return UPSTREAM[module]
-    name = PROVIDERS[module][0]
+    tested = TESTED[family()]
+    name = next(name for name in PROVIDERS[module] if name in tested)
     # All OpenCV packages share their version numbers: an installed one fits the installed numpy.
     current = next(iter(installed(module).values()), None) if module == 'cv2' else None
-    return f'{name}=={current or TESTED[name]}'
+    return f'{name}=={current or tested[name]}'
 
 
 def requirements(name: str, with_extras: bool = False) -> list:

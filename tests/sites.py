@@ -11,11 +11,14 @@ INSTALLED = Path(sysconfig.get_paths()['purelib'])
 
 NO_OPERATORS = {'mmcv/__init__.py': ''}
 OTHER_TORCH = {**NO_OPERATORS, 'mmcv/_ext.py': 'raise ImportError("undefined symbol: _ZN3c10")'}
-UPSTREAM_MMDET = {
+TOO_NEW_MMCV = {
+    'mmcv-2.2.0.dist-info/METADATA': 'Metadata-Version: 2.1\nName: mmcv\nVersion: 2.2.0\n',
     'mmdet-3.3.0.dist-info/METADATA': 'Metadata-Version: 2.1\nName: mmdet\nVersion: 3.3.0\n'
-    'Requires-Dist: mmcv<2.2.0,>=2.0.0rc4; extra == "mim"\n'
+    'Requires-Dist: mmcv<2.2.0,>=2.0.0rc4; extra == "mim"\n',
 }
 BUILD_MMCV = '-m ghm_mmdet.build_mmcv'
+# How the names of the packages begin, of whichever family is installed.
+FAMILY = 'onedl-' if any(INSTALLED.glob('onedl_mmengine-*')) else ''
 
 
 def failing_cv2(message: str) -> dict[str, str]:
@@ -29,9 +32,9 @@ BROKEN = {
         ('mmengine',),
         {},
         'mmengine is not installed',
-        '-m pip install onedl-mmengine==',
+        f'-m pip install {FAMILY}mmengine==',
     ),
-    'mmdet is missing': (('mmdet',), {}, 'mmdet is not installed', '-m pip install onedl-mmdet'),
+    'mmdet is missing': (('mmdet',), {}, 'mmdet is not installed', f'-m pip install {FAMILY}mmdet'),
     'mmcv is missing': (('mmcv',), {}, 'mmcv is not installed', BUILD_MMCV),
     'cv2 is missing': (
         ('cv2', 'opencv*'),
@@ -42,9 +45,9 @@ BROKEN = {
     'mmcv has no operators': ((), NO_OPERATORS, "No module named 'mmcv._ext'", BUILD_MMCV),
     'operators of another torch': ((), OTHER_TORCH, 'do not load with torch 2.', BUILD_MMCV),
     'mmdet of OpenMMLab beside a newer mmcv': (
-        ('onedl_mmdetection*',),
-        UPSTREAM_MMDET,
-        'mmdet needs mmcv<2.2.0,>=2.0.0rc4, but onedl-mmcv 2.',
+        ('onedl_mm*', 'mmcv-*', 'mmdet-*'),
+        TOO_NEW_MMCV,
+        'mmdet needs mmcv<2.2.0,>=2.0.0rc4, but mmcv 2.2.0 ',
         BUILD_MMCV,
     ),
     'no libGL': (
@@ -88,11 +91,13 @@ def make_site(folder: Path, hidden: tuple[str, ...] = (), stubs: dict[str, str] 
     return folder
 
 
-def run_in_site(site: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run Python in the repository's root with the packages of a site alone."""
+def run_in_site(
+    site: Path, *arguments: str, folder: Path = REPOSITORY
+) -> subprocess.CompletedProcess:
+    """Run Python with the packages of a site alone, by default in the repository's root."""
     return subprocess.run(
         [sys.executable, '-S', *arguments],
-        cwd=REPOSITORY,
+        cwd=folder,
         env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(site)},
         capture_output=True,
         text=True,

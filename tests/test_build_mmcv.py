@@ -20,8 +20,8 @@ from setuptools import setup
 Path('mmcv').mkdir(exist_ok=True)
 Path('mmcv/__init__.py').touch()
 cuda = '13.0' if os.environ['FORCE_CUDA'] == '1' else 'not available'
-Path('mmcv/_ext.py').write_text(f'get_compiling_cuda_version = lambda: {cuda!r}')
-setup(name='onedl-mmcv', version='2.3.6', packages=['mmcv'])
+Path('mmcv/_ext.py').write_text('get_compiling_cuda_version = lambda: ' + repr(cuda))
+setup(name={name!r}, version={version!r}, packages=['mmcv'])
 """
 TORCH_WITH_A_GPU = """
 from types import SimpleNamespace
@@ -34,12 +34,19 @@ cuda = SimpleNamespace(
 NVCC = '#!/bin/sh\necho "Cuda compilation tools, release 13.0, V13.0.88"\n'
 
 
+@pytest.fixture(params=['onedl-mmcv==2.3.6', 'mmcv==2.1.0'])
+def requirement(request):
+    """The mmcv of either family."""
+    return request.param
+
+
 @pytest.fixture
-def gpu_machine(tmp_path):
+def gpu_machine(tmp_path, requirement):
     """A new environment on a machine with a GPU, without network; runs the build in it."""
-    source = tmp_path / 'onedl_mmcv-2.3.6'
+    name, version = requirement.split('==')
+    source = tmp_path / f'{name.replace("-", "_")}-{version}'
     source.mkdir()
-    (source / 'setup.py').write_text(SETUP)
+    (source / 'setup.py').write_text(SETUP.format(name=name, version=version))
     packages = tmp_path / 'packages'
     packages.mkdir()
     with tarfile.open(packages / f'{source.name}.tar.gz', 'w:gz') as archive:
@@ -48,7 +55,7 @@ def gpu_machine(tmp_path):
     nvcc.parent.mkdir(parents=True)
     nvcc.write_text(NVCC)
     nvcc.chmod(0o755)
-    hidden = ('mmcv', 'onedl_mmcv*', 'torch')
+    hidden = ('mmcv', '*mmcv-*', 'torch')
     site = make_site(tmp_path / 'site', hidden, {'torch/__init__.py': TORCH_WITH_A_GPU})
     venv.create(tmp_path / 'venv', symlinks=True)
     variables = {
@@ -62,7 +69,7 @@ def gpu_machine(tmp_path):
 
     def build(cuda_home: Path) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [tmp_path / 'venv/bin/python', '-m', 'ghm_mmdet.build_mmcv', 'onedl-mmcv==2.3.6'],
+            [tmp_path / 'venv/bin/python', '-m', 'ghm_mmdet.build_mmcv', requirement],
             cwd=REPOSITORY,
             env={**variables, 'CUDA_HOME': str(cuda_home)},
             capture_output=True,
@@ -72,7 +79,9 @@ def gpu_machine(tmp_path):
     return build
 
 
-def test_operators_follow_the_machine_and_no_stale_wheel_is_reused(gpu_machine, tmp_path):
+def test_operators_follow_the_machine_and_no_stale_wheel_is_reused(
+    gpu_machine, requirement, tmp_path
+):
     without_nvcc = gpu_machine(tmp_path / 'nowhere')
     assert without_nvcc.returncode == 0, without_nvcc.stderr
     assert 'a GPU: no CUDA operators' in without_nvcc.stdout.splitlines()[0]
@@ -85,7 +94,7 @@ def test_operators_follow_the_machine_and_no_stale_wheel_is_reused(gpu_machine, 
     assert with_nvcc.stdout.endswith('its CUDA operators load\n')
 
     again = gpu_machine(tmp_path / 'cuda')
-    assert again.stdout == 'onedl-mmcv==2.3.6 is installed, its CUDA operators load\n'
+    assert again.stdout == f'{requirement} is installed, its CUDA operators load\n'
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-import re
 import sys
 from importlib.metadata import version
 
 import pytest
+from packaging.requirements import Requirement
 
 from ghm_mmdet import environment, probes
 from ghm_mmdet.environment import EnvironmentProblem, advice, blockers, cuda_build_obstacle
@@ -112,18 +112,33 @@ def test_obstacles_to_cuda_operators(torch_cuda, nvcc, obstacle):
     assert found is None if obstacle is None else obstacle in found
 
 
-def pins() -> dict[str, str]:
-    files = (REPOSITORY / 'requirements').glob('*.txt')
-    lines = [line for path in files for line in path.read_text().splitlines()]
-    return dict(line.split('==') for line in lines if line and not line.startswith('#'))
+FILES = {
+    'onedl': ('build', 'torch', 'dev', 'python3.10', 'mmcv', 'packages'),
+    'openmmlab': ('build', 'torch', 'dev', 'python3.10', 'mmcv-openmmlab', 'openmmlab'),
+}
 
 
-def test_what_is_pinned_is_what_the_messages_name():
-    pinned = pins()
-    assert {name: pinned[name] for name in probes.TESTED} == probes.TESTED
+def pinned(*names: str) -> list[Requirement]:
+    """The lines of files of requirements/."""
+    files = [REPOSITORY / 'requirements' / f'{name}.txt' for name in names]
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    return [Requirement(line) for line in lines if line and not line.startswith('#')]
 
 
-@pytest.mark.parametrize('name', sorted(pins()))
+def pins(family: str) -> dict[str, str]:
+    """The version of every package that a family is tested with, on this Python."""
+    lines = [each for each in pinned(*FILES[family]) if not each.marker or each.marker.evaluate()]
+    assert len({each.name for each in lines}) == len(lines)
+    return {each.name: str(each.specifier).removeprefix('==') for each in lines}
+
+
+@pytest.mark.parametrize('family', FILES)
+def test_what_is_pinned_is_what_the_messages_name(family):
+    tested = probes.TESTED[family]
+    assert {name: pins(family)[name] for name in tested} == tested
+
+
+@pytest.mark.parametrize('name', sorted(pins(probes.family())))
 def test_pinned_packages_find_all_that_they_require(name):
     unmet = [
         str(requirement)
@@ -133,9 +148,35 @@ def test_pinned_packages_find_all_that_they_require(name):
     assert unmet == []
 
 
+def test_families_differ_in_no_more_than_they_have_to():
+    onedl, openmmlab = (
+        {each.name: str(each) for each in pinned(name)} for name in ('packages', 'openmmlab')
+    )
+    shared = onedl.keys() & openmmlab.keys()
+    differing = {name for name in shared if onedl[name] != openmmlab[name]}
+    assert differing == {'numpy', 'opencv-python-headless'}
+    assert openmmlab.keys() - shared == {'mmengine', 'mmdet'}
+
+
+def test_python_3_10_has_a_pin_for_each_that_has_left_it():
+    newer = [each for each in pinned('packages', 'openmmlab', 'dev') if each.marker]
+    older = {each.name: each for each in pinned('python3.10')}
+    assert {str(each.marker) for each in newer} == {'python_version >= "3.11"'}
+    assert {str(each.marker) for each in older.values()} == {'python_version < "3.11"'}
+    assert {each.name for each in newer} <= older.keys()
+
+
 def test_upstream_packages_are_completed_by_upstream_packages(monkeypatch):
     present = {'mmengine': {'mmengine': '0.10.7'}}
     monkeypatch.setattr(probes, 'installed', lambda module: present.get(module, {}))
-    assert probes.wanted('mmdet').startswith('mmdet==')
-    assert probes.wanted('mmcv').startswith('mmcv>=')
-    assert re.fullmatch(r'numpy==[\d.]+', probes.wanted('numpy'))
+    assert probes.wanted('mmdet') == f'mmdet=={probes.TESTED["openmmlab"]["mmdet"]}'
+    assert probes.wanted('mmcv') == f'mmcv=={probes.TESTED["openmmlab"]["mmcv"]}'
+    assert probes.wanted('numpy') == f'numpy=={probes.TESTED["openmmlab"]["numpy"]}'
+
+
+def test_mmengine_without_pkg_resources_is_reported(monkeypatch):
+    monkeypatch.setattr(environment, 'release', {'mmengine': '0.10.7'}.get)
+    monkeypatch.setattr(environment, 'find_spec', lambda module: None)
+    (problem,) = [each for each in advice() if 'pkg_resources' in each.summary]
+    assert 'mmengine 0.10.7' in problem.summary
+    assert problem.fix.endswith("install 'setuptools<81'")

@@ -22,14 +22,15 @@ using Vec = at::vec::Vectorized<float>;
 using OptionalTensor = std::optional<Tensor>;
 
 constexpr int64_t BLOCK = 256;
-// Examples with sums of their own, added up in their order: the result does not depend on how many
-// threads there are.
-constexpr int64_t SEGMENT = 1 << 16;
+// The examples are split into segments with sums of their own, added up in their order: the result
+// does not depend on how many threads there are. So many regions times so many segments stay small.
+constexpr int64_t SMALLEST_SEGMENT = 1 << 16;
+constexpr int64_t MOST_SEGMENTS = 64;
 // Neighbours are added to sums of their own, so that one addition need not wait for the last.
 constexpr int64_t LANES = 4;
 // Examples that are worth another thread.
 constexpr int64_t GRAIN = 1 << 14;
-static_assert(BLOCK % Vec::size() == 0 && SEGMENT % BLOCK == 0);
+static_assert(BLOCK % Vec::size() == 0);
 
 // A matrix in memory, whatever its strides.
 template <typename T>
@@ -297,12 +298,13 @@ Sums segment_sums(
 template <typename T, typename Criterion>
 Sums all_sums(
     const Examples<T>& examples, const Criterion& criterion, const Regions& regions) {
-  const int64_t segments = (examples.total() + SEGMENT - 1) / SEGMENT;
+  const int64_t size = std::max(SMALLEST_SEGMENT, examples.total() / MOST_SEGMENTS + 1);
+  const int64_t segments = (examples.total() + size - 1) / size;
   std::vector<Sums> parts(segments, Sums(regions.count));
   at::parallel_for(0, segments, 1, [&](int64_t begin, int64_t end) {
     for (int64_t s = begin; s < end; ++s) {
-      const int64_t last = std::min((s + 1) * SEGMENT, examples.total());
-      parts[s] = segment_sums(examples, criterion, regions, s * SEGMENT, last);
+      const int64_t last = std::min((s + 1) * size, examples.total());
+      parts[s] = segment_sums(examples, criterion, regions, s * size, last);
     }
   });
   Sums total(regions.count);

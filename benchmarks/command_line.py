@@ -1,0 +1,60 @@
+"""The arguments that all benchmarks take."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.machine import Machine
+from benchmarks.measure import EFFORT, ONCE
+from ghm_mmdet.ops import backends
+
+RESULTS = Path(__file__).parent / 'results'
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for.
+
+    Attributes:
+        machine: Where to run.
+        quick: Tiny inputs, once each: to see that everything runs.
+        results: Folder for the results; None writes nothing.
+    """
+
+    machine: Machine
+    quick: bool
+    results: Path | None
+
+
+def read_options(description: str, arguments: Sequence[str] | None = None) -> Options:
+    """Parse the command line, or ``arguments``; a back end asked for is set in the environment."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        '--device', choices=list(EFFORT), help='by default cuda, where there is one'
+    )
+    parser.add_argument(
+        '--backend', choices=sorted(backends.MODULES), help=f'sets {backends.VARIABLE}'
+    )
+    parser.add_argument('--quick', action='store_true', help='tiny inputs, no results written')
+    parser.add_argument(
+        '--results', type=Path, help='folder to write to (benchmarks/results, but with --quick)'
+    )
+    args = parser.parse_args(arguments)
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    if device == 'cuda' and not torch.cuda.is_available():
+        parser.error('--device cuda: torch sees no CUDA device')
+    if args.backend:
+        os.environ[backends.VARIABLE] = args.backend
+    return Options(
+        machine=Machine(torch.device(device), ONCE if args.quick else EFFORT[device]),
+        quick=args.quick,
+        results=args.results or (None if args.quick else RESULTS),
+    )

@@ -1,0 +1,200 @@
+"""What is built of the repository, and that it works where it is installed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import PathDistribution
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from packaging.requirements import Requirement
+
+from ghm_mmdet.probes import OPENMMLAB, TESTED, module_of
+from tests.sites import REPOSITORY, make_site, run_in_site
+
+SHIPPED = ('configs', 'tools', 'model-index.yml')
+NOT_SOURCE = ('.*', '*.egg-info', '__pycache__')
+NOT_SOURCE_AT_THE_TOP = ('build', 'data', 'dist', 'work_dirs')
+CONFIGS = sorted(
+    path.relative_to(REPOSITORY / 'configs').as_posix()
+    for path in (REPOSITORY / 'configs').rglob('*.py')
+)
+BUILD = (
+    'import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])'
+)
+INHERIT = """
+import json, sys
+from pathlib import Path
+
+import ghm_mmdet
+from mmengine.config import Config
+
+result = {'package': ghm_mmdet.__file__, 'configs': {}}
+for name in sys.argv[1:]:
+    Path('mine.py').write_text(f'_base_ = "ghm_mmdet::{name}"')
+    cfg = Config.fromfile('mine.py', import_custom_modules=False)
+    result['configs'][name] = cfg.to_dict()
+print(json.dumps(result))
+"""
+
+
+def build(kind: str, source: Path, out: Path) -> Path:
+    """Build an sdist or an editable wheel of a source tree with what is installed; return it."""
+    out.mkdir()
+    command = [sys.executable, '-c', BUILD, f'build_{kind}', str(out)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    (built,) = out.iterdir()
+    return built
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory) -> Iterator[Path]:
+    """Where all is built; the compiled back end, which takes a minute, is left out."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('GHM_MMDET_COMPILE', '0')
+        yield tmp_path_factory.mktemp('packaging')
+
+
+@pytest.fixture(scope='module')
+def checkout(folder) -> Path:
+    """The repository's files, without what was built in it."""
+
+    def ignore(where: str, names: list[str]) -> set[str]:
+        at_the_top = NOT_SOURCE_AT_THE_TOP if Path(where) == REPOSITORY else ()
+        return shutil.ignore_patterns(*NOT_SOURCE, *at_the_top)(where, names)
+
+    return Path(shutil.copytree(REPOSITORY, folder / 'checkout', ignore=ignore))
+
+
+@pytest.fixture(scope='module')
+def wheel(folder, checkout) -> Path:
+    """The wheel that is built of the sdist, as for an upload."""
+    sdist = build('sdist', checkout, folder / 'sdist')
+    pip = [sys.executable, '-m', 'pip', 'wheel', '-q', '--no-index', '--no-deps']
+    out = folder / 'wheel'
+    subprocess.run([*pip, '--no-build-isolation', '-w', out, sdist], check=True)
+    return next(out.glob('*.whl'))
+
+
+@pytest.fixture(scope='module')
+def other_packages(folder) -> Path:
+    """What is installed, without this package."""
+    return make_site(folder / 'site', hidden=('ghm_mmdet*', '__editable__*'))
+
+
+@pytest.fixture(scope='module')
+def installed(folder, wheel, other_packages) -> Path:
+    """The folder of packages that `pip install .` has filled."""
+    pip = [sys.executable, '-m', 'pip', 'install', '-q', '--no-index', '--no-deps']
+    subprocess.run([*pip, '--target', other_packages, wheel], check=True)
+    return other_packages
+
+
+@pytest.fixture(scope='module')
+def developed(folder, checkout, other_packages) -> Path:
+    """The root of a checkout that `pip install -e .` has put on the path."""
+    build('editable', checkout, folder / 'editable')
+    return checkout
+
+
+def files(root: Path) -> set[str]:
+    """Names of the files of a source tree that belong into `.mim`."""
+    found = {path for name in SHIPPED for path in (root / name, *(root / name).rglob('*'))}
+    names = {path.relative_to(root).as_posix() for path in found if path.is_file()}
+    return {name for name in names if '__pycache__' not in name}
+
+
+def test_wheel_has_the_modules_and_what_openmmlab_looks_for(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    modules = {path.relative_to(REPOSITORY) for path in REPOSITORY.glob('ghm_mmdet/**/*.py')}
+    modules = {path.as_posix() for path in modules if '.mim' not in path.parts}
+    shipped = {f'ghm_mmdet/.mim/{name}' for name in files(REPOSITORY)}
+    assert {name for name in names if name.startswith('ghm_mmdet/')} == {
+        *modules,
+        *shipped,
+        'ghm_mmdet/py.typed',
+    }
+
+
+def test_sdist_is_enough_to_set_up_and_test(folder, wheel, tmp_path):
+    (sdist,) = (folder / 'sdist').iterdir()
+    shutil.unpack_archive(sdist, tmp_path)
+    (root,) = tmp_path.iterdir()
+    for name in ('Makefile', 'CHANGELOG.md', 'requirements/torch.txt', 'tests/conftest.py'):
+        assert (root / name).is_file()
+    assert files(root) == files(REPOSITORY)
+
+
+@pytest.mark.parametrize('family', TESTED)
+def test_extras_name_the_tested_versions(wheel, family):
+    metadata = zipfile.Path(wheel) / f'{"-".join(wheel.name.split("-")[:2])}.dist-info'
+    required = [Requirement(line) for line in PathDistribution(metadata).requires]
+    extra = [each for each in required if each.marker.evaluate({'extra': family})]
+    named = {each.name: str(each.specifier) for each in extra if module_of(each.name) in OPENMMLAB}
+    versions = {name: TESTED[family][name] for name in named}
+    assert named == {name: f'=={version}' for name, version in versions.items()}
+    assert {module_of(name) for name in named} == set(OPENMMLAB)
+    assert all(each.specifier.contains(TESTED[family].get(each.name, '80')) for each in extra)
+
+
+def without_scope(content: object) -> object:
+    """A config without where MMEngine is to look up its types, which inheriting adds."""
+    if isinstance(content, dict):
+        return {key: without_scope(each) for key, each in content.items() if key != '_scope_'}
+    return [without_scope(each) for each in content] if isinstance(content, list) else content
+
+
+@pytest.mark.parametrize('root', ['installed', 'developed'])
+def test_configs_elsewhere_inherit_from_every_config(root, request, other_packages, tmp_path):
+    root = request.getfixturevalue(root)
+    path = os.pathsep.join([str(root), str(other_packages)])
+    done = run_in_site(path, '-c', INHERIT, *CONFIGS, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert Path(result['package']).parent == root / 'ghm_mmdet'
+    for name in CONFIGS:
+        here = Config.fromfile(REPOSITORY / 'configs' / name, import_custom_modules=False)
+        expected = json.loads(json.dumps(here.to_dict()))
+        assert without_scope(result['configs'][name]) == without_scope(expected)
+
+
+def test_training_from_the_installed_package(small_config, installed, tmp_path):
+    mine = small_config.read_text().replace(f'{REPOSITORY}/configs/', 'ghm_mmdet::')
+    assert "_base_ = 'ghm_mmdet::" in mine
+    small_config.write_text(mine)
+    tool = installed / 'ghm_mmdet' / '.mim' / 'tools' / 'train.py'
+    done = run_in_site(installed, str(tool), str(small_config), folder=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / 'work_dirs' / 'small' / 'epoch_1.pth').is_file()
+
+
+@pytest.mark.parametrize('tool', ['train.py', 'test.py'])
+def test_tools_take_what_mim_passes(installed, tool, tmp_path):
+    # MIM asks for the help, and passes --gpus where that names it, which no tool since 2.0 has.
+    script = installed / 'ghm_mmdet' / '.mim' / 'tools' / tool
+    done = run_in_site(installed, str(script), '-h', folder=tmp_path)
+    assert done.returncode == 0
+    assert '--launcher' in done.stdout
+    assert '--gpus' not in done.stdout
+
+
+def test_mim_finds_a_config_by_its_name_alone():
+    names = [Path(name).name for name in CONFIGS]
+    assert len(set(names)) == len(names)
+
+
+def test_editable_install_links_and_keeps_what_is_there(checkout, developed, folder):
+    links = [checkout / 'ghm_mmdet' / '.mim' / name for name in SHIPPED]
+    assert all(link.is_symlink() and not link.readlink().is_absolute() for link in links)
+    assert [link.resolve() for link in links] == [(checkout / name).resolve() for name in SHIPPED]
+    links[0].unlink()
+    links[0].mkdir()
+    (links[0] / 'mine.py').touch()
+    build('editable', checkout, folder / 'again')
+    assert [path.name for path in links[0].iterdir()] == ['mine.py']
