@@ -159,7 +159,9 @@ class UnitRegionDensity(GradientDensity):
         **moving_average: See :class:`GradientDensity`.
     """
 
-    def __init__(self, num_regions: int, divisor: str = 'non_empty', **moving_average) -> None:
+    def __init__(
+        self, num_regions: int, divisor: str = 'non_empty', **moving_average: float | bool | str
+    ) -> None:
         super().__init__(num_regions, **moving_average)
         self.divisor = divisor
 

@@ -11,7 +11,6 @@ from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
 from packaging.requirements import Requirement
 
 from ghm_mmdet.probes import OPENMMLAB, TESTED, module_of
@@ -29,16 +28,19 @@ BUILD = (
 )
 INHERIT = """
 import json, sys
+from functools import cache
 from pathlib import Path
 
 import ghm_mmdet
-from mmengine.config import Config
+from mmengine.config import Config, utils
 
-result = {'package': ghm_mmdet.__file__, 'configs': {}}
-for name in sys.argv[1:]:
+# For every base it reads all metafiles of the base's package, mmdet's as well.
+utils.load = cache(utils.load)
+result = {'package': ghm_mmdet.__file__, 'here': {}, 'original': {}}
+for name in sys.argv[2:]:
     Path('mine.py').write_text(f'_base_ = "ghm_mmdet::{name}"')
-    cfg = Config.fromfile('mine.py', import_custom_modules=False)
-    result['configs'][name] = cfg.to_dict()
+    for key, file in (('here', 'mine.py'), ('original', Path(sys.argv[1], name))):
+        result[key][name] = Config.fromfile(file, import_custom_modules=False).to_dict()
 print(json.dumps(result))
 """
 
@@ -109,12 +111,12 @@ def files(root: Path) -> set[str]:
     return {name for name in names if '__pycache__' not in name}
 
 
-def test_wheel_has_the_modules_and_what_openmmlab_looks_for(wheel):
+def test_wheel_has_the_modules_and_what_openmmlab_looks_for(checkout, wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    modules = {path.relative_to(REPOSITORY) for path in REPOSITORY.glob('ghm_mmdet/**/*.py')}
+    modules = {path.relative_to(checkout) for path in checkout.glob('ghm_mmdet/**/*.py')}
     modules = {path.as_posix() for path in modules if '.mim' not in path.parts}
-    shipped = {f'ghm_mmdet/.mim/{name}' for name in files(REPOSITORY)}
+    shipped = {f'ghm_mmdet/.mim/{name}' for name in files(checkout)}
     assert {name for name in names if name.startswith('ghm_mmdet/')} == {
         *modules,
         *shipped,
@@ -122,13 +124,13 @@ def test_wheel_has_the_modules_and_what_openmmlab_looks_for(wheel):
     }
 
 
-def test_sdist_is_enough_to_set_up_and_test(folder, wheel, tmp_path):
+def test_sdist_is_enough_to_set_up_and_test(folder, checkout, wheel, tmp_path):
     (sdist,) = (folder / 'sdist').iterdir()
     shutil.unpack_archive(sdist, tmp_path)
     (root,) = tmp_path.iterdir()
     for name in ('Makefile', 'CHANGELOG.md', 'requirements/torch.txt', 'tests/conftest.py'):
         assert (root / name).is_file()
-    assert files(root) == files(REPOSITORY)
+    assert files(root) == files(checkout)
 
 
 @pytest.mark.parametrize('family', TESTED)
@@ -151,17 +153,17 @@ def without_scope(content: object) -> object:
 
 
 @pytest.mark.parametrize('root', ['installed', 'developed'])
-def test_configs_elsewhere_inherit_from_every_config(root, request, other_packages, tmp_path):
+def test_configs_elsewhere_inherit_from_every_config(
+    root, request, checkout, other_packages, tmp_path
+):
     root = request.getfixturevalue(root)
     path = os.pathsep.join([str(root), str(other_packages)])
-    done = run_in_site(path, '-c', INHERIT, *CONFIGS, folder=tmp_path)
+    originals = checkout / 'configs'
+    done = run_in_site(path, '-c', INHERIT, str(originals), *CONFIGS, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert Path(result['package']).parent == root / 'ghm_mmdet'
-    for name in CONFIGS:
-        here = Config.fromfile(REPOSITORY / 'configs' / name, import_custom_modules=False)
-        expected = json.loads(json.dumps(here.to_dict()))
-        assert without_scope(result['configs'][name]) == without_scope(expected)
+    assert without_scope(result['here']) == without_scope(result['original'])
 
 
 def test_training_from_the_installed_package(small_config, installed, tmp_path):

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from ghm_mmdet.data.check import CheckedDataset, check_dataset, check_evaluator, leaf_datasets
+from ghm_mmdet.engine.check_head import (
+    check_head,
+    harmonized_losses,
+    registered,
+    regresses_decoded_boxes,
+)
 from ghm_mmdet.engine.config import ConfigError, has_accelerator
 
 LOOP_PARTS = {
@@ -26,8 +34,11 @@ MODULES = ('backbone', 'neck', 'head')
 def check_config(cfg: Config, loops: Sequence[str]) -> None:
     """Check what the runner needs of a config for the given loops, and its losses.
 
+    Training with GHM-R on decoded boxes is a warning.
+
     Raises:
-        ConfigError: A part is missing or unknown, or a loss of this package has wrong arguments.
+        ConfigError: A part is missing or unknown, or a loss of this package has wrong arguments or
+            does not fit its head.
     """
     for loop in loops:
         absent = [part for part in LOOP_PARTS[loop] if cfg.get(part) is None]
@@ -39,6 +50,11 @@ def check_config(cfg: Config, loops: Sequence[str]) -> None:
         raise ConfigError('the config has no model')
     for name, part in _nested(cfg.model, 'model'):
         _check_module(name, part)
+    heads = list(_heads(cfg))
+    for head in heads:
+        check_head(*head)
+    if 'train' in loops:
+        _warn_of_decoded_boxes(heads)
 
 
 def check_machine(cfg: Config) -> None:
@@ -98,12 +114,37 @@ def _nested(config: object, name: str) -> Iterator[tuple[str, Mapping]]:
             yield from _nested(value, f'{name}[{index}]')
 
 
+def _heads(cfg: Config) -> Iterator[tuple[str, type, Mapping]]:
+    """Name, class and config of every part of the model that has a harmonized loss."""
+    for name, part in _nested(cfg.model, 'model'):
+        if not harmonized_losses(part):
+            continue
+        kind = registered(part.get('type'))
+        if not isinstance(kind, type):
+            # WholePyramidHead is a function that names the class of its head
+            kind = registered(part.get('head'))
+        if isinstance(kind, type):
+            yield name, kind, part
+
+
+def _warn_of_decoded_boxes(heads: Sequence[tuple[str, type, Mapping]]) -> None:
+    decoded = [name for name, kind, part in heads if regresses_decoded_boxes(kind, part)]
+    if decoded:
+        print_log(
+            f'{", ".join(decoded)}: GHM-R on decoded boxes, where the gradient norm is close to 1 '
+            "for nearly every example and harmonizes nothing; keep the head's own box loss, or "
+            'regress encoded deltas (reg_decoded_bbox=False) where the head can',
+            'current',
+            logging.WARNING,
+        )
+
+
 def _check_module(name: str, part: Mapping) -> None:
     key = name.rpartition('.')[2].partition('[')[0]
     kind = part.get('type')
     if not (key.endswith(MODULES) or key.startswith('loss')) or kind is None:
         return
-    found = MODELS.get(kind) if isinstance(kind, str) else kind
+    found = registered(kind)
     # A name with a scope belongs to another package, which is imported when the model is built.
     if found is None and '.' not in kind:
         close = get_close_matches(kind, MODELS.module_dict, n=1)

@@ -1,6 +1,8 @@
-"""Heads whose losses have one density over the whole feature pyramid."""
+"""Heads whose losses have one density over the whole feature pyramid, and SSD's."""
 
+from ghm_mmdet.heads.ghm_paa_head import GHMPAAHead
 from ghm_mmdet.heads.ghm_retina_head import GHMRetinaHead
+from ghm_mmdet.heads.ghm_ssd_head import GHMSSDHead
 from ghm_mmdet.heads.whole_pyramid import WholePyramidHead
 
-__all__ = ['GHMRetinaHead', 'WholePyramidHead']
+__all__ = ['GHMPAAHead', 'GHMRetinaHead', 'GHMSSDHead', 'WholePyramidHead']

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 
 from mmdet.registry import MODELS
 from torch import Tensor, nn
@@ -15,20 +16,27 @@ class WholePyramidDensity:
 
     While the head computes its losses, each level's call returns its region sums, a few numbers per
     region that the head passes through; beta is applied to their total. Nothing is concatenated.
+
+    Attributes:
+        ignore_avg_factor: Whether what the head scales its levels' losses with is left out.
     """
 
-    def loss_by_feat(self, *args, **kwargs) -> dict[str, Tensor | list[Tensor]]:
+    ignore_avg_factor = False
+
+    def loss_by_feat(self, *args: object, **kwargs: object) -> dict[str, Tensor | list[Tensor]]:
         """The head's losses; those of a :class:`GHMLoss` become one number for the pyramid."""
         with ExitStack() as stack:
             for module in self.children():
                 if isinstance(module, GHMLoss):
                     stack.enter_context(module.split_levels())
             losses = super().loss_by_feat(*args, **kwargs)
-        return {name: _merge_levels(value) for name, value in losses.items()}
+        return {
+            name: _merge_levels(value, self.ignore_avg_factor) for name, value in losses.items()
+        }
 
 
 @MODELS.register_module()
-def WholePyramidHead(head: str, **kwargs) -> nn.Module:
+def WholePyramidHead(head: str, ignore_avg_factor: bool = False, **kwargs: object) -> nn.Module:
     """A dense head whose GHM-C and GHM-R have one density over all levels.
 
     mmdet calls the loss once per level, so a loss alone has a density per level and a moving
@@ -36,6 +44,9 @@ def WholePyramidHead(head: str, **kwargs) -> nn.Module:
 
     Args:
         head: Type of a registered head that computes its losses per level, such as ``'ATSSHead'``.
+        ignore_avg_factor: GHM takes no notice of the ``avg_factor`` that a head hands over, as its
+            mean is normalised already. Some heads, TOOD's and RTMDet's, divide by it after the loss
+            has returned; True leaves that out for GHM losses.
         **kwargs: The head's own arguments. Its weights keep their names.
 
     Returns:
@@ -47,11 +58,23 @@ def WholePyramidHead(head: str, **kwargs) -> nn.Module:
     cls = MODELS.get(head)
     if cls is None or not hasattr(cls, 'loss_by_feat'):
         raise ValueError(f'head={head!r}: must be a registered dense head')
-    return type(f'WholePyramid{cls.__name__}', (WholePyramidDensity, cls), {})(**kwargs)
+    bases = (WholePyramidDensity, cls)
+    attributes = dict(ignore_avg_factor=ignore_avg_factor)
+    return type(f'WholePyramid{cls.__name__}', bases, attributes)(**kwargs)
 
 
-def _merge_levels(levels: object) -> object:
+def _merge_levels(levels: object, ignore_factors: bool) -> object:
     """The loss of all levels, where a head left partial ones."""
     if not (isinstance(levels, list) and levels and isinstance(levels[0], PartialLoss)):
         return levels
+    if ignore_factors:
+        levels = [replace(part, factor=1.0) for part in levels]
+    elif len({part.factor for part in levels}) > 1:
+        levels = [_scaled(part) for part in levels]
     return levels[0].loss.merge(levels)
+
+
+def _scaled(part: PartialLoss) -> PartialLoss:
+    """The same share with its factor inside the sums, for heads that weigh levels apart (DDOD)."""
+    sums = part.sums._replace(losses=part.sums.losses * part.factor)
+    return replace(part, sums=sums, factor=1.0)

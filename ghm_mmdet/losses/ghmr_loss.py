@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from mmdet.registry import MODELS
 from torch import Tensor
 
@@ -9,6 +10,7 @@ from ghm_mmdet.criteria import AuthenticSmoothL1
 from ghm_mmdet.losses.arguments import check_interval
 from ghm_mmdet.losses.call_forms import box_target, example_weight
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_density
+from ghm_mmdet.losses.outlier_watch import OutlierWatch
 from ghm_mmdet.ops import RegionSums
 
 
@@ -70,6 +72,7 @@ class GHMRLoss(GHMLoss):
             empty_regions=empty_regions,
         )
         super().__init__(AuthenticSmoothL1(mu), gradient_density, loss_weight, reduction, backend)
+        self.outlier_watch = OutlierWatch()
 
     def total(self, sums: RegionSums) -> Tensor:
         """N: the sum of the weights, as in mmdet; with weights of 0 and 1 the valid examples."""
@@ -100,5 +103,7 @@ class GHMRLoss(GHMLoss):
             RuntimeError: There is a moving average, and a non-reentrant activation checkpoint
                 around the loss computes it a second time.
         """
+        if not torch.compiler.is_compiling() and self.statistics is not None:
+            self.outlier_watch(self.statistics.counts, self.criterion.mu)
         weight = example_weight(pred, weight if label_weight is None else label_weight)
         return self.harmonize(pred, box_target(pred, target), weight, reduction_override)

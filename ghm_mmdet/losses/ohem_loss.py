@@ -71,7 +71,7 @@ class OHEMLoss(nn.Module):
         weight: Tensor | None = None,
         avg_factor: float | Tensor | None = None,
         reduction_override: str | None = None,
-        **kwargs,
+        **kwargs: object,
     ) -> Tensor:
         """Loss of one call of a head.
 

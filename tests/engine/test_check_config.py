@@ -1,10 +1,13 @@
 """Checks of a config, and of the data that it names."""
 
 import pytest
+from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from ghm_mmdet.data.coco_file import DataError
 from ghm_mmdet.engine import check_config as checks
+from ghm_mmdet.engine import check_head
 from ghm_mmdet.engine.config import ConfigError
 
 HEAD = 'model.bbox_head'
@@ -43,7 +46,7 @@ BROKEN = {
     'no bins': ({f'{HEAD}.loss_cls.bins': 0}, 'model.bbox_head.loss_cls: bins=0: must be'),
     'momentum of one': ({f'{HEAD}.loss_bbox.momentum': 1.0}, r'loss_bbox: momentum=1.0: .*\[0, 1'),
     'unknown argument': ({f'{HEAD}.loss_cls.binz': 3}, "loss_cls: .*unexpected.*'binz'"),
-    'softmax': ({f'{HEAD}.loss_cls.use_sigmoid': False}, 'use_sigmoid=False: must be True'),
+    'neither': ({f'{HEAD}.loss_cls.use_sigmoid': 'no'}, "use_sigmoid='no': must be one of True, F"),
 }
 
 
@@ -62,6 +65,118 @@ def test_loss_without_use_sigmoid_is_found_anywhere_in_the_model(cfg, wrap):
     cfg.model = dict(type='RetinaNet', parts=wrap(head))
     with pytest.raises(ConfigError, match=r'loss_cls: use_sigmoid is missing; .*use_sigmoid=True'):
         checks.check_config(cfg, ('train',))
+
+
+GHM_C = dict(type='GHMCLoss', use_sigmoid=True)
+GHM_R = dict(type='GHMRLoss')
+SMALL_BOX_HEAD = dict(num_classes=3, in_channels=4, roi_feat_size=2)
+DYNAMIC_CONV = dict(type='DynamicConv', in_channels=8, feat_channels=8, out_channels=8)
+
+
+def with_head(cfg, **head):
+    cfg.model = dict(type='TwoStageDetector', roi_head=dict(bbox_head=head))
+    return cfg
+
+
+@pytest.mark.parametrize(
+    'head',
+    [
+        dict(type='BBoxHead', **SMALL_BOX_HEAD),
+        dict(type='ConvFCBBoxHead', num_shared_fcs=1, fc_out_channels=8, **SMALL_BOX_HEAD),
+        dict(type='Shared2FCBBoxHead', fc_out_channels=8, **SMALL_BOX_HEAD),
+        dict(type='mmdet.Shared2FCBBoxHead', fc_out_channels=8, **SMALL_BOX_HEAD),
+        dict(type='Shared4Conv1FCBBoxHead', fc_out_channels=8, **SMALL_BOX_HEAD),
+        dict(type='SABLHead', num_classes=3),
+        dict(type='GHMSSDHead', num_classes=3),
+    ],
+    ids=lambda head: head['type'],
+)
+def test_sigmoid_in_a_head_that_predicts_by_softmax_is_refused(cfg, head):
+    with pytest.raises(ConfigError, match=r'bbox_head.loss_cls: use_sigmoid=True in a .*softmax'):
+        checks.check_config(with_head(cfg, **head, loss_cls=GHM_C), ('train',))
+    softmax = dict(GHM_C, use_sigmoid=False)
+    checks.check_config(with_head(cfg, **head, loss_cls=softmax), ('train',))
+
+
+@pytest.mark.parametrize(
+    'head',
+    [
+        dict(type='RPNHead', in_channels=4),
+        dict(
+            type='DIIHead',
+            num_classes=3,
+            in_channels=8,
+            feedforward_channels=8,
+            dynamic_conv_cfg=dict(DYNAMIC_CONV, input_feat_shape=2, with_proj=False),
+        ),
+    ],
+    ids=lambda head: head['type'],
+)
+def test_sigmoid_in_a_head_that_predicts_by_it_is_fine(cfg, head):
+    init_default_scope('mmdet')
+    kind = MODELS.get(head['type'])
+    assert check_head._predicts_by_softmax(kind, dict(head, loss_cls=GHM_C)) is False
+    checks.check_config(with_head(cfg, **head, loss_cls=GHM_C), ('train',))
+
+
+def test_each_stage_of_a_cascade_is_checked(cfg):
+    stage = dict(type='Shared2FCBBoxHead', fc_out_channels=8, **SMALL_BOX_HEAD)
+    stages = [stage, dict(stage, loss_cls=GHM_C)]
+    cfg.model = dict(type='CascadeRCNN', roi_head=dict(bbox_head=stages))
+    with pytest.raises(ConfigError, match=r'bbox_head\[1\].loss_cls: use_sigmoid=True'):
+        checks.check_config(cfg, ('train',))
+
+
+@pytest.mark.parametrize('loss', [dict(loss_cls=GHM_C), dict(loss_bbox=GHM_R)])
+def test_head_without_configurable_losses_is_named_with_its_replacement(cfg, loss):
+    with pytest.raises(ConfigError, match=r"SSDHead takes no loss_.*type='GHMSSDHead'") as error:
+        checks.check_config(with_head(cfg, type='SSDHead', **loss), ('train',))
+    assert '\n' not in str(error.value)
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    found = []
+    monkeypatch.setattr(checks, 'print_log', lambda text, *_: found.append(text))
+    return found
+
+
+@pytest.mark.parametrize(
+    ('head', 'decoded'),
+    [
+        (dict(type='RetinaHead'), False),
+        (dict(type='RetinaHead', reg_decoded_bbox=True), True),
+        (dict(type='RPNHead'), False),
+        (dict(type='Shared2FCBBoxHead'), False),
+        (dict(type='Shared2FCBBoxHead', reg_decoded_bbox=True), True),
+        (dict(type='FoveaHead'), False),
+        (dict(type='FCOSHead'), True),
+        (dict(type='TOODHead'), True),
+        (dict(type='YOLOXHead'), True),
+        (dict(type='WholePyramidHead', head='RTMDetSepBNHead'), True),
+        (dict(type='WholePyramidHead', head='RetinaHead'), False),
+    ],
+    ids=str,
+)
+def test_ghm_r_on_decoded_boxes_is_a_warning(cfg, warnings, head, decoded):
+    checks.check_config(with_head(cfg, **head, loss_bbox=GHM_R), ('train', 'val'))
+    assert len(warnings) == decoded
+    assert all('roi_head.bbox_head: GHM-R on decoded boxes' in text for text in warnings)
+
+
+def test_that_warning_names_all_heads_at_once_and_only_for_training(cfg, warnings):
+    head = dict(type='Shared2FCBBoxHead', reg_decoded_bbox=True, loss_bbox=GHM_R)
+    cfg.model = dict(type='CascadeRCNN', roi_head=dict(bbox_head=[head, head]))
+    checks.check_config(cfg, ('test',))
+    assert not warnings
+    checks.check_config(cfg, ('train',))
+    assert len(warnings) == 1
+    assert 'model.roi_head.bbox_head[0], model.roi_head.bbox_head[1]: GHM-R' in warnings[0]
+
+
+def test_other_box_losses_on_decoded_boxes_are_fine(cfg, warnings):
+    checks.check_config(with_head(cfg, type='FCOSHead', loss_bbox=dict(type='IoULoss')), ('train',))
+    assert not warnings
 
 
 def test_type_of_another_package_is_left_to_the_build(cfg):

@@ -1,0 +1,26 @@
+# ATSS with GHM-C in place of focal loss, one density for the pyramid.
+#
+# The lines to change in another config: custom_imports, bbox_head.type, .head, .loss_cls.
+# - The loss dict alone works as well, with bbox_head.type left as it is: a density per level then,
+#   whose moving average the levels overwrite in turn.
+# - The head divides the box loss alone afterwards.
+# - Loss weight: at the same weights GHM-C of weight 1 pulls 2.3 times as hard as focal loss at the
+#   features, next to the box loss (docs/heads.md: 1.58 against 0.69, on a small model).
+# - The boxes keep GIoU, as they are decoded: GHM-R is for encoded box deltas.
+_base_ = 'mmdet::atss/atss_r50_fpn_1x_coco.py'
+custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
+
+model = dict(
+    bbox_head=dict(
+        type='WholePyramidHead',
+        head='ATSSHead',
+        loss_cls=dict(
+            _delete_=True,
+            type='GHMCLoss',
+            use_sigmoid=True,
+            bins=30,
+            momentum=0.75,
+            loss_weight=0.4,
+        ),
+    )
+)

@@ -1,0 +1,63 @@
+"""What the head scales its levels' losses with, and what becomes of it."""
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from torch import nn
+
+import ghm_mmdet  # noqa: F401
+from ghm_mmdet.heads import WholePyramidHead
+from ghm_mmdet.losses import GHMCLoss
+
+CLASSES = 3
+
+
+@MODELS.register_module()
+class ScalingHead(nn.Module):
+    """Scales each level's loss, as DDOD and TOOD do after the loss has returned."""
+
+    def __init__(self, factors):
+        super().__init__()
+        self.factors = factors
+        self.loss_cls = GHMCLoss(use_sigmoid=True, bins=10, momentum=0.5)
+
+    def loss_by_feat(self, logits, labels):
+        losses = map(self.loss_cls, logits, labels)
+        scaled = [factor * loss / 1 for factor, loss in zip(self.factors, losses, strict=True)]
+        return dict(loss_cls=scaled)
+
+
+@pytest.fixture
+def levels():
+    generator = torch.Generator().manual_seed(0)
+    sizes = (40, 10)
+    logits = [torch.randn(n, CLASSES, generator=generator).requires_grad_() for n in sizes]
+    labels = [torch.randint(0, CLASSES + 1, (n,), generator=generator) for n in sizes]
+    return logits, labels
+
+
+def beta_times_loss(logits, labels):
+    """Each level's sum of harmonized losses by one density, over the number of all examples."""
+    loss = GHMCLoss(use_sigmoid=True, bins=10, momentum=0.5)
+    elements = loss(torch.cat(logits), torch.cat(labels), reduction_override='none')
+    return [part.sum() / elements.numel() for part in elements.split([len(x) for x in logits])]
+
+
+@pytest.mark.parametrize('factors', [(1.0, 1.0), (0.25, 0.25), (2.0, 0.5)])
+@pytest.mark.parametrize('ignore', [False, True])
+def test_each_level_counts_with_its_factor_unless_ignored(levels, factors, ignore):
+    head = WholePyramidHead('ScalingHead', ignore_avg_factor=ignore, factors=factors)
+    shares = beta_times_loss(*levels)
+    weights = (1.0, 1.0) if ignore else factors
+    expected = sum(weight * share for weight, share in zip(weights, shares, strict=True))
+    loss = head.loss_by_feat(*levels)['loss_cls']
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(loss, levels[0]), torch.autograd.grad(expected, levels[0])
+    )
+
+
+@pytest.mark.parametrize('name', ['NoSuchHead', 'ResNet'])
+def test_what_is_no_dense_head_is_refused(name):
+    with pytest.raises(ValueError, match='must be a registered dense head'):
+        WholePyramidHead(name)
