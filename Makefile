@@ -9,6 +9,7 @@ VENV := .venv
 PACKAGES := requirements/packages.txt
 MMCV := requirements/mmcv.txt
 OTHER_PYTHONS := requirements/python3.10.txt
+WORKERS ?= auto
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip
 INSTALL := $(PIP) install -q --no-deps --no-build-isolation
@@ -27,11 +28,11 @@ setup: $(DONE)/project ## install everything into .venv (PYTHON=python3.12 picks
 demo: setup ## train, evaluate and draw on the sample data (DATA=folder takes a COCO-format one)
 	$(RUN) tools/demo.py $(if $(DATA),--data '$(DATA)')
 
-test: setup ## run the tests, but for the long ones
-	$(RUN) -m pytest -m 'not long'
+test: setup ## run the tests, but for the long ones, on all cores (WORKERS=0: one after another)
+	$(RUN) -m pytest -m 'not long' -n $(WORKERS) --maxprocesses 8
 
 test-long: setup ## run the long tests
-	$(RUN) -m pytest -m long
+	$(RUN) -m pytest -m long -n $(WORKERS) --maxprocesses 8
 
 test-upstream: ## run the tests with OpenMMLab's own packages, in .venv-openmmlab
 	$(MAKE) test VENV=.venv-openmmlab PACKAGES=requirements/openmmlab.txt \

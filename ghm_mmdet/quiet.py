@@ -13,6 +13,9 @@ ANNOUNCEMENTS = ('Could not import OneDL', 'faster_coco_eval is not installed')
 # mmengine's own hooks still call what mmengine has deprecated.
 DEPRECATIONS = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
 
+# MMEngine of OpenMMLab imports it whenever a config inherits from a package's.
+PKG_RESOURCES = 'pkg_resources is deprecated'
+
 
 def import_mmdet_quietly() -> None:
     """Import the parts of mmdet that announce missing optional packages, without those lines.
@@ -34,3 +37,8 @@ def import_mmdet_quietly() -> None:
 def drop_own_deprecations(logger: logging.Logger) -> None:
     """Let a logger pass over mmengine's warnings about calls that mmengine itself makes."""
     logger.addFilter(lambda record: not record.getMessage().startswith(DEPRECATIONS))
+
+
+def ignore_pkg_resources() -> None:
+    """Let the process pass over the warning of a module that mmengine imports."""
+    warnings.filterwarnings('ignore', message=PKG_RESOURCES)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from importlib.metadata import version
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -19,6 +20,7 @@ TOO_NEW_MMCV = {
 BUILD_MMCV = '-m ghm_mmdet.build_mmcv'
 # How the names of the packages begin, of whichever family is installed.
 FAMILY = 'onedl-' if any(INSTALLED.glob('onedl_mmengine-*')) else ''
+ANOTHER_NUMPY = "'numpy<2'" if version('numpy') >= '2' else 'numpy=='
 
 
 def failing_cv2(message: str) -> dict[str, str]:
@@ -60,7 +62,7 @@ BROKEN = {
         (),
         failing_cv2('numpy.core.multiarray failed to import'),
         'numpy.core.multiarray',
-        "-m pip install 'numpy<2'",
+        f'-m pip install {ANOTHER_NUMPY}',
     ),
     'a dependency is missing': (
         ('addict*',),

@@ -9,6 +9,7 @@ import sys
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
+from mmengine.registry import MODELS
 from torch import nn
 
 from ghm_mmdet.engine.launch import runner, set_launcher
@@ -16,7 +17,8 @@ from ghm_mmdet.engine.launch import runner, set_launcher
 EXAMPLES = torch.tensor([[1.0, 2.0], [-3.0, 1.0], [0.5, -2.0], [4.0, 1.0]])
 
 
-class Linear(BaseModel):
+@MODELS.register_module()
+class LinearModel(BaseModel):
     def __init__(self):
         super().__init__()
         self.linear = nn.Linear(2, 1)
@@ -30,7 +32,7 @@ class Linear(BaseModel):
 def main(work_dir: str, batch_size: str, launcher: str) -> None:
     cfg = Config(
         dict(
-            model=dict(type=Linear),
+            model=dict(type='LinearModel'),
             work_dir=work_dir,
             train_dataloader=dict(
                 batch_size=int(batch_size),
