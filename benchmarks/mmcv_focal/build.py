@@ -38,9 +38,7 @@ def main() -> None:
         module = load(
             NAME,
             [str(HERE / 'binding.cpp'), str(csrc / 'pytorch' / 'cuda' / 'focal_loss_cuda.cu')],
-            extra_include_paths=[
-                str(each) for each in (HERE / 'include', csrc / 'common', csrc / 'common' / 'cuda')
-            ],
+            extra_include_paths=[str(each) for each in (csrc / 'common', csrc / 'common' / 'cuda')],
             build_directory=folder,
             with_cuda=True,
         )
