@@ -14,7 +14,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip
 INSTALL := $(PIP) install -q --no-deps --no-build-isolation
 DONE := $(VENV)/.done
-TARGETS := setup demo test test-long test-upstream bench bench-cuda lint format doctor ops clean
+TARGETS := setup demo test test-long test-upstream bench bench-cuda lint format docs doctor ops clean
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -55,6 +55,10 @@ format: setup ## bring the code into its style
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
+docs: $(DONE)/docs ## build the documentation into site/ and check its links
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
+	@echo 'site/index.html; its search needs a server: python3 -m http.server -d site'
+
 doctor: ## show what is installed, and how to repair what is wrong
 	@test -x $(RUN) || { echo 'no environment yet: run `make setup`'; exit 1; }
 	@$(RUN) -m ghm_mmdet.doctor
@@ -63,7 +67,7 @@ ops: $(DONE)/packages ## build mmcv's operators again where they do not fit, as 
 	$(RUN) -m ghm_mmdet.build_mmcv "$$(grep -v '^#' $(MMCV))"
 
 clean: ## remove caches and build products; .venv, data and work_dirs stay
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find ghm_mmdet tools tests configs -name __pycache__ -prune -exec rm -rf {} +
 
 $(DONE)/venv:
@@ -86,6 +90,10 @@ $(DONE)/torch: requirements/torch.txt $(DONE)/build
 $(DONE)/packages: $(PACKAGES) $(OTHER_PYTHONS) requirements/dev.txt $(DONE)/torch
 	$(PIP) uninstall -qqy opencv-python opencv-python-headless
 	$(INSTALL) -r $(PACKAGES) -r $(OTHER_PYTHONS) -r requirements/dev.txt
+	@touch $@
+
+$(DONE)/docs: requirements/docs.txt $(DONE)/build
+	$(INSTALL) -r $<
 	@touch $@
 
 # After the quick steps, so that what is wrong with those shows before the long one.

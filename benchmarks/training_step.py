@@ -25,6 +25,8 @@ from benchmarks.command_line import Options, read_options
 from benchmarks.contestants import InFloat32, MMDetPythonFocal, attempt
 from benchmarks.measure import interleaved
 from benchmarks.table import Row, print_rows, write_csv
+from ghm_mmdet.analysis.density_figure import density_figure, rendered
+from ghm_mmdet.analysis.density_probe import DensityProbe
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'ghm'
 LEVELS, PYRAMID = 'retinanet_r50_fpn_ghm-1x_coco.py', 'retinanet_r50_fpn_ghm-pyramid-1x_coco.py'
@@ -158,6 +160,26 @@ class Step:
         return self
 
 
+class WatchedStep(Step):
+    """A step of the kind that ``GradientDensityHook`` looks at, without the drawing."""
+
+    def __call__(self) -> dict[str, Tensor]:
+        with DensityProbe(self._model) as probe:
+            losses = super().__call__()
+        self.seen = probe.result()
+        return losses
+
+
+class DrawnStep(WatchedStep):
+    """The same with the drawing of a figure for each loss."""
+
+    def __call__(self) -> dict[str, Tensor]:
+        losses = super().__call__()
+        for each in self.seen:
+            rendered(density_figure(each))
+        return losses
+
+
 def in_float32(head: nn.Module) -> None:
     head.loss_cls, head.loss_bbox = InFloat32(head.loss_cls), InFloat32(head.loss_bbox)
 
@@ -182,6 +204,10 @@ def contestants(setting: Setting, device: torch.device) -> Iterator[tuple[str, S
             if step is not None:
                 yield name, step
                 break
+    for name, kind in (('GHM, watched by the hook', WatchedStep), ('and drawn', DrawnStep)):
+        step = attempt(name, lambda kind=kind: kind(setting, device, PYRAMID, {}).check())
+        if step is not None:
+            yield name, step
 
 
 def run(options: Options) -> list[Row]:

@@ -87,6 +87,9 @@ def make_site(folder: Path, hidden: tuple[str, ...] = (), stubs: dict[str, str] 
     for entry in INSTALLED.iterdir():
         if not any(entry.match(pattern) for pattern in left_out):
             (folder / entry.name).symlink_to(entry)
+    if sys.version_info >= (3, 12):
+        # which left Python; setuptools brings it by a .pth file, and -S reads none
+        (folder / 'distutils').symlink_to(INSTALLED / 'setuptools' / '_distutils')
     for name, text in stubs.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)

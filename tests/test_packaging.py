@@ -18,7 +18,7 @@ from tests.sites import REPOSITORY, make_site, run_in_site
 
 SHIPPED = ('configs', 'tools', 'model-index.yml')
 NOT_SOURCE = ('.*', '*.egg-info', '__pycache__')
-NOT_SOURCE_AT_THE_TOP = ('build', 'data', 'dist', 'work_dirs')
+NOT_SOURCE_AT_THE_TOP = ('build', 'data', 'dist', 'site', 'work_dirs')
 CONFIGS = sorted(
     path.relative_to(REPOSITORY / 'configs').as_posix()
     for path in (REPOSITORY / 'configs').rglob('*.py')

@@ -1,1 +1,1 @@
-"""Looking at what the losses see: gradient-norm histograms, figures, drawn detections."""
+"""What losses see and do: gradient norms, who moves a model, label errors, runs compared."""

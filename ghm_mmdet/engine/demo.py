@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import dataclass
 from itertools import islice
@@ -13,11 +14,12 @@ from mmengine.runner import Runner
 
 from ghm_mmdet.analysis.detections import draw_detections
 from ghm_mmdet.analysis.figures import save_harmonizing_figure, save_training_figure
-from ghm_mmdet.analysis.histogram import gradient_norm_histogram
+from ghm_mmdet.analysis.recorder import record_losses
 from ghm_mmdet.data.coco_folder import CocoFolder
 from ghm_mmdet.quiet import drop_own_deprecations
 
 HISTOGRAM_BATCHES = 8
+HISTOGRAM_REGIONS = 50
 HISTOGRAM_TITLES = {
     'bbox_head.loss_cls': ('Classification: GHM-C', 'g'),
     'bbox_head.loss_bbox': ('Boxes: GHM-R', 'gr'),
@@ -66,8 +68,10 @@ class DemoHook(Hook):
         # one of its own: to leave mmengine's infinite sampler half-way ends it for all
         loader = runner.build_dataloader(runner.cfg.train_dataloader, seed=0)
         batches = islice(loader, HISTOGRAM_BATCHES)
-        counts = gradient_norm_histogram(runner.model, batches)
-        return {name: count.numpy() for name, count in counts.items()}
+        # of a copy, whose batch norms may change
+        model = copy.deepcopy(runner.model).train()
+        records = record_losses(model, batches, HISTOGRAM_REGIONS)
+        return {name: record.by_region.numpy() for name, record in records.items()}
 
 
 def use_coco_folder(cfg: Config, folder: CocoFolder, iterations: int, val_images: int) -> None:

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.hooks import LoggerHook
+from mmengine.runner import Runner
 
 from ghm_mmdet.engine.check_config import check_config, check_data
 from ghm_mmdet.engine.checkpoint import check_checkpoint
@@ -22,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with one_line_errors(args.debug):
         cfg = prepare(args)
     with runner(cfg) as tester:
+        if not is_main_process():
+            write_no_metrics(tester)
         if args.out:
             tester.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
         tester.test()
@@ -46,6 +51,11 @@ def prepare(args: argparse.Namespace) -> Config:
     set_work_dir(cfg, args.work_dir)
     check_data(cfg, ('test',))
     return cfg
+
+
+def write_no_metrics(tester: Runner) -> None:
+    """Leave the file of metrics to the main rank: MMEngine writes it from all of them at once."""
+    tester.hooks[:] = [hook for hook in tester.hooks if not isinstance(hook, LoggerHook)]
 
 
 def set_show_dir(cfg: Config, folder: str) -> None:

@@ -101,8 +101,8 @@ class GHMLoss(nn.Module):
         density: Counts to gradient density, with the moving average, the only state.
         loss_weight: Factor of the loss.
         reduction: 'mean' divides by N, 'sum' does not, 'none' gives beta_i l_i per example.
-        backend: What computes the region sums: 'reference', 'torch', 'triton', or None for what
-            :func:`ghm_mmdet.ops.backends.choose` names.
+        backend: What computes the region sums: 'reference', 'torch', 'cpp', 'triton', or None for
+            what :func:`ghm_mmdet.ops.backends.choose` names.
     """
 
     def __init__(

@@ -51,8 +51,8 @@ class GHMCLoss(GHMLoss):
             mmdet, whose first weights are 1 / (1 - momentum) too large).
         empty_regions: Regions without an example in this call 'freeze' in the moving average
             (mmdet) or 'decay' (paper). The exact density always decays.
-        backend: What computes: 'reference', 'torch' or 'triton'. None is what the environment
-            variable ``GHM_MMDET_BACKEND`` says, else the device's own.
+        backend: What computes: 'reference', 'torch', 'cpp' or 'triton'. None is what the
+            environment variable ``GHM_MMDET_BACKEND`` says, else the device's own.
         activated: Whether the head hands over probabilities, as TOOD does, and not logits. g is
             the gradient norm of the logit behind them all the same.
 
@@ -99,6 +99,7 @@ class GHMCLoss(GHMLoss):
         criterion = CRITERIA[use_sigmoid, activated]()
         super().__init__(criterion, gradient_density, loss_weight, reduction, backend)
         self.use_sigmoid = use_sigmoid
+        self.activated = activated
         self.label_check = LabelCheck()
 
     def forward(

@@ -35,7 +35,7 @@ class GHMRLoss(GHMLoss):
         divisor: 'non_empty' or 'all', see :class:`GHMCLoss`.
         bias_correction: See :class:`GHMCLoss`.
         empty_regions: 'freeze' or 'decay', see :class:`GHMCLoss`.
-        backend: 'reference', 'torch', 'triton' or None, see :class:`GHMCLoss`.
+        backend: 'reference', 'torch', 'cpp', 'triton' or None, see :class:`GHMCLoss`.
 
     Shape:
         - pred, target: Any equal shapes, (N, 4) from most heads.

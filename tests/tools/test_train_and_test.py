@@ -11,6 +11,10 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from ghm_mmdet.engine.config import load_config
+from ghm_mmdet.engine.launch import runner
+from ghm_mmdet.engine.test import write_no_metrics
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -116,3 +120,14 @@ def test_two_ranks_train_one_resumes_and_both_evaluate_alike(small_config, run_t
     succeeded(run_tool('dist_test.sh', *test, 2, '--work-dir', 'two', PORT='29612', **NO_GPU))
     assert metrics(tmp_path / 'one') == pytest.approx(metrics(tmp_path / 'two'))
     assert len(list((tmp_path / 'one').glob('*/pictures/*.png'))) == 8
+
+
+def test_only_one_rank_writes_the_metrics_of_a_test(small_config):
+    cfg = load_config(str(small_config))
+    cfg.work_dir = str(small_config.parent / 'work')
+    cfg.log_level, cfg.launcher = 'ERROR', 'none'
+    with runner(cfg) as tester:
+        before = len(tester.hooks)
+        write_no_metrics(tester)
+        assert not any(hasattr(hook, 'json_log_path') for hook in tester.hooks)
+        assert len(tester.hooks) == before - 1

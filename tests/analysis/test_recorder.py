@@ -1,9 +1,9 @@
-"""Gradient-norm histograms of a model against counts taken by hand."""
+"""Records of a model's losses against counts taken by hand."""
 
 import pytest
 import torch
 
-from ghm_mmdet.analysis.histogram import gradient_norm_histogram
+from ghm_mmdet.analysis.recorder import record_losses
 from ghm_mmdet.losses import GHMCLoss
 
 
@@ -26,7 +26,7 @@ class Detector(torch.nn.Module):
 
 
 @pytest.mark.parametrize('regions', [4, 50])
-def test_counts_add_up_over_batches_and_nothing_else_changes(regions):
+def test_counts_add_up_over_batches(regions):
     generator = torch.Generator().manual_seed(0)
     labels = torch.full((30,), 2)
     batches = [
@@ -34,14 +34,15 @@ def test_counts_add_up_over_batches_and_nothing_else_changes(regions):
         for scale in (1, 3)
     ]
     model = Detector()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    counts = gradient_norm_histogram(model, batches, regions)
-    torch.testing.assert_close(dict(model.state_dict()), before)
+    average = model.loss_cls.density.moving_average.clone()
+    records = record_losses(model.train(), batches, regions)
+    torch.testing.assert_close(model.loss_cls.density.moving_average, average)
 
     oracle = torch.zeros(regions)
     for batch in batches:
         x = batch['inputs']
         logits = (x - x.mean(0)) / (x.var(0, unbiased=False) + model.norm.eps).sqrt()
         oracle += torch.histc(logits.sigmoid(), regions, 0, 1)
-    assert counts.keys() == {'loss_cls'}
-    torch.testing.assert_close(counts['loss_cls'], oracle.long())
+    assert records.keys() == {'loss_cls'}
+    torch.testing.assert_close(records['loss_cls'].by_region, oracle.long())
+    assert len(records['loss_cls'].counts) == 1

@@ -1,0 +1,83 @@
+"""How many of the worst labels are wrong: planted errors found by trained detectors.
+
+python -m benchmarks.label_errors [CONFIG ...] [--noise 0.2] [--results FOLDER]
+
+Makes the sample data set with wrong labels, trains on it, and ranks every training object by the
+gradient norm of its label, as tools/analyze_gradients.py does. A config is one of configs/sample.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.runner import Runner
+
+from benchmarks.command_line import RESULTS
+from ghm_mmdet.analysis.labelling import coco_of_suspects
+from ghm_mmdet.analysis.survey import survey
+from ghm_mmdet.analysis.suspects import worst
+from ghm_mmdet.data.sample import SampleSettings, make_sample_dataset
+from ghm_mmdet.engine.annotated_data import annotated_loader
+from ghm_mmdet.engine.config import load_config
+
+CONFIGS = Path(__file__).parents[1] / 'configs' / 'sample'
+DEFAULT = tuple(f'retinanet_r18_fpn_{loss}_sample' for loss in ('ce', 'focal', 'ghm'))
+RANKS = (10, 25, 50, 100, 200, 400)
+
+
+def precision(config: str, data: Path, work_dir: Path) -> dict[int, float]:
+    """Share of wrong labels among the worst, by how many of these; all objects come last."""
+    annotations = data / 'annotations' / 'instances_train.json'
+    cfg = load_config(config, _on(data))
+    cfg.work_dir, cfg.log_level = str(work_dir), 'WARNING'
+    cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    loader = annotated_loader(load_config(config, _on(data)), 'train')
+    classes = loader.dataset.metainfo['classes']
+    found = survey(runner.model, loader, len(classes), num_regions=30, mu=0.02)
+    content = json.loads(annotations.read_text())
+    ranked = coco_of_suspects(worst(found.annotated, len(found.annotated)), classes, content)
+    wrong = {each['id']: 'true_category_id' in each for each in content['annotations']}
+    hits = [wrong[each['id']] for each in ranked['annotations']]
+    return {rank: sum(hits[:rank]) / rank for rank in (*RANKS, len(hits))}
+
+
+def _on(data: Path) -> dict[str, str]:
+    """Options that put a sample config on a data set."""
+    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+    return {f'{name}.dataset.data_root': f'{data}/' for name in loaders}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('configs', nargs='*', default=DEFAULT, help='names in configs/sample')
+    parser.add_argument('--noise', type=float, default=0.2, help='share of wrong labels')
+    parser.add_argument('--results', type=Path, default=RESULTS, help='folder to write to')
+    args = parser.parse_args(arguments)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / 'data'
+        make_sample_dataset(data, SampleSettings(label_noise=args.noise))
+        for name in args.configs:
+            shares = precision(str(CONFIGS / f'{name}.py'), data, Path(folder) / name)
+            rows.append([name, args.noise, *(f'{share:.3f}' for share in shares.values())])
+    header = ['config', 'noise', *(f'worst {rank}' for rank in RANKS), 'all']
+    for row in [header, *rows]:
+        print(*row, sep=', ')
+    path = args.results / 'label-errors.csv'
+    with path.open('w', newline='') as file:
+        csv.writer(file).writerows([header, *rows])
+    print(f'written to {path}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,48 @@
+"""Short names for runs: what tells their work dirs apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+from pathlib import Path
+
+
+def run_labels(work_dirs: Sequence[Path]) -> list[str]:
+    """One label for each work dir, all different.
+
+    The words that all names begin or end with are left out: ``retinanet_focal_coco`` and
+    ``retinanet_ghm_coco`` are ``focal`` and ``ghm``. Parent folders are named where folders are
+    called alike. A single run keeps its name.
+
+    Args:
+        work_dirs: Different folders.
+    """
+    parts = [path.resolve().parts for path in work_dirs]
+    depth = 1
+    while len({path[-depth:] for path in parts}) < len(parts):
+        depth += 1
+    names = ['/'.join(path[-depth:]) for path in parts]
+    labels = _without_shared_ends(names) if len(names) > 1 else names
+    # '_run' and 'run' lose what tells them apart
+    return labels if len(set(labels) - {''}) == len(names) else names
+
+
+def _without_shared_ends(names: Sequence[str]) -> list[str]:
+    rows = [re.split(r'(?<=[_/-])', name) for name in names]
+    shortest = min(map(len, rows))
+    first = min(_shared(rows), shortest - 1)
+    last = min(_shared([row[:first:-1] for row in rows]), shortest - 1 - first)
+    # a bare number says nothing without the word before it
+    while first and not all(_has_letter(row[first : len(row) - last]) for row in rows):
+        first -= 1
+    return [''.join(row[first : len(row) - last]).strip('_/-') for row in rows]
+
+
+def _shared(rows: Iterable[Sequence[str]]) -> int:
+    """How many words all rows begin with."""
+    return sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*rows, strict=False)))
+
+
+def _has_letter(words: Sequence[str]) -> bool:
+    return any(map(str.isalpha, ''.join(words)))

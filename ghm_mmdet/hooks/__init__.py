@@ -1,0 +1,5 @@
+"""What runs beside a training: registered in mmengine's HOOKS."""
+
+from ghm_mmdet.hooks.gradient_density_hook import GradientDensityHook
+
+__all__ = ['GradientDensityHook']

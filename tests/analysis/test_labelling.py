@@ -1,0 +1,59 @@
+"""The COCO file of suspects: read by pycocotools, and tied to the data set that they are from."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pycocotools.coco import COCO
+
+from ghm_mmdet.analysis.labelling import coco_of_suspects
+from ghm_mmdet.analysis.suspects import Suspect
+
+CLASSES = ('nut', 'bolt')
+LABELLED = Suspect(3, '/data/images/3.jpg', (50, 80), (0.3, 5.2, 20.1, 30.0), 1, 0.1, 0, 0.9, 0.9)
+UNSEEN = Suspect(3, '/data/images/3.jpg', (50, 80), (40.0, 5.0, 70.0, 45.0), 0, 0.0, None, 0.0, 0.5)
+FREE = Suspect(4, '/data/images/4.jpg', (50, 80), (1.0, 2.0, 3.0, 4.0), None, 0.0, 0, 0.7, 0.7)
+SOURCE = {
+    'categories': [{'id': 11, 'name': 'bolt'}, {'id': 5, 'name': 'nut'}],
+    'annotations': [
+        {'id': 70, 'image_id': 3, 'category_id': 5, 'bbox': [0, 5, 20, 25]},
+        # beyond the picture's left border, where resizing has clipped it
+        {'id': 71, 'image_id': 3, 'category_id': 11, 'bbox': [-4, 5, 24, 25]},
+    ],
+}
+
+
+@pytest.fixture
+def written(tmp_path, capsys):
+    def write(suspects, source=SOURCE):
+        path = tmp_path / 'suspects.json'
+        path.write_text(json.dumps(coco_of_suspects(suspects, CLASSES, source, '/data/images')))
+        return COCO(str(path))
+
+    return write
+
+
+def test_the_file_is_a_coco_file_of_the_suspects(written):
+    coco = written([LABELLED, UNSEEN, FREE])
+    assert sorted(coco.imgs) == [3, 4]
+    assert coco.imgs[3] == {'id': 3, 'file_name': '3.jpg', 'height': 50, 'width': 80}
+    assert {each['id']: each['name'] for each in coco.cats.values()} == {5: 'nut', 11: 'bolt'}
+    found = list(coco.anns.values())
+    assert [each['category_id'] for each in found] == [11, 5, 5]
+    assert found[1]['bbox'] == [40.0, 5.0, 30.0, 40.0]
+    assert found[1]['area'] == 30 * 40
+    assert [each['believed_category_id'] for each in found] == [5, None, 5]
+    assert [each['gradient_norm'] for each in found] == [0.9, 0.5, 0.7]
+
+
+def test_known_objects_keep_their_ids_and_others_get_free_ones(written):
+    ids = list(written([LABELLED, UNSEEN, FREE]).anns)
+    assert ids[0] == 71
+    assert len(set(ids)) == 3 and not {70, 71} & set(ids[1:])
+
+
+def test_without_the_data_sets_file_everything_is_numbered(written):
+    coco = written([LABELLED, FREE], None)
+    assert list(coco.anns) == [1, 2]
+    assert coco.anns[1]['category_id'] == 2

@@ -1,0 +1,126 @@
+"""The report of real detectors on a small data set, through the tool."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from pycocotools.coco import COCO
+
+from ghm_mmdet.engine.analyze_gradients import main
+from tests.detectors.cases import SMALL
+
+OTHERS = {
+    'faster-rcnn': 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
+    'fcos': 'mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py',
+    'tood': 'mmdet::tood/tood_r50_fpn_1x_coco.py',
+    'deformable-detr': 'mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
+}
+
+
+@pytest.fixture
+def other_config(small_config, tmp_path):
+    """A config with MMDetection's own detector, shrunk, on the small config's data."""
+
+    def make(detector):
+        cfg = Config.fromfile(small_config)
+        own = tmp_path / 'own.py'
+        own.write_text(f'_base_ = {OTHERS[detector]!r}')
+        model = Config.fromfile(own)
+        model.merge_from_dict(dict(model=SMALL[detector]))
+        cfg.model = model.model
+        for part in [cfg.model.get('bbox_head', {}), cfg.model.get('roi_head', {})]:
+            part = part.get('bbox_head', part)
+            part['num_classes'] = 3
+        path = tmp_path / f'{detector}.py'
+        cfg.dump(path)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Random weights of a config's detector."""
+
+    def make(config):
+        init_default_scope('mmdet')
+        torch.manual_seed(0)
+        model = MODELS.build(Config.fromfile(config).model)
+        path = tmp_path / 'random.pth'
+        torch.save(dict(state_dict=model.state_dict(), meta=dict(epoch=12)), path)
+        return path
+
+    return make
+
+
+def analyze(config, path, out, *options):
+    main([str(config), str(path), '--out', str(out), *options])
+
+
+def test_report_of_a_ghm_detector(small_config, checkpoint, coco_folder, tmp_path, capsys):
+    out = tmp_path / 'report'
+    analyze(small_config, checkpoint(small_config), out, '--per-class', '--worst', '5')
+    printed = capsys.readouterr()
+    assert '8/8' in printed.err and 'ETA' in printed.err
+    named = printed.out.splitlines()
+    assert named[0] == str(out / 'report.html')
+    assert all((tmp_path / line).is_file() for line in named)
+    assert {path.stem for path in out.glob('*.svg')} == {
+        'bbox_head_loss_cls',
+        'bbox_head_loss_cls_levels',
+        'bbox_head_loss_cls_classes',
+        'bbox_head_loss_bbox',
+        'bbox_head_loss_bbox_levels',
+    }
+    labels = COCO(str(out / 'worst_labels.json'))
+    source = json.loads((coco_folder / 'annotations' / 'instances_train.json').read_text())
+    source = {each['id']: each for each in source['annotations']}
+    assert len(labels.anns) == 5
+    for each in labels.anns.values():
+        assert each['category_id'] == source[each['id']]['category_id']
+        assert each['bbox'] == pytest.approx(source[each['id']]['bbox'], abs=0.1)
+        assert (coco_folder / 'images' / labels.imgs[each['image_id']]['file_name']).is_file()
+
+
+@pytest.mark.parametrize(
+    ('detector', 'losses'),
+    [
+        ('faster-rcnn', {'rpn_head_loss_cls', 'rpn_head_loss_bbox', 'roi_head_bbox_head_loss_cls'}),
+        ('fcos', {'bbox_head_loss_cls'}),
+        ('tood', {'bbox_head_loss_cls'}),
+        ('deformable-detr', {'bbox_head_loss_cls', 'bbox_head_loss_bbox'}),
+    ],
+)
+def test_any_detector_whatever_loss_it_has(detector, losses, other_config, checkpoint, tmp_path):
+    config = other_config(detector)
+    out = tmp_path / 'report'
+    analyze(config, checkpoint(config), out, '--images', '2', '--split', 'val')
+    assert losses <= {path.stem for path in out.glob('*.csv')}
+    assert (out / 'report.html').stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--images', '0'], '--images 0: must be at least 1'),
+        (['--worst', '-3'], '--worst -3: must be at least 1'),
+        (['--mu', '0'], '--mu 0.0: must be above 0'),
+        (['--cfg-options', 'train_dataloader=None'], '--split train: the config has val, test'),
+        (['--out', '.'], '--out .: not empty; name a folder that is new or empty'),
+    ],
+    ids=lambda each: each[0] if isinstance(each, list) else '',
+)
+def test_bad_arguments_get_one_line(options, message, small_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / 'x.pth'
+    torch.save({}, path)
+    with pytest.raises(SystemExit) as error:
+        main([str(small_config), str(path), *options])
+    assert message in str(error.value)
+    assert '\n' not in str(error.value)
+    assert not (tmp_path / 'work_dirs').exists()
