@@ -68,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         data = Path(folder) / 'data'
         make_sample_dataset(data, SampleSettings(label_noise=args.noise))
         for name in args.configs:
+            print(f'training {name}', flush=True)
             shares = precision(str(CONFIGS / f'{name}.py'), data, Path(folder) / name)
             rows.append([name, args.noise, *(f'{share:.3f}' for share in shares.values())])
     header = ['config', 'noise', *(f'worst {rank}' for rank in RANKS), 'all']

@@ -89,19 +89,21 @@ def _overview(record: LossRecord) -> Picture:
     else:
         histograms = {'positives': positives}
         curves = regression_curves(counts, mu=record.mu)
+    fine = contribution_shares(counts, curves)
     regions = PUBLISHED_REGIONS[record.kind]
     shares = contribution_shares(counts, curves, regions)
     figure, (left, middle, right) = panels(3)
     draw_norms(left, histograms, record.symbol)
     draw_reformulated(middle, curves, record.symbol)
     draw_contributions(right, shares, record.symbol)
-    fine = contribution_shares(counts, curves)
     table = {
         **histograms,
         **{f'gradient norm under {name}': values for name, values in curves.items()},
         **{f'share of the gradient under {name}': values for name, values in fine.items()},
     }
-    sentence = ' '.join([_who(record, counts), _who_moves(shares)])
+    sentence = ' '.join([_who(record, counts), _who_moves(fine)])
+    if record.kind == 'classification':
+        sentence += f' Share that the positives have: {_of_positives(counts, positives, fine)}.'
     return Picture(_name(record), _title(record), sentence, figure, table)
 
 
@@ -173,6 +175,14 @@ def _who_moves(shares: Mapping[str, np.ndarray]) -> str:
         f'{name} {easy:.0%} and {outlier:.0%}' for name, (easy, outlier) in ends.items()
     )
     return f'Share of the gradient that the easy and the outliers have: {listed}.'
+
+
+def _of_positives(
+    counts: np.ndarray, positives: np.ndarray, shares: Mapping[str, np.ndarray]
+) -> str:
+    """The positives' part of the gradient: of each region's what they are of its examples."""
+    part = np.divide(positives, counts, out=np.zeros(len(counts)), where=counts > 0)
+    return ', '.join(f'{name} {part @ share:.0%}' for name, share in shares.items())
 
 
 def _ends(shares: np.ndarray) -> tuple[float, float]:

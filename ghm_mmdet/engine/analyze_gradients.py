@@ -43,8 +43,8 @@ SCORE_THRESHOLD = 0.01
 ANNOTATED = (
     'Labels that the model cannot believe',
     'One entry for each annotated object, the largest g = (1 - p of its label + p of the best '
-    'other class) / 2 first. Near 1 the model is sure of another class, at 0.5 it sees nothing. On '
-    'real data the first rows are where label errors are found.',
+    'other class) / 2 first. Near 1 the model is sure of another class, at 0.5 it sees nothing: '
+    'look for wrong labels in the first rows.',
 )
 UNANNOTATED = (
     'Objects that nobody annotated',
