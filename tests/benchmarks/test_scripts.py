@@ -51,6 +51,8 @@ def test_training_step(tmp_path):
         'GHM per level',
         'focal + L1',
         'mmdet GHM',
+        'GHM, watched by the hook',
+        'and drawn',
     ]
 
 

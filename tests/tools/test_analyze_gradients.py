@@ -51,6 +51,7 @@ def checkpoint(tmp_path):
         init_default_scope('mmdet')
         torch.manual_seed(0)
         model = MODELS.build(Config.fromfile(config).model)
+        model.init_weights()  # a DETR's level embedding is uninitialised memory until then
         path = tmp_path / 'random.pth'
         torch.save(dict(state_dict=model.state_dict(), meta=dict(epoch=12)), path)
         return path
