@@ -43,8 +43,11 @@ def test_passes_the_checks(name):
     check_config(Config.fromfile(CONFIGS / name), ('train', 'val', 'test'))
 
 
-# Those of detectors/ are built, small, in tests/detectors.
-@pytest.mark.parametrize('name', [name for name in FILES if not name.startswith('detectors/')])
+# Those of detectors/ are built, small, in tests/detectors; in Faster R-CNN the head is elsewhere.
+ONE_STAGE = [name for name in FILES if not name.startswith(('detectors/', 'paper/faster-rcnn'))]
+
+
+@pytest.mark.parametrize('name', ONE_STAGE)
 def test_builds_with_the_losses_that_it_names(name):
     from mmdet.registry import MODELS
 

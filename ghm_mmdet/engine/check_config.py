@@ -163,9 +163,14 @@ def _check_loss(name: str, kind: type, part: Mapping) -> None:
             'heads look for it and build softmax outputs without it'
         )
     try:
-        kind(**arguments)
+        loss = kind(**arguments)
     except (TypeError, ValueError) as error:
         raise ConfigError(f'{name}: {error}') from error
+    if kind.__name__ == 'OHEMLoss' and loss.use_sigmoid and not arguments.get('use_sigmoid'):
+        raise ConfigError(
+            f'{name}: use_sigmoid is missing; OHEMLoss needs use_sigmoid=True around a loss with '
+            'sigmoid, because heads look for it in the config and build softmax outputs without it'
+        )
 
 
 def _check_num_classes(cfg: Config, dataset: CheckedDataset) -> None:

@@ -35,11 +35,20 @@ def load_config(
     except Exception as error:
         cause = _import_failure(error)
         raise ConfigError(f'config {path}: {type(cause).__name__}: {cause}') from error
-    try:
-        cfg.merge_from_dict(dict(options or {}))
-    except (AssertionError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f'--cfg-options does not fit {path}: {error}') from error
+    merge_options(cfg, options or {}, path)
     return cfg
+
+
+def merge_options(cfg: Config, options: Mapping[str, object], name: str) -> None:
+    """Merge overriding options into a config in place.
+
+    Raises:
+        ConfigError: They do not fit into it; the message has the name.
+    """
+    try:
+        cfg.merge_from_dict(dict(options))
+    except (AssertionError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f'--cfg-options does not fit {name}: {error}') from error
 
 
 def _import_failure(error: BaseException) -> BaseException:

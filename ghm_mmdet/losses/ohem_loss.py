@@ -27,6 +27,8 @@ class OHEMLoss(nn.Module):
         negatives_per_positive: Every positive, and this many times as many of the hardest
             negatives; as for one positive where there is none.
         reduction: 'none', 'mean' or 'sum'.
+        use_sigmoid: That of the wrapped loss. Only written out for MMDetection's heads, which read
+            it from the config of their loss and build softmax outputs without it.
 
     Shape:
         - pred: (N, C) logits.
@@ -41,6 +43,7 @@ class OHEMLoss(nn.Module):
         keep_ratio: float | None = None,
         negatives_per_positive: float | None = None,
         reduction: str = 'mean',
+        use_sigmoid: bool | None = None,
     ) -> None:
         super().__init__()
         given = [argument is not None for argument in (keep, keep_ratio, negatives_per_positive)]
@@ -63,6 +66,7 @@ class OHEMLoss(nn.Module):
         self.reduction = reduction
         # heads choose their number of channels and their activation by it
         self.use_sigmoid = getattr(self.loss, 'use_sigmoid', False)
+        check_choice('use_sigmoid', use_sigmoid, (None, self.use_sigmoid))
 
     def forward(
         self,

@@ -67,6 +67,17 @@ def test_loss_without_use_sigmoid_is_found_anywhere_in_the_model(cfg, wrap):
         checks.check_config(cfg, ('train',))
 
 
+OHEM = dict(type='OHEMLoss', loss=dict(type='CrossEntropyLoss', use_sigmoid=True), keep=9)
+
+
+def test_ohem_says_use_sigmoid_itself(cfg):
+    cfg.model.bbox_head.loss_cls = OHEM
+    with pytest.raises(ConfigError, match=r'loss_cls: use_sigmoid is missing; OHEMLoss needs'):
+        checks.check_config(cfg, ('train',))
+    cfg.model.bbox_head.loss_cls = dict(OHEM, use_sigmoid=True)
+    checks.check_config(cfg, ('train',))
+
+
 GHM_C = dict(type='GHMCLoss', use_sigmoid=True)
 GHM_R = dict(type='GHMRLoss')
 SMALL_BOX_HEAD = dict(num_classes=3, in_channels=4, roi_feat_size=2)

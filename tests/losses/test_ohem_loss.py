@@ -104,3 +104,10 @@ def test_no_anchor_at_all(use_sigmoid):
 def test_bad_arguments_are_refused(rule, message):
     with pytest.raises(ValueError, match=message):
         ohem(True, **rule)
+
+
+def test_use_sigmoid_is_that_of_the_wrapped_loss(use_sigmoid):
+    wrapped = dict(type='mmdet.CrossEntropyLoss', use_sigmoid=use_sigmoid)
+    assert OHEMLoss(wrapped, keep=5, use_sigmoid=use_sigmoid).use_sigmoid is use_sigmoid
+    with pytest.raises(ValueError, match=f'^use_sigmoid={not use_sigmoid}: '):
+        OHEMLoss(wrapped, keep=5, use_sigmoid=not use_sigmoid)

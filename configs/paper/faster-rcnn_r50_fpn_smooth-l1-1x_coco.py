@@ -1,0 +1,10 @@
+# The two-stage baseline: smooth L1 with its division point at 1, where MMDetection has L1 now.
+_base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+
+model = dict(
+    roi_head=dict(
+        bbox_head=dict(
+            loss_bbox=dict(_delete_=True, type='SmoothL1Loss', beta=1.0, loss_weight=1.0)
+        )
+    )
+)
