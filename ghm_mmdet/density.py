@@ -98,6 +98,11 @@ class GradientDensity(nn.Module):
                 self.register_buffer('moving_weight', torch.zeros(num_regions))
 
     @property
+    def gradient_norm(self) -> Tensor:
+        """g of each region, its centre, float32, shape (M,)."""
+        return (self.edges[:-1] + self.edges[1:]) / 2
+
+    @property
     def has_state(self) -> bool:
         """Whether a moving average is kept."""
         return self.momentum > 0
@@ -199,6 +204,11 @@ class ExactDensity(GradientDensity):
         cells = math.ceil(2 * self.CELLS_PER_HALF_WINDOW / epsilon - 1e-6)
         super().__init__(cells, momentum, bias_correction, empty_regions='decay')
         self.epsilon = epsilon
+
+    @property
+    def gradient_norm(self) -> Tensor:
+        """g of each fine cell, at least half a window, within which g is not told apart."""
+        return super().gradient_norm.clamp(min=self.epsilon / 2)
 
     def _density(self, smoothed: Tensor, counts: Tensor) -> Tensor:
         # float64: a float32 prefix sum over many millions of examples would drop single ones

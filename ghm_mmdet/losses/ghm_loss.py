@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ghm_mmdet.balance import Balance
 from ghm_mmdet.criteria import Criterion, Target
 from ghm_mmdet.density import ExactDensity, GradientDensity, UnitRegionDensity, harmonizing_weight
 from ghm_mmdet.losses.arguments import check_choice, check_interval, check_positive_integer
@@ -90,6 +91,17 @@ def build_density(
     )
 
 
+def build_balance(*, equal: str, tempering: float) -> Balance:
+    """The balance that the arguments of a loss name.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+    check_choice('equal', equal, ('weight', 'gradient'))
+    check_interval('tempering', tempering, '[0, 1]')
+    return Balance(equal, tempering)
+
+
 class GHMLoss(nn.Module):
     """Base of the harmonized losses: L = (1/N) sum_i beta_i l_i, beta constant in the backward
     pass.
@@ -99,6 +111,7 @@ class GHMLoss(nn.Module):
     Args:
         criterion: Loss and gradient norm of one example.
         density: Counts to gradient density, with the moving average, the only state.
+        balance: What the weights make equal, and how far.
         loss_weight: Factor of the loss.
         reduction: 'mean' divides by N, 'sum' does not, 'none' gives beta_i l_i per example.
         backend: What computes the region sums: 'reference', 'torch', 'cpp', 'triton', or None for
@@ -109,6 +122,7 @@ class GHMLoss(nn.Module):
         self,
         criterion: Criterion,
         density: GradientDensity,
+        balance: Balance,
         loss_weight: float,
         reduction: str,
         backend: str | None = None,
@@ -119,6 +133,7 @@ class GHMLoss(nn.Module):
         check_interval('loss_weight', loss_weight, '[0, inf)')
         self.criterion = criterion
         self.density = density
+        self.balance = balance
         self.loss_weight = loss_weight
         self.reduction = reduction
         self.backend = backend
@@ -191,6 +206,7 @@ class GHMLoss(nn.Module):
             density = self.density.density(sums.counts, state)
             total = self.total(sums).clamp(min=1).to(density.dtype)
             beta = harmonizing_weight(density, total)
+            beta = self.balance.weight(beta, sums.counts, self.density.gradient_norm)
             if update:
                 self.density.store(state, keep_old=poisoned)
             return beta.where(~poisoned, float('nan'))

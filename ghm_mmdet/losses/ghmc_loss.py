@@ -13,7 +13,7 @@ from ghm_mmdet.criteria import (
 )
 from ghm_mmdet.losses.arguments import check_choice
 from ghm_mmdet.losses.call_forms import bad_labels, classification_target, example_weight
-from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_density
+from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_balance, build_density
 from ghm_mmdet.losses.label_check import LabelCheck
 
 CRITERIA = {
@@ -51,6 +51,10 @@ class GHMCLoss(GHMLoss):
             mmdet, whose first weights are 1 / (1 - momentum) too large).
         empty_regions: Regions without an example in this call 'freeze' in the moving average
             (mmdet) or 'decay' (paper). The exact density always decays.
+        equal: 'weight' gives every region the same total weight (paper), 'gradient' the same total
+            gradient norm, so that the many easy examples go on being pushed (ours).
+        tempering: Exponent of the weights in [0, 1]: 1 is the paper's, 0 plain cross entropy
+            (ours).
         backend: What computes: 'reference', 'torch', 'cpp' or 'triton'. None is what the
             environment variable ``GHM_MMDET_BACKEND`` says, else the device's own.
         activated: Whether the head hands over probabilities, as TOOD does, and not logits. g is
@@ -82,6 +86,8 @@ class GHMCLoss(GHMLoss):
         divisor: str = 'non_empty',
         bias_correction: bool = False,
         empty_regions: str = 'freeze',
+        equal: str = 'weight',
+        tempering: float = 1.0,
         backend: str | None = None,
         activated: bool = False,
     ) -> None:
@@ -96,8 +102,9 @@ class GHMCLoss(GHMLoss):
             divisor=divisor,
             empty_regions=empty_regions,
         )
+        balance = build_balance(equal=equal, tempering=tempering)
         criterion = CRITERIA[use_sigmoid, activated]()
-        super().__init__(criterion, gradient_density, loss_weight, reduction, backend)
+        super().__init__(criterion, gradient_density, balance, loss_weight, reduction, backend)
         self.use_sigmoid = use_sigmoid
         self.activated = activated
         self.label_check = LabelCheck()

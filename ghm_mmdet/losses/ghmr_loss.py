@@ -9,7 +9,7 @@ from torch import Tensor
 from ghm_mmdet.criteria import AuthenticSmoothL1
 from ghm_mmdet.losses.arguments import check_interval
 from ghm_mmdet.losses.call_forms import box_target, example_weight
-from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_density
+from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_balance, build_density
 from ghm_mmdet.losses.outlier_watch import OutlierWatch
 from ghm_mmdet.ops import RegionSums
 
@@ -35,6 +35,8 @@ class GHMRLoss(GHMLoss):
         divisor: 'non_empty' or 'all', see :class:`GHMCLoss`.
         bias_correction: See :class:`GHMCLoss`.
         empty_regions: 'freeze' or 'decay', see :class:`GHMCLoss`.
+        equal: 'weight' or 'gradient', see :class:`GHMCLoss`.
+        tempering: In [0, 1], see :class:`GHMCLoss`.
         backend: 'reference', 'torch', 'cpp', 'triton' or None, see :class:`GHMCLoss`.
 
     Shape:
@@ -59,6 +61,8 @@ class GHMRLoss(GHMLoss):
         divisor: str = 'non_empty',
         bias_correction: bool = False,
         empty_regions: str = 'freeze',
+        equal: str = 'weight',
+        tempering: float = 1.0,
         backend: str | None = None,
     ) -> None:
         check_interval('mu', mu, '(0, inf)')
@@ -71,7 +75,10 @@ class GHMRLoss(GHMLoss):
             divisor=divisor,
             empty_regions=empty_regions,
         )
-        super().__init__(AuthenticSmoothL1(mu), gradient_density, loss_weight, reduction, backend)
+        balance = build_balance(equal=equal, tempering=tempering)
+        super().__init__(
+            AuthenticSmoothL1(mu), gradient_density, balance, loss_weight, reduction, backend
+        )
         self.outlier_watch = OutlierWatch()
 
     def total(self, sums: RegionSums) -> Tensor:

@@ -1,0 +1,98 @@
+"""Weights that are equal in gradient, or tempered, against their definitions in float64."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMCLoss, GHMRLoss
+from tests.losses.kinds import KINDS, STATES
+
+pytestmark = pytest.mark.usefixtures('backend')
+
+BINS = 10
+BALANCES = [dict(equal=equal, tempering=t) for equal in ('weight', 'gradient') for t in (0.5, 1.0)]
+
+
+def example(anchors=400, classes=4):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(anchors, classes, generator=generator, dtype=torch.float64) * 2 - 2
+    labels = torch.randint(0, classes + 1, (anchors,), generator=generator)
+    one_hot = F.one_hot(labels, classes + 1)[:, :-1].double()
+    return logits, labels, one_hot
+
+
+@pytest.mark.parametrize('balance', BALANCES[:1] + BALANCES[2:])
+@pytest.mark.parametrize('reduction', ['none', 'mean', 'sum'])
+def test_definition(balance, reduction):
+    logits, labels, one_hot = example()
+    index = ((logits.sigmoid() - one_hot).abs() * BINS).floor().long()
+    counts = torch.bincount(index.flatten(), minlength=BINS).double()
+    share = counts * ((torch.arange(BINS) + 0.5) / BINS if balance['equal'] == 'gradient' else 1)
+    beta = (1 / share[index]) ** balance['tempering']
+    beta /= beta.mean()
+    weighted = beta * F.binary_cross_entropy_with_logits(logits, one_hot, reduction='none')
+    oracle = {'none': weighted, 'mean': weighted.mean(), 'sum': weighted.sum()}[reduction]
+    loss = GHMCLoss(use_sigmoid=True, bins=BINS, reduction=reduction, **balance)
+    torch.testing.assert_close(loss(logits, labels), oracle, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize('state', [{}, *STATES.values()], ids=['no state', *STATES])
+@pytest.mark.parametrize('equal', ['weight', 'gradient'])
+def test_without_tempering_nothing_is_balanced(state, equal):
+    logits, labels, one_hot = example()
+    loss = GHMCLoss(use_sigmoid=True, tempering=0, equal=equal, **state)
+    oracle = F.binary_cross_entropy_with_logits(logits, one_hot)
+    torch.testing.assert_close(loss(logits, labels), oracle, rtol=1e-6, atol=0)
+    loss = GHMRLoss(mu=0.5, tempering=0, equal=equal, **state)
+    oracle = AuthenticSmoothL1Loss(mu=0.5, reduction='mean')(logits, one_hot)
+    torch.testing.assert_close(loss(logits, one_hot), oracle, rtol=1e-6, atol=0)
+
+
+def test_equal_gradient_is_equal_up_to_the_width_of_a_region():
+    logits, labels, one_hot = example()
+    logits.requires_grad_()
+    GHMCLoss(use_sigmoid=True, bins=BINS, equal='gradient')(logits, labels).backward()
+    index = ((logits.sigmoid() - one_hot).abs() * BINS).floor().long()
+    total = torch.zeros(BINS, dtype=torch.float64)
+    total.index_add_(0, index.flatten(), logits.grad.abs().flatten())
+    # g lies within half a region of the centre that stands for it
+    slack = 0.5 / (torch.arange(BINS) + 0.5)
+    middle = total[-1]
+    assert (total <= middle * (1 + slack) / (1 - slack[-1])).all()
+    assert (total >= middle * (1 - slack) / (1 + slack[-1])).all()
+
+
+@pytest.mark.parametrize('balance', BALANCES[:1] + BALANCES[2:])
+@pytest.mark.parametrize('state', STATES)
+@pytest.mark.parametrize('kind', KINDS)
+def test_the_mean_weight_is_one_whatever_the_state(kind, state, balance):
+    loss = KINDS[kind].make(**STATES[state], **balance)
+    for seed, size in enumerate((50, 7, 300)):
+        call = KINDS[kind].call(size, seed)
+        loss(call.prediction, *call.arguments)
+        counts, _, beta = loss.statistics
+        torch.testing.assert_close((beta * counts).sum() / counts.sum(), torch.tensor(1.0))
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_no_example_at_all(kind):
+    prediction = torch.zeros(0, 4, requires_grad=True)
+    arguments = KINDS[kind].call(0).arguments
+    loss = KINDS[kind].make(equal='gradient', tempering=0.5, momentum=0.5)
+    loss(prediction, *arguments).backward()
+    assert loss.statistics.beta.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(equal='loss'), "^equal='loss': "),
+        (dict(tempering=-0.1), '^tempering=-0.1: '),
+        (dict(tempering=1.5), '^tempering=1.5: '),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize('make', [lambda **kw: GHMCLoss(use_sigmoid=True, **kw), GHMRLoss])
+def test_bad_arguments_are_refused(make, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make(**arguments)
