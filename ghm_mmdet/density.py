@@ -19,6 +19,11 @@ def region_edges(num_regions: int) -> Tensor:
     return torch.arange(num_regions + 1, dtype=torch.float32) / num_regions
 
 
+def region_centres(edges: Tensor) -> Tensor:
+    """Middles of the regions, float32, shape (M,)."""
+    return (edges[:-1] + edges[1:]) / 2
+
+
 def region_index(gradient_norm: Tensor, edges: Tensor) -> Tensor:
     """Region of each gradient norm, int64 in [0, M); the last region is closed at 1.
 
@@ -100,7 +105,7 @@ class GradientDensity(nn.Module):
     @property
     def gradient_norm(self) -> Tensor:
         """g of each region, its centre, float32, shape (M,)."""
-        return (self.edges[:-1] + self.edges[1:]) / 2
+        return region_centres(self.edges)
 
     @property
     def has_state(self) -> bool:
@@ -208,7 +213,7 @@ class ExactDensity(GradientDensity):
     @property
     def gradient_norm(self) -> Tensor:
         """g of each fine cell, at least half a window, within which g is not told apart."""
-        return super().gradient_norm.clamp(min=self.epsilon / 2)
+        return region_centres(self.edges).clamp(min=self.epsilon / 2)
 
     def _density(self, smoothed: Tensor, counts: Tensor) -> Tensor:
         # float64: a float32 prefix sum over many millions of examples would drop single ones

@@ -244,6 +244,7 @@ def test_tables_that_differ_in_more_than_losses_are_for_coco_only(folder, table)
 
 
 @pytest.mark.long
+@pytest.mark.long
 def test_a_real_table(folder, run_tool):
     loader = dict(batch_size=4, num_workers=0, persistent_workers=False)
     options = [
