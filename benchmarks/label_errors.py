@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument('configs', nargs='*', default=DEFAULT, help='names in configs/sample')
     parser.add_argument('--noise', type=float, default=0.2, help='share of wrong labels')
-    parser.add_argument('--results', type=Path, default=RESULTS, help='folder to write to')
+    parser.add_argument('--results', type=Path, default=RESULTS / 'label-errors', help='to write to')
     args = parser.parse_args(arguments)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     header = ['config', 'noise', *(f'worst {rank}' for rank in RANKS), 'all']
     for row in [header, *rows]:
         print(*row, sep=', ')
-    path = args.results / 'label-errors.csv'
+    args.results.mkdir(parents=True, exist_ok=True)
+    path = args.results / 'precision.csv'
     with path.open('w', newline='') as file:
         csv.writer(file).writerows([header, *rows])
     print(f'written to {path}')

@@ -17,7 +17,7 @@ from ghm_mmdet.analysis.loss_calls import (
 )
 from ghm_mmdet.density import region_index
 
-CHUNK = 2**22  # examples: what a pass takes beside the call stays below 200 MB
+CHUNK = 2**18  # examples: the temporaries of a pass stay near a CPU's cache
 
 
 class RegionCounts(NamedTuple):

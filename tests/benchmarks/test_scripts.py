@@ -53,6 +53,7 @@ def test_training_step(tmp_path):
         'mmdet GHM',
         'GHM, watched by the hook',
         'and drawn',
+        "the hook's pass alone",
     ]
 
 

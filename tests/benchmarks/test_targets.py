@@ -81,3 +81,8 @@ def test_a_device_without_measurements_is_in_the_table(tmp_path, capsys):
     assert 'Targets on cpu: C; back end triton' in printed
     assert 'Targets on cuda: no cuda device' in printed
     assert any(line.split()[-2:] == ['21.000', 'met'] for line in printed.splitlines())
+
+
+def test_the_committed_results_are_read(capsys):
+    main([])
+    assert 'mmdet GHMC / GHM-C, float32' in capsys.readouterr().out
