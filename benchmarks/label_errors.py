@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument('configs', nargs='*', default=DEFAULT, help='names in configs/sample')
     parser.add_argument('--noise', type=float, default=0.2, help='share of wrong labels')
-    parser.add_argument('--results', type=Path, default=RESULTS / 'label-errors', help='to write to')
+    parser.add_argument('--results', type=Path, default=RESULTS / 'label-errors', help='folder')
     args = parser.parse_args(arguments)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
