@@ -5,64 +5,11 @@ Each row names the config that trains it and what was published for it on COCO.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ghm_mmdet.analysis.tables import Published, Row, Table
 
 NOTES = 'reading notes of the paper (arXiv 1811.05181), not checked against the paper itself'
 AUTHORS = "the authors' README (github.com/libuyu/GHM_Detection)"
 MODEL_ZOO = "MMDetection's model zoo (configs/ghm)"
-
-
-@dataclass(frozen=True)
-class Published:
-    """Numbers of a row; None is what was not published.
-
-    Attributes:
-        ap: Box AP in percent.
-        ap50: At an IoU of 0.5.
-        ap75: At 0.75.
-        seconds: Per training iteration.
-    """
-
-    ap: float
-    ap50: float | None = None
-    ap75: float | None = None
-    seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a table.
-
-    Attributes:
-        name: On the command line and in folders.
-        label: In the table.
-        config: Path below ``configs/``.
-        published: What to compare with.
-    """
-
-    name: str
-    label: str
-    config: str
-    published: Published
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows that differ in one thing.
-
-    Attributes:
-        title: What is compared.
-        rows: In the published order.
-        source: Where the published numbers are taken from.
-        published_on: The data that they are for.
-        coco_only: Why the rows cannot be had on a small data set by changing losses, if so.
-    """
-
-    title: str
-    rows: tuple[Row, ...]
-    source: str = NOTES
-    published_on: str = 'COCO minival'
-    coco_only: str | None = None
 
 
 def _retinanet(change: str, backbone: str = 'r50', folder: str = 'ghm') -> str:
@@ -84,6 +31,7 @@ TABLES = {
             Row('m30', 'M = 30', GHM_C, Published(35.8)),
             Row('m40', 'M = 40', _retinanet('ghmc-m40', folder='paper'), Published(35.4)),
         ),
+        source=NOTES,
     ),
     'classification': Table(
         'Classification loss, with smooth L1',
@@ -98,6 +46,7 @@ TABLES = {
             Row('focal', 'focal loss', FOCAL, Published(35.6)),
             Row('ghmc', 'GHM-C', GHM_C, Published(35.8, 55.5, 38.1)),
         ),
+        source=NOTES,
     ),
     'regression': Table(
         'Box loss, with GHM-C',
@@ -106,6 +55,7 @@ TABLES = {
             Row('asl1', 'ASL1', _retinanet('ghmc-asl1'), Published(35.7)),
             Row('ghmr', 'GHM-R', GHM, Published(36.4, 54.6, 38.7)),
         ),
+        source=NOTES,
     ),
     'two-stage': Table(
         'Box loss of Faster R-CNN',
@@ -123,6 +73,7 @@ TABLES = {
                 Published(37.4, 58.9, 39.9),
             ),
         ),
+        source=NOTES,
         coco_only='the losses of a two-stage detector',
     ),
     'density': Table(
@@ -137,6 +88,7 @@ TABLES = {
             ),
             Row('unit-region', 'GHM-C, unit regions', GHM_C, Published(35.8, seconds=0.824)),
         ),
+        source=NOTES,
     ),
     'test-dev': Table(
         'Single model, ResNeXt-101-32x8d',
@@ -154,6 +106,7 @@ TABLES = {
                 Published(41.6, 62.8),
             ),
         ),
+        source=NOTES,
         published_on='COCO test-dev',
         coco_only='a backbone pretrained on ImageNet',
     ),

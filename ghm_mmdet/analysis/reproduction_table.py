@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from terminaltables import GithubFlavoredMarkdownTable
 
-from ghm_mmdet.analysis.paper_tables import Published, Row, Table
 from ghm_mmdet.analysis.run_table import ABSENT, Summary
+from ghm_mmdet.analysis.tables import Published, Row, Table
 
 QUANTITIES = {'ap': 'AP', 'ap50': 'AP50', 'ap75': 'AP75', 'seconds': 's / iteration'}
-"""Heading of each, by its name in :class:`~ghm_mmdet.analysis.paper_tables.Published`."""
+"""Heading of each, by its name in :class:`~ghm_mmdet.analysis.tables.Published`."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class MeasuredRow:
         seeds: Those that are finished.
         values: By quantity; AP in percent. What no seed logged is absent.
         relative_time: Mean time per iteration over that of the table's first row.
+        difference: AP in percent minus that of the table's first row, over the seeds of both; its
+            deviation is the standard error of the mean.
         non_finite: Seeds in which a loss was NaN or infinite.
     """
 
@@ -41,6 +43,7 @@ class MeasuredRow:
     seeds: tuple[int, ...]
     values: Mapping[str, Spread]
     relative_time: float | None
+    difference: Spread | None
     non_finite: tuple[int, ...]
 
 
@@ -65,6 +68,7 @@ def measured_rows(
                 tuple(sorted(done)),
                 spreads[row.name],
                 relative_time=seconds.mean / base.mean if seconds and base else None,
+                difference=_paired(done, results.get(rows[0].name, {})),
                 non_finite=tuple(
                     seed for seed in sorted(done) if done[seed].non_finite_from is not None
                 ),
@@ -90,6 +94,18 @@ def _spreads(runs: Sequence[Summary]) -> dict[str, Spread]:
         for name, values in found.items()
         if values
     }
+
+
+def _paired(runs: Mapping[int, Summary], others: Mapping[int, Summary]) -> Spread | None:
+    """Mean difference of the final AP over common seeds, and its standard error."""
+    pairs = [(runs[seed].final, others[seed].final) for seed in sorted(set(runs) & set(others))]
+    differences = [_percent(ours - theirs) for ours, theirs in pairs]
+    if not differences:
+        return None
+    if len(differences) == 1:
+        return Spread(differences[0], None)
+    error = statistics.stdev(differences) / len(differences) ** 0.5
+    return Spread(statistics.fmean(differences), error)
 
 
 def _percent(value: float | None) -> float | None:
@@ -119,6 +135,9 @@ def markdown(table: Table, measured: Sequence[MeasuredRow], measured_on: str) ->
         columns.append([_ratio(each.relative_time) for each in measured])
     headers.append('seeds')
     columns.append([str(len(each.seeds)) for each in measured])
+    if table.paired:
+        headers.append(f'AP - {table.rows[0].label}, paired')
+        columns.append([_difference(each, table.rows[0]) for each in measured])
     text = GithubFlavoredMarkdownTable([headers, *map(list, zip(*columns, strict=True))])
     text.justify_columns = dict.fromkeys(range(1, len(headers)), 'right')
     return '\n\n'.join([f'# {table.title}', text.table, *_notes(table, measured)]) + '\n'
@@ -139,6 +158,13 @@ def _spread(spread: Spread | None, name: str) -> str:
     return mean if spread.deviation is None else f'{mean} ± {_number(spread.deviation, name)}'
 
 
+def _difference(measured: MeasuredRow, first: Row) -> str:
+    if measured.row is first or measured.difference is None:
+        return ABSENT
+    sign = '+' if measured.difference.mean >= 0 else ''
+    return sign + _spread(measured.difference, 'ap')
+
+
 def _ratio(value: float | None) -> str:
     return ABSENT if value is None else f'{value:.2f}'
 
@@ -149,10 +175,14 @@ def _relative_time(published: Published, base: Row) -> float | None:
 
 def _notes(table: Table, measured: Sequence[MeasuredRow]) -> list[str]:
     notes = [
-        f'Published: from {table.source}. Measured: AP in percent, of the last validation; time is '
-        'the median over the logged intervals without the first of each start. Mean ± sample '
-        'standard deviation over the seeds; no ± is one seed.'
+        'Measured: AP in percent, of the last validation; time is the median over the logged '
+        'intervals without the first of each start. Mean ± sample standard deviation over the '
+        'seeds; no ± is one seed.'
     ]
+    if table.source:
+        notes.insert(0, f'Published: from {table.source}.')
+    if table.paired:
+        notes.append('Paired: mean over the seeds of both rows ± standard error of the mean.')
     for each in measured:
         if each.non_finite:
             seeds = ', '.join(map(str, each.non_finite))
@@ -167,7 +197,7 @@ def csv_text(table: Table, measured: Sequence[MeasuredRow], measured_on: str) ->
         line = {
             'row': each.row.name,
             'config': f'configs/{each.row.config}',
-            'published_on': table.published_on,
+            'published_on': table.published_on if table.source else None,
             'measured_on': measured_on,
             'seeds': ' '.join(map(str, each.seeds)),
         }
@@ -176,7 +206,10 @@ def csv_text(table: Table, measured: Sequence[MeasuredRow], measured_on: str) ->
             line[f'{name}_published'] = getattr(each.row.published, name)
             line[f'{name}_mean'] = spread and spread.mean
             line[f'{name}_deviation'] = spread and spread.deviation
-        lines.append({**line, 'relative_time': each.relative_time})
+        line['relative_time'] = each.relative_time
+        line['difference_mean'] = each.difference and each.difference.mean
+        line['difference_error'] = each.difference and each.difference.deviation
+        lines.append(line)
     file = io.StringIO()
     writer = csv.DictWriter(file, list(lines[0]), lineterminator='\n')
     writer.writeheader()

@@ -1,4 +1,6 @@
-"""Train the rows of one of the paper's tables, and write it with the published numbers beside them.
+"""Train the rows of a table, and write it with the published numbers beside them.
+
+The tables are the paper's, and those of the studies on small data.
 
 Rows and seeds are trained one after another, each by tools/train.py in a folder of its own below
 OUT/TABLE-DATA. What is finished is not repeated, and what was interrupted goes on from its last
@@ -19,9 +21,11 @@ from pathlib import Path
 
 import torch
 
-from ghm_mmdet.analysis.paper_tables import TABLES, Row, Table
+from ghm_mmdet.analysis.paper_tables import TABLES as PAPER_TABLES
 from ghm_mmdet.analysis.reproduction_table import csv_text, markdown, measured_rows
 from ghm_mmdet.analysis.run_table import Summary
+from ghm_mmdet.analysis.study_tables import TABLES as STUDY_TABLES
+from ghm_mmdet.analysis.tables import Row, Table
 from ghm_mmdet.engine.check_config import check_config, check_data, check_machine
 from ghm_mmdet.engine.command_line import ConfigOptions, one_line_errors
 from ghm_mmdet.engine.config import ConfigError, set_work_dir
@@ -41,6 +45,7 @@ from ghm_mmdet.engine.table_runs import (
 )
 from ghm_mmdet.engine.training_process import ended_as_by_ctrl_c, run_to_file
 
+TABLES = {**PAPER_TABLES, **STUDY_TABLES}
 SETTINGS = 'reproduction.json'
 STOPPED = 130
 """Exit status after Ctrl-C, as of a shell."""
@@ -123,6 +128,8 @@ def prepare(args: argparse.Namespace, root: Path) -> Plan:
             f'--data {args.data}: {args.table} is for coco only, its rows differ in '
             f'{table.coco_only}'
         )
+    if args.data == 'coco' and table.rows[0].data != 'coco':
+        raise ConfigError(f'--data coco: {args.table} is for small data, --data bccd or sample')
     rows = _rows(args.table, args.rows)
     out = Path(args.out) / f'{args.table}-{args.data}'
     options = _option_values(args.cfg_options)

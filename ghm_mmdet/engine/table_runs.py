@@ -12,16 +12,16 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ghm_mmdet.analysis.paper_tables import Row
 from ghm_mmdet.analysis.run_log import RunError
 from ghm_mmdet.analysis.run_table import Summary, summarize
 from ghm_mmdet.analysis.runs import Run, read_run
+from ghm_mmdet.analysis.tables import Row
 from ghm_mmdet.engine.config import ConfigError, load_config, merge_options
 
 METRIC = 'coco/bbox_mAP'
 RESULT = 'result.json'
 OUTPUT = 'output.txt'
-SMALL_DATA = {
+SMALL_BASES = {
     'bccd': 'bccd/retinanet_r18_fpn_focal-6e_bccd.py',
     'sample': 'sample/_base_/retinanet_r18_fpn_sample.py',
 }
@@ -64,11 +64,11 @@ def row_config(row: Row, data: str, configs: Path) -> Config:
     """What trains a row on some data.
 
     On COCO that is the row's own config. On a small data set it is the set's RetinaNet with the
-    classification and box loss of the row, checkpoints after every epoch, and all else unchanged.
+    head's type and the losses of the row, checkpoints after every epoch, and all else unchanged.
 
     Args:
-        row: Of a table that is not for COCO only, unless the data is COCO.
-        data: 'coco' or one of ``SMALL_DATA``.
+        row: Of a table that can be had on this data.
+        data: 'coco' or one of ``SMALL_BASES``.
         configs: The folder ``configs/``.
 
     Raises:
@@ -77,9 +77,9 @@ def row_config(row: Row, data: str, configs: Path) -> Config:
     own = load_config(str(configs / row.config))
     if data == 'coco':
         return own
-    cfg = load_config(str(configs / SMALL_DATA[data]))
-    for loss in ('loss_cls', 'loss_bbox'):
-        cfg.model.bbox_head[loss] = own.model.bbox_head[loss]
+    cfg = load_config(str(configs / SMALL_BASES[data]))
+    for part in ('type', 'loss_cls', 'loss_bbox'):
+        cfg.model.bbox_head[part] = own.model.bbox_head[part]
     cfg.custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
     # the last but one is where a run goes on that was stopped in its last validation
     cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=2)
@@ -94,7 +94,7 @@ def plan_row(
     Args:
         row: Of the table.
         seeds: Of the runs.
-        data: 'coco' or one of ``SMALL_DATA``.
+        data: 'coco' or one of ``SMALL_BASES``.
         root: Folder with ``configs/`` and ``tools/``.
         out: Folder of the table.
         options: Of ``--cfg-options``.

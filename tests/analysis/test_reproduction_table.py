@@ -11,6 +11,7 @@ from ghm_mmdet.analysis.paper_tables import TABLES
 from ghm_mmdet.analysis.reproduction_table import csv_text, markdown, measured_rows
 from ghm_mmdet.analysis.run_table import summarize
 from ghm_mmdet.analysis.runs import read_run
+from ghm_mmdet.analysis.tables import Published
 from tests.analysis.run_logs import train_line, val_line, write_start
 
 AP = 'coco/bbox_mAP'
@@ -106,3 +107,26 @@ def test_what_a_seed_did_not_log_does_not_count(work_dirs):
         100 * np.std([runs[seed].ap50 for seed in (1, 2, 3)], ddof=1)
     )
     assert 'CE: a loss was NaN or infinite with seed 0.' in markdown(DENSITY, [row], 'x')
+
+
+def test_paired_difference_is_over_the_seeds_of_both(work_dirs):
+    results, aps, _ = work_dirs
+    table = replace(DENSITY, paired=True)
+    results['exact'].pop(1)
+    first, second, absent = measured_rows(table.rows, results)
+    difference = 100 * (aps[1, :, -1] - aps[0, :, -1])[[0, 2, 3]]
+    assert second.difference.mean == pytest.approx(difference.mean())
+    assert second.difference.deviation == pytest.approx(difference.std(ddof=1) / 3**0.5)
+    assert absent.difference is None
+    shown = [row['AP - CE, paired'] for row in cells(markdown(table, [first, second, absent], 'x'))]
+    assert shown == ['-', f'{difference.mean():+.1f} ± {second.difference.deviation:.1f}', '-']
+    text = csv_text(table, [first, second, absent], 'x')
+    assert float(rows_of(text)[1]['difference_mean']) == pytest.approx(difference.mean())
+
+
+def test_nothing_is_said_to_be_published_where_nothing_is(work_dirs):
+    results, *_ = work_dirs
+    rows = tuple(replace(row, published=Published()) for row in DENSITY.rows)
+    table = replace(DENSITY, rows=rows, source=None)
+    text = markdown(table, measured_rows(rows, results), 'x')
+    assert 'ublished' not in text

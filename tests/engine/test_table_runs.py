@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from ghm_mmdet.analysis.paper_tables import TABLES
 from ghm_mmdet.engine import table_progress
 from ghm_mmdet.engine.check_config import check_config
 from ghm_mmdet.engine.config import ConfigError
+from ghm_mmdet.engine.reproduce import TABLES
 from ghm_mmdet.engine.table_progress import TableProgress
 from ghm_mmdet.engine.table_runs import (
-    SMALL_DATA,
+    SMALL_BASES,
     TableRun,
     command,
     plan_row,
@@ -37,14 +37,15 @@ def without_scope(content):
     return [without_scope(each) for each in content] if isinstance(content, list) else content
 
 
-@pytest.mark.parametrize('data', SMALL_DATA)
+@pytest.mark.parametrize('data', SMALL_BASES)
 @pytest.mark.parametrize('row', ROWS.values(), ids=lambda row: Path(row.config).stem)
-def test_small_data_changes_nothing_but_the_losses(row, data):
-    base, own = (Config.fromfile(CONFIGS / name) for name in (SMALL_DATA[data], row.config))
+def test_small_data_changes_nothing_but_the_head_and_its_losses(row, data):
+    base, own = (Config.fromfile(CONFIGS / name) for name in (SMALL_BASES[data], row.config))
     cfg = row_config(row, data, CONFIGS)
     check_config(cfg, ('train', 'val'))
     read_again = Config.fromstring(cfg.pretty_text, '.py')
     expected = base.to_dict()
+    expected['model']['bbox_head']['type'] = own.model.bbox_head.type
     for loss in ('loss_cls', 'loss_bbox'):
         expected['model']['bbox_head'][loss] = own.model.bbox_head[loss].to_dict()
     expected['custom_imports'] = dict(imports=['ghm_mmdet'], allow_failed_imports=False)

@@ -243,6 +243,11 @@ def test_tables_that_differ_in_more_than_losses_are_for_coco_only(folder, table)
     assert status.startswith(f'error: --data bccd: {table} is for coco only, its rows differ in ')
 
 
+def test_a_study_is_for_small_data_only(folder, monkeypatch):
+    with pytest.raises(SystemExit, match='--data coco: small-data is for small data, --data bccd'):
+        main(['small-data'], root=Path('root'))
+
+
 @pytest.mark.long
 @pytest.mark.long
 def test_a_real_table(folder, run_tool):

@@ -1,0 +1,69 @@
+"""What a table of results is: rows that differ in one thing, each with its config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SMALL_DATA = ('bccd', 'sample')
+"""Data sets that a CPU trains on; their configs are in folders of the same names."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Numbers of a row; None is what was not published.
+
+    Attributes:
+        ap: Box AP in percent.
+        ap50: At an IoU of 0.5.
+        ap75: At 0.75.
+        seconds: Per training iteration.
+    """
+
+    ap: float | None = None
+    ap50: float | None = None
+    ap75: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        name: On the command line and in folders.
+        label: In the table.
+        config: Path below ``configs/``.
+        published: What to compare with.
+    """
+
+    name: str
+    label: str
+    config: str
+    published: Published = Published()
+
+    @property
+    def data(self) -> str:
+        """What the config is for: the data set that its folder is named after, or COCO."""
+        folder = self.config.partition('/')[0]
+        return folder if folder in SMALL_DATA else 'coco'
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that differ in one thing.
+
+    Attributes:
+        title: What is compared.
+        rows: In the order in which they are shown; the first is what the others are compared with.
+        source: Where the published numbers are taken from; None where there are none.
+        published_on: The data that they are for.
+        coco_only: Why the rows cannot be had on a small data set by changing losses, if so.
+        paired: Whether each row's difference to the first is shown, over the seeds of both.
+    """
+
+    title: str
+    rows: tuple[Row, ...]
+    source: str | None = None
+    published_on: str = 'COCO minival'
+    coco_only: str | None = None
+    paired: bool = False
