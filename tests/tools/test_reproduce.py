@@ -118,13 +118,28 @@ def test_finished_runs_are_not_repeated_and_failures_do_not_stop_the_others(fold
     assert not list(TABLE.rglob('*.part'))
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def heed_signals():
+    """As in a terminal, where the tests themselves may run in the background or under nohup."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize('number', STOPPING)
 def test_stopped_it_ends_its_training_and_the_same_command_goes_on(folder, number, capsys):
     behave({'asl1/seed0': 'hang'})
     environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY)}
     rows = ['--rows', 'asl1']
     command = [sys.executable, '-c', RUN, 'regression', '--data', 'bccd', *rows]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_signals,
+    ) as process:
         try:
             while not Path('process').exists():
                 assert process.poll() is None
