@@ -34,7 +34,7 @@ def precision(config: str, data: Path, work_dir: Path) -> dict[int, float]:
     """Share of wrong labels among the worst, by how many of these; all objects come last."""
     annotations = data / 'annotations' / 'instances_train.json'
     cfg = load_config(config, _on(data))
-    cfg.work_dir, cfg.log_level = str(work_dir), 'WARNING'
+    cfg.work_dir = str(work_dir)
     cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     runner = Runner.from_cfg(cfg)

@@ -1,0 +1,18 @@
+"""The worst labels of a data set with planted errors are those errors."""
+
+import pytest
+
+from benchmarks.label_errors import CONFIGS, precision
+from ghm_mmdet.data.sample import SampleSettings, make_sample_dataset
+
+NOISE = 0.2
+
+
+@pytest.mark.long
+def test_a_trained_detector_cannot_believe_planted_errors(tmp_path):
+    make_sample_dataset(tmp_path / 'data', SampleSettings(label_noise=NOISE))
+    config = CONFIGS / 'retinanet_r18_fpn_ce_sample.py'
+    shares = precision(str(config), tmp_path / 'data', tmp_path / 'run')
+    *_, all_objects = shares.values()
+    assert all_objects == pytest.approx(NOISE, abs=0.03)
+    assert shares[50] >= 0.6
