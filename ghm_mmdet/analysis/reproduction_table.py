@@ -6,7 +6,7 @@ import csv
 import io
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from terminaltables import GithubFlavoredMarkdownTable
 
@@ -87,13 +87,11 @@ def _spreads(runs: Sequence[Summary]) -> dict[str, Spread]:
     found = {
         name: [value for value in values if value is not None] for name, values in columns.items()
     }
-    return {
-        name: Spread(
-            statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
-        )
-        for name, values in found.items()
-        if values
-    }
+    return {name: _spread_of(values) for name, values in found.items() if values}
+
+
+def _spread_of(values: Sequence[float]) -> Spread:
+    return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
 def _paired(runs: Mapping[int, Summary], others: Mapping[int, Summary]) -> Spread | None:
@@ -102,10 +100,8 @@ def _paired(runs: Mapping[int, Summary], others: Mapping[int, Summary]) -> Sprea
     differences = [_percent(ours - theirs) for ours, theirs in pairs]
     if not differences:
         return None
-    if len(differences) == 1:
-        return Spread(differences[0], None)
-    error = statistics.stdev(differences) / len(differences) ** 0.5
-    return Spread(statistics.fmean(differences), error)
+    spread = _spread_of(differences)
+    return replace(spread, deviation=spread.deviation and spread.deviation / len(differences) ** 0.5)
 
 
 def _percent(value: float | None) -> float | None:

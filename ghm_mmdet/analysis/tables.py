@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SMALL_DATA = ('bccd', 'sample')
-"""Data sets that a CPU trains on; their configs are in folders of the same names."""
-
 
 @dataclass(frozen=True)
 class Published:
@@ -40,12 +37,6 @@ class Row:
     label: str
     config: str
     published: Published = Published()
-
-    @property
-    def data(self) -> str:
-        """What the config is for: the data set that its folder is named after, or COCO."""
-        folder = self.config.partition('/')[0]
-        return folder if folder in SMALL_DATA else 'coco'
 
 
 @dataclass(frozen=True)

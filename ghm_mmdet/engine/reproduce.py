@@ -128,7 +128,7 @@ def prepare(args: argparse.Namespace, root: Path) -> Plan:
             f'--data {args.data}: {args.table} is for coco only, its rows differ in '
             f'{table.coco_only}'
         )
-    if args.data == 'coco' and table.rows[0].data != 'coco':
+    if args.data == 'coco' and args.table in STUDY_TABLES:
         raise ConfigError(f'--data coco: {args.table} is for small data, --data bccd or sample')
     rows = _rows(args.table, args.rows)
     out = Path(args.out) / f'{args.table}-{args.data}'

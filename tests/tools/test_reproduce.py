@@ -264,7 +264,6 @@ def test_a_study_is_for_small_data_only(folder, monkeypatch):
 
 
 @pytest.mark.long
-@pytest.mark.long
 def test_a_real_table(folder, run_tool):
     loader = dict(batch_size=4, num_workers=0, persistent_workers=False)
     options = [
