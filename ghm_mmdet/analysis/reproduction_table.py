@@ -6,7 +6,7 @@ import csv
 import io
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from terminaltables import GithubFlavoredMarkdownTable
 
@@ -101,7 +101,8 @@ def _paired(runs: Mapping[int, Summary], others: Mapping[int, Summary]) -> Sprea
     if not differences:
         return None
     spread = _spread_of(differences)
-    return replace(spread, deviation=spread.deviation and spread.deviation / len(differences) ** 0.5)
+    error = spread.deviation and spread.deviation / len(differences) ** 0.5
+    return Spread(spread.mean, error)
 
 
 def _percent(value: float | None) -> float | None:
