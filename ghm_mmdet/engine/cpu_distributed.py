@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 import torch
 from mmengine.config import Config
-from torch import distributed
 
 
 @contextmanager
@@ -36,5 +35,3 @@ def cpu_ranks(cfg: Config) -> Iterator[None]:
         yield
     finally:
         torch.cuda.set_device = set_device
-        if distributed.is_initialized():
-            distributed.destroy_process_group()

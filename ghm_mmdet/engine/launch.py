@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from mmengine.config import Config
+from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch import distributed
 
 from ghm_mmdet.engine.config import ConfigError, has_accelerator
 from ghm_mmdet.engine.cpu_distributed import cpu_ranks
@@ -42,7 +45,22 @@ def set_launcher(cfg: Config, launcher: str, local_rank: int) -> None:
 
 @contextmanager
 def runner(cfg: Config) -> Iterator[Runner]:
-    """A runner that is to be used inside of the context."""
-    distributed = cfg.launcher != 'none'
-    with cpu_ranks(cfg) if distributed and not has_accelerator() else nullcontext():
-        yield RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    """A runner that is to be used inside of the context; after it, the ranks are disconnected."""
+    with cpu_ranks(cfg) if cfg.launcher != 'none' and not has_accelerator() else nullcontext():
+        built = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        yield built
+        _disconnect(built)
+
+
+def _disconnect(built: Runner) -> None:
+    """Leave the process group, and end the threads that served it.
+
+    They end with the last reference to the group, and the wrapped model holds one. A thread that
+    still runs when the interpreter goes away aborts the process, after all its work is done.
+    """
+    if not distributed.is_initialized():
+        return
+    if is_model_wrapper(built.model):
+        built.model = built.model.module
+    gc.collect()
+    distributed.destroy_process_group()

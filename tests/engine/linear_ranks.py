@@ -5,12 +5,13 @@ Run as it is or by torchrun; every rank writes its final weights to WORK_DIR.
 
 import os
 import sys
+import weakref
 
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
-from torch import nn
+from torch import distributed, nn
 
 from ghm_mmdet.engine.launch import runner, set_launcher
 
@@ -48,11 +49,17 @@ def main(work_dir: str, batch_size: str, launcher: str) -> None:
     )
     set_launcher(cfg, launcher, local_rank=0)
     with runner(cfg) as trainer:
-        model = trainer.train()
+        trainer.train()
+        wrapper = weakref.ref(trainer.model)
         weights = {
-            name.removeprefix('module.'): value for name, value in model.state_dict().items()
+            name.removeprefix('module.'): value
+            for name, value in trainer.model.state_dict().items()
         }
         torch.save(weights, f'{work_dir}/rank{os.environ.get("RANK", 0)}.pt')
+    if launcher != 'none':
+        # What still serves the process group when Python exits aborts the process now and then.
+        assert not distributed.is_initialized()
+        assert wrapper() is None
 
 
 if __name__ == '__main__':
