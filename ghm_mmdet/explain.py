@@ -26,7 +26,6 @@ REGIONS = 30  # M of GHM-C
 FINE_REGIONS = 4 * REGIONS
 EASY, HARD, OUTLIER = 0.1, 0.5, 0.9
 EXAMPLES = range(10_000, 10_000_001)
-SIZE = (12.6, 3.8)  # inches: three panels beside each other, legible at the width of a README
 
 
 class Part(NamedTuple):
@@ -104,7 +103,6 @@ def draw(counts: dict[str, np.ndarray], curves: dict[str, np.ndarray], path: Pat
     """Write the three panels as PNG and SVG, and return the files."""
     total = counts['negatives'] + counts['positives']
     figure, (left, middle, right) = panels(3)
-    figure.set_size_inches(SIZE)
     draw_norms(left, counts, 'g')
     draw_reformulated(middle, curves, 'g')
     draw_contributions(right, contribution_shares(total, curves, REGIONS), 'g')

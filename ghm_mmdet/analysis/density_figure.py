@@ -21,7 +21,7 @@ def density_figure(seen: Harmonizing) -> Figure:
         _stairs(left, seen.negatives, 'negatives', 'negatives')
     _stairs(left, seen.positives, 'positives', 'positives')
     if seen.moving_average is not None:
-        _stairs(left, seen.moving_average, 'moving average', 'moving average')
+        _stairs(left, seen.moving_average, 'moving average', 'moving average', linestyle='--')
     left.set(title='How many examples', ylabel='examples per region', yscale='log')
     left.set_ylim(bottom=0.5)
     _stairs(middle, seen.beta, name, name)
@@ -44,6 +44,7 @@ def rendered(figure: Figure) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _stairs(axes: Axes, values: np.ndarray, label: str, colour: str) -> None:
+def _stairs(axes: Axes, values: np.ndarray, label: str, colour: str, linestyle: str = '-') -> None:
     edges = np.linspace(0, 1, len(values) + 1)
-    axes.stairs(values, edges, label=label, color=COLOURS[colour], linewidth=LINE_WIDTH)
+    look = dict(color=COLOURS[colour], linestyle=linestyle, linewidth=LINE_WIDTH)
+    axes.stairs(values, edges, label=label, **look)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,13 +77,21 @@ class DensityProbe:
         self._handles: list = []
 
     def __enter__(self) -> DensityProbe:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Watch from now on."""
         for name, loss in self._losses.items():
             reader = LossReader(loss, loss.density.edges, isinstance(loss, GHMCLoss))
             hook = self._watch(reader, self._calls[name])
             self._handles.append(loss.register_forward_hook(hook, with_kwargs=True))
-        return self
 
-    def __exit__(self, *error: object) -> None:
+    def stop(self) -> None:
+        """Watch no longer."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -95,7 +104,7 @@ class DensityProbe:
         return [each for each in found if each is not None]
 
     @staticmethod
-    def _watch(reader: LossReader, calls: _Calls):
+    def _watch(reader: LossReader, calls: _Calls) -> Callable[..., None]:
         def hook(loss: GHMLoss, arguments: tuple, keywords: dict, output: object) -> None:
             call = parse_call(arguments, keywords)
             if call is None:

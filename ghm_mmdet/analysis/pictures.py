@@ -99,7 +99,12 @@ def _overview(record: LossRecord) -> Picture:
     table = {
         **histograms,
         **{f'gradient norm under {name}': values for name, values in curves.items()},
-        **{f'share of the gradient under {name}': values for name, values in fine.items()},
+        **{
+            f'share of the gradient of its 1/{regions} under {name}': values.repeat(
+                len(counts) // regions
+            )
+            for name, values in shares.items()
+        },
     }
     sentence = ' '.join([_who(record, counts), _who_moves(fine)])
     if record.kind == 'classification':

@@ -5,13 +5,13 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 from jinja2 import Environment
 
 from ghm_mmdet.analysis.crops import crop
 from ghm_mmdet.analysis.pictures import Picture
+from ghm_mmdet.analysis.style import svg
 from ghm_mmdet.analysis.suspects import Suspect
 
 TEMPLATE = Path(__file__).parent / 'report.html.j2'
@@ -53,7 +53,7 @@ def write_report(
         classes: Names, by class index.
         config: The whole config's text.
     """
-    template = Environment(autoescape=True).from_string(TEMPLATE.read_text())
+    template = Environment(autoescape=True).from_string(TEMPLATE.read_text('utf-8'))
     drawn = [dict(title=each.title, sentence=each.sentence, svg=_svg(each)) for each in pictures]
     shown = [
         dict(
@@ -64,13 +64,11 @@ def write_report(
         for each in galleries
     ]
     page = template.render(title=title, facts=facts, pictures=drawn, galleries=shown, config=config)
-    path.write_text(page)
+    path.write_text(page, encoding='utf-8')
 
 
 def _svg(picture: Picture) -> str:
-    buffer = BytesIO()
-    picture.figure.savefig(buffer, format='svg', metadata={'Date': None})
-    return b64encode(buffer.getvalue()).decode()
+    return b64encode(svg(picture.figure, picture.name)).decode()
 
 
 def _card(suspect: Suspect, classes: Sequence[str]) -> dict[str, str]:

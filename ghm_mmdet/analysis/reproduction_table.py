@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -109,13 +110,16 @@ def _percent(value: float | None) -> float | None:
     return None if value is None else 100 * value
 
 
-def markdown(table: Table, measured: Sequence[MeasuredRow], measured_on: str) -> str:
+def markdown(
+    table: Table, measured: Sequence[MeasuredRow], measured_on: str, options: Sequence[str] = ()
+) -> str:
     """The table in Markdown, with where its numbers are from.
 
     Args:
         table: The published one.
         measured: Its rows.
         measured_on: The data that they were evaluated on.
+        options: ``KEY=VALUE`` by which all runs differ from their configs.
     """
     headers, columns = ['row'], [[each.row.label for each in measured]]
     for name, heading in QUANTITIES.items():
@@ -137,7 +141,7 @@ def markdown(table: Table, measured: Sequence[MeasuredRow], measured_on: str) ->
         columns.append([_difference(each, table.rows[0]) for each in measured])
     text = GithubFlavoredMarkdownTable([headers, *map(list, zip(*columns, strict=True))])
     text.justify_columns = dict.fromkeys(range(1, len(headers)), 'right')
-    return '\n\n'.join([f'# {table.title}', text.table, *_notes(table, measured)]) + '\n'
+    return '\n\n'.join([f'# {table.title}', text.table, *_notes(table, measured, options)]) + '\n'
 
 
 def _where(table: Table, name: str) -> str:
@@ -170,7 +174,7 @@ def _relative_time(published: Published, base: Row) -> float | None:
     return None if published.seconds is None else published.seconds / base.published.seconds
 
 
-def _notes(table: Table, measured: Sequence[MeasuredRow]) -> list[str]:
+def _notes(table: Table, measured: Sequence[MeasuredRow], options: Sequence[str]) -> list[str]:
     notes = [
         'Measured: AP in percent, of the last validation; time is the median over the logged '
         'intervals without the first of each start. Mean ± sample standard deviation over the '
@@ -180,6 +184,8 @@ def _notes(table: Table, measured: Sequence[MeasuredRow]) -> list[str]:
         notes.insert(0, f'Published: from {table.source}.')
     if table.paired:
         notes.append('Paired: mean over the seeds of both rows ± standard error of the mean.')
+    if options:
+        notes.append(f'All runs with `--cfg-options {shlex.join(options)}`.')
     for each in measured:
         if each.non_finite:
             seeds = ', '.join(map(str, each.non_finite))

@@ -13,7 +13,28 @@ def _bccd(change: str) -> str:
     return f'bccd/retinanet_r18_fpn_{change}-6e_bccd.py'
 
 
+def _variant(of: Row, name: str, label: str, **changes: object) -> Row:
+    """A row that differs from another in settings of its head, ``part__setting=value``."""
+    settings = {f'model.bbox_head.{key.replace("__", ".")}': each for key, each in changes.items()}
+    return Row(name, label, of.config, changes={**of.changes, **settings})
+
+
 FOCAL = Row('focal', 'focal loss, L1', _bccd('focal'))
+GHM_C = Row('ghmc', 'GHM-C (equal weight), L1', _bccd('ghmc-pyramid'))
+EQUAL_GRADIENT = Row('equal-gradient', 'GHM-C, equal gradient, L1', _bccd('ghmc-equal-gradient'))
+SMOOTH_L1 = dict(loss_bbox__type='SmoothL1Loss', loss_bbox__beta=1 / 9, loss_bbox__loss_weight=1.0)
+NO_PRIOR = dict(
+    type='Normal',
+    layer='Conv2d',
+    std=0.01,
+    override=dict(type='Normal', name='retina_cls', std=0.01, bias_prob=0.5),
+)
+
+
+def _ghm_r(**settings: object) -> dict[str, object]:
+    loss = dict(_delete_=True, type='GHMRLoss', bins=10, momentum=0.7)
+    return dict(loss_bbox={**loss, **settings})
+
 
 TABLES = {
     'small-data': Table(
@@ -21,13 +42,87 @@ TABLES = {
         (
             FOCAL,
             Row('ce', 'cross entropy, L1', _bccd('ce')),
-            Row('ghmc', 'GHM-C (equal weight), L1', _bccd('ghmc-pyramid')),
+            GHM_C,
             Row('tempered', 'GHM-C, tempering 0.75, L1', _bccd('ghmc-tempered')),
-            Row('equal-gradient', 'GHM-C, equal gradient, L1', _bccd('ghmc-equal-gradient')),
+            EQUAL_GRADIENT,
             Row(
                 'tempered-gradient',
                 'GHM-C, equal gradient, tempering 0.75, L1',
                 _bccd('ghmc-tempered-gradient'),
+            ),
+        ),
+        paired=True,
+    ),
+    'small-data-causes': Table(
+        'What makes the difference: one setting of GHM-C changed at a time, with L1 boxes',
+        (
+            FOCAL,
+            GHM_C,
+            # the total gradient that equal gradient has at weight 1, where all regions are filled
+            _variant(
+                GHM_C, 'ghmc-scale', 'equal weight, loss weight 0.37', loss_cls__loss_weight=0.37
+            ),
+            EQUAL_GRADIENT,
+            _variant(
+                EQUAL_GRADIENT,
+                'scale',
+                'equal gradient, loss weight 2.7',
+                loss_cls__loss_weight=2.7,
+            ),
+            _variant(EQUAL_GRADIENT, 'm10', 'equal gradient, M = 10', loss_cls__bins=10),
+            _variant(
+                EQUAL_GRADIENT, 'no-average', 'equal gradient, momentum 0', loss_cls__momentum=0
+            ),
+            _variant(
+                EQUAL_GRADIENT,
+                'paper-average',
+                'equal gradient, the average decays and is corrected for its start',
+                loss_cls__empty_regions='decay',
+                loss_cls__bias_correction=True,
+            ),
+            _variant(
+                EQUAL_GRADIENT, 'levels', 'equal gradient, a density per level', type='RetinaHead'
+            ),
+            _variant(
+                EQUAL_GRADIENT, 'no-prior', 'equal gradient, bias of p = 0.5', init_cfg=NO_PRIOR
+            ),
+        ),
+        paired=True,
+    ),
+    'small-data-focal': Table(
+        "Focal loss's own settings, with L1 boxes",
+        (
+            FOCAL,
+            *(
+                _variant(
+                    FOCAL,
+                    f'gamma{gamma:g}-alpha{alpha:g}',
+                    f'gamma {gamma:g}, alpha {alpha:g}',
+                    loss_cls__gamma=gamma,
+                    loss_cls__alpha=alpha,
+                )
+                for gamma, alpha in ((1.0, 0.25), (1.0, 0.5), (0.5, 0.5), (2.0, 0.5))
+            ),
+            _variant(FOCAL, 'weight2', 'loss weight 2', loss_cls__loss_weight=2.0),
+            _variant(FOCAL, 'weight0.5', 'loss weight 0.5', loss_cls__loss_weight=0.5),
+        ),
+        paired=True,
+    ),
+    'small-data-boxes': Table(
+        'Box loss on a few hundred images, with GHM-C of equal gradient',
+        (
+            EQUAL_GRADIENT,
+            _variant(EQUAL_GRADIENT, 'smooth-l1', 'smooth L1', **SMOOTH_L1),
+            _variant(EQUAL_GRADIENT, 'ghmr', 'GHM-R, mu 0.02', **_ghm_r(mu=0.02, loss_weight=10.0)),
+            _variant(
+                EQUAL_GRADIENT, 'ghmr-mu0.1', 'GHM-R, mu 0.1', **_ghm_r(mu=0.1, loss_weight=10.0)
+            ),
+            # twice the weight: the same total gradient, where all regions are filled
+            _variant(
+                EQUAL_GRADIENT,
+                'ghmr-gradient',
+                'GHM-R, mu 0.1, equal gradient',
+                **_ghm_r(mu=0.1, equal='gradient', loss_weight=20.0),
             ),
         ),
         paired=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib
@@ -21,16 +22,18 @@ COLOURS = {
     'negatives': '#56B4E9',
     'moving average': '#000000',
     'before training': '#999999',
-    'after training': '#0072B2',
+    'after training': '#000000',
 }
 LINE_WIDTH = 1.8
 PANEL = (5.2, 3.8)  # inches: two beside each other are legible at the width of a README
+NARROW = (4.2, 3.8)  # so are three of these
 DPI = 130
 
 
 def panels(columns: int, rows: int = 1) -> tuple[Figure, list[Axes]]:
     """A figure with its axes, row by row."""
-    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows), layout='constrained')
+    width, height = PANEL if columns < 3 else NARROW
+    figure = Figure(figsize=(width * columns, height * rows), layout='constrained')
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
@@ -54,6 +57,13 @@ def save(figure: Figure, path: Path) -> list[Path]:
     """
     files = [path.with_suffix('.png'), path.with_suffix('.svg')]
     figure.savefig(files[0], dpi=DPI)
-    with matplotlib.rc_context({'svg.hashsalt': path.stem}):
-        figure.savefig(files[1], metadata={'Date': None})
+    files[1].write_bytes(svg(figure, path.stem))
     return files
+
+
+def svg(figure: Figure, name: str) -> bytes:
+    """A figure as SVG, the same bytes for the same figure and name."""
+    buffer = BytesIO()
+    with matplotlib.rc_context({'svg.hashsalt': name}):
+        figure.savefig(buffer, format='svg', metadata={'Date': None})
+    return buffer.getvalue()

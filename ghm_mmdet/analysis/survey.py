@@ -9,7 +9,12 @@ import torch
 from torch import nn
 
 from ghm_mmdet.analysis.recorder import LossRecord, LossRecorder
-from ghm_mmdet.analysis.suspects import Suspect, annotated_suspects, unannotated_suspects
+from ghm_mmdet.analysis.suspects import (
+    Suspect,
+    annotated_suspects,
+    unannotated_suspects,
+    worst,
+)
 
 
 @dataclass
@@ -18,20 +23,27 @@ class Survey:
 
     Attributes:
         records: What each loss was called with, by its name.
-        annotated: Every annotated object.
-        unannotated: Every detection where nothing is annotated.
+        annotated: The annotated objects with the largest gradient norms, largest first.
+        unannotated: The same of the detections where nothing is annotated.
         images: Number of pictures.
+        objects: Number of annotated objects.
     """
 
     records: dict[str, LossRecord] = field(default_factory=dict)
     annotated: list[Suspect] = field(default_factory=list)
     unannotated: list[Suspect] = field(default_factory=list)
     images: int = 0
+    objects: int = 0
 
 
 @torch.no_grad()
 def survey(
-    model: nn.Module, batches: Iterable[dict], num_classes: int, num_regions: int, mu: float
+    model: nn.Module,
+    batches: Iterable[dict],
+    num_classes: int,
+    num_regions: int,
+    mu: float,
+    keep: int,
 ) -> Survey:
     """Look at a data set through a detector, whatever losses it was trained with.
 
@@ -41,6 +53,7 @@ def survey(
         num_classes: C.
         num_regions: M, regions of [0, 1].
         mu: Of authentic smooth L1, for box losses that have none.
+        keep: Length of either list of suspects.
     """
     model.eval()
     found = Survey()
@@ -53,8 +66,11 @@ def survey(
             model(**data, mode='loss')
             model.training = False
             for sample in model(**data, mode='predict'):
-                found.annotated += annotated_suspects(sample, num_classes)
-                found.unannotated += unannotated_suspects(sample)
+                annotated = annotated_suspects(sample, num_classes)
+                unannotated = unannotated_suspects(sample)
+                found.annotated = worst(found.annotated + annotated, keep)
+                found.unannotated = worst(found.unannotated + unannotated, keep)
                 found.images += 1
+                found.objects += len(annotated)
     found.records = recorder.records()
     return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,14 @@ class Row:
         label: In the table.
         config: Path below ``configs/``.
         published: What to compare with.
+        changes: Settings in which it differs from the config, by dotted key.
     """
 
     name: str
     label: str
     config: str
     published: Published = Published()
+    changes: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ghm_mmdet.data.planted_errors import plant_errors
 from ghm_mmdet.data.sample_coco import write_images
-from ghm_mmdet.data.sample_noise import plant_errors
 
 MARKER = 'sample_dataset.json'
 # Raised whenever the same settings give other files than before.

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             loader = annotated_loader(cfg, args.split, args.images)
     model = _model(cfg, args.checkpoint)
     classes = loader.dataset.metainfo['classes']
-    found = survey(model, _shown(loader), len(classes), NUM_REGIONS, args.mu)
+    found = survey(model, shown(loader), len(classes), NUM_REGIONS, args.mu, args.worst)
     print(file=sys.stderr)
     with one_line_errors(args.debug):
         if not found.records:
@@ -120,7 +120,7 @@ def _keep_low_scores(config: Mapping) -> None:
     """What the model thinks of a label is also in the scores that a test throws away."""
     for key, value in config.items():
         if key == 'score_thr':
-            config[key] = SCORE_THRESHOLD
+            config[key] = min(value, SCORE_THRESHOLD)
         elif isinstance(value, Mapping):
             _keep_low_scores(value)
 
@@ -164,7 +164,7 @@ def _write(
     facts = {
         'config': Path(args.config).name,
         'checkpoint': Path(args.checkpoint).name,
-        'data': f'{args.split}, {found.images} images, {len(found.annotated)} objects',
+        'data': f'{args.split}, {found.images} images, {found.objects} objects',
     }
     headings = zip((ANNOTATED, UNANNOTATED), worst_of.values(), strict=True)
     write_report(

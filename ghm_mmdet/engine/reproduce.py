@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from rich.progress import track
 
 from ghm_mmdet.analysis.paper_tables import TABLES as PAPER_TABLES
 from ghm_mmdet.analysis.reproduction_table import csv_text, markdown, measured_rows
@@ -34,6 +35,7 @@ from ghm_mmdet.engine.table_runs import (
     MEASURED_ON,
     OUTPUT,
     RESULT,
+    TEST_RESULT,
     TableRun,
     command,
     environment,
@@ -43,10 +45,13 @@ from ghm_mmdet.engine.table_runs import (
     write_config,
     write_whole,
 )
+from ghm_mmdet.engine.table_tests import evaluate, test_command
 from ghm_mmdet.engine.training_process import ended_as_by_ctrl_c, run_to_file
 
 TABLES = {**PAPER_TABLES, **STUDY_TABLES}
 SETTINGS = 'reproduction.json'
+RESULTS = {'val': RESULT, 'test': TEST_RESULT}
+TEST_OUTPUT = 'test-output.txt'
 STOPPED = 130
 """Exit status after Ctrl-C, as of a shell."""
 
@@ -63,6 +68,7 @@ class Plan:
         data: Name of the data.
         gpus: Ranks of a run.
         options: ``--cfg-options`` as given.
+        split: That the table is written for; the runs are validated on val all the same.
     """
 
     table: Table
@@ -72,6 +78,7 @@ class Plan:
     data: str
     gpus: int
     options: list[str]
+    split: str
 
     @property
     def settings(self) -> dict:
@@ -101,11 +108,13 @@ def main(arguments: Sequence[str] | None = None, *, root: Path) -> None:
     try:
         with one_line_errors(args.debug), _claimed(plan) as lock, ended_as_by_ctrl_c():
             failures = run_all(plan, lock)
-            text = write_table(plan)
+            if plan.split == 'test':
+                failures += test_all(plan, lock)
+            text = write_table(plan, plan.split)
     except KeyboardInterrupt:
         print(f'stopped; what is done is in {plan.out}, the same command goes on', file=sys.stderr)
         raise SystemExit(STOPPED) from None
-    print(f'\n{text}\ntable: {plan.out / "table.md"}, {plan.out / "table.csv"}')
+    print(f'\n{text}\ntable: {", ".join(map(str, _table_files(plan, plan.split)))}')
     for failure in failures:
         print(f'error: {failure}', file=sys.stderr)
     raise SystemExit(1 if failures else 0)
@@ -130,13 +139,15 @@ def prepare(args: argparse.Namespace, root: Path) -> Plan:
         )
     if args.data == 'coco' and args.table in STUDY_TABLES:
         raise ConfigError(f'--data coco: {args.table} is for small data, --data bccd or sample')
+    if args.split not in MEASURED_ON[args.data]:
+        raise ConfigError(f'--split {args.split}: {args.data} has val alone')
     rows = _rows(args.table, args.rows)
     out = Path(args.out) / f'{args.table}-{args.data}'
     options = _option_values(args.cfg_options)
     planned = [plan_row(row, range(args.seeds), args.data, root, out, options) for row in rows]
     # seed by seed, so that the table is whole early
     runs = [run for of_seed in zip(*planned, strict=True) for run in of_seed]
-    plan = Plan(table, runs, root, out, args.data, args.gpus, args.cfg_options)
+    plan = Plan(table, runs, root, out, args.data, args.gpus, args.cfg_options, args.split)
     _check_folder(plan)
     _check_runs(runs)
     return plan
@@ -189,8 +200,9 @@ def _check_folder(plan: Plan) -> None:
                 'name another --out'
             )
     for run in plan.runs:
-        if (run.work_dir / RESULT).is_file():
-            read_result(run.work_dir / RESULT)
+        for name in RESULTS.values():
+            if (run.work_dir / name).is_file():
+                read_result(run.work_dir / name)
 
 
 @contextmanager
@@ -235,7 +247,25 @@ def run_all(plan: Plan, lock: int) -> list[str]:
         if result is None:
             failures.append(f'{run.name}: {_cause(status, run, output)}; log: {output}')
         progress.end(run, f'AP {100 * result.final:.1f}' if result else f'failed, see {output}')
-        write_table(plan)
+        write_table(plan, 'val')
+    return failures
+
+
+def test_all(plan: Plan, lock: int) -> list[str]:
+    """Evaluate the finished runs on the test split; the table is written anew after each.
+
+    Returns:
+        What failed, a line each.
+    """
+    failures = []
+    for run in track(plan.runs, 'test split'):
+        if saved_result(run) is None:
+            continue
+        output = run.work_dir / TEST_OUTPUT
+        arguments = test_command(run, plan.root, plan.options)
+        if evaluate(run, arguments, output, lock) is None:
+            failures.append(f'{run.name}: not evaluated on the test split; log: {output}')
+        write_table(plan, 'test')
     return failures
 
 
@@ -247,22 +277,28 @@ def _cause(status: int, run: TableRun, output: Path) -> str:
     return f'status {status}: {last[:200]}'
 
 
-def write_table(plan: Plan) -> str:
-    """Write the table of all results in the folder, and return it as Markdown."""
-    measured_on = MEASURED_ON[plan.data]
-    measured = measured_rows(plan.table.rows, _results(plan))
-    text = markdown(plan.table, measured, measured_on)
-    write_whole(plan.out / 'table.md', text)
-    write_whole(plan.out / 'table.csv', csv_text(plan.table, measured, measured_on))
+def write_table(plan: Plan, split: str) -> str:
+    """Write the table of all results on a split in the folder, and return it as Markdown."""
+    measured_on = MEASURED_ON[plan.data][split]
+    measured = measured_rows(plan.table.rows, _results(plan, RESULTS[split]))
+    text = markdown(plan.table, measured, measured_on, plan.options)
+    as_markdown, as_csv = _table_files(plan, split)
+    write_whole(as_markdown, text)
+    write_whole(as_csv, csv_text(plan.table, measured, measured_on))
     return text
 
 
-def _results(plan: Plan) -> dict[str, dict[int, Summary]]:
+def _table_files(plan: Plan, split: str) -> tuple[Path, Path]:
+    stem = 'table' if split == 'val' else f'table-{split}'
+    return plan.out / f'{stem}.md', plan.out / f'{stem}.csv'
+
+
+def _results(plan: Plan, name: str) -> dict[str, dict[int, Summary]]:
     """By row and seed; also those that this call was not asked for."""
     return {
         row.name: {
             int(path.parent.name.removeprefix('seed')): read_result(path)
-            for path in plan.out.glob(f'{row.name}/seed*/{RESULT}')
+            for path in plan.out.glob(f'{row.name}/seed*/{name}')
         }
         for row in plan.table.rows
     }
@@ -275,7 +311,7 @@ def _parser() -> argparse.ArgumentParser:
         '--data',
         choices=list(MEASURED_ON),
         default='coco',
-        help="what to train on; bccd and sample: their small RetinaNet with the rows' losses "
+        help="what to train on; all but coco: a small RetinaNet with the rows' losses "
         '(default: %(default)s)',
     )
     parser.add_argument(
@@ -290,6 +326,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--out', default='work_dirs/paper', metavar='FOLDER', help='(default: %(default)s)'
+    )
+    parser.add_argument(
+        '--split',
+        choices=['val', 'test'],
+        default='val',
+        help='test: evaluate the finished runs on the test split too, and write its table '
+        '(default: %(default)s)',
     )
     parser.add_argument('--rows', nargs='+', metavar='ROW', help='only these rows')
     parser.add_argument(

@@ -20,13 +20,21 @@ from ghm_mmdet.engine.config import ConfigError, load_config, merge_options
 
 METRIC = 'coco/bbox_mAP'
 RESULT = 'result.json'
+TEST_RESULT = 'test-result.json'
 OUTPUT = 'output.txt'
 SMALL_BASES = {
     'bccd': 'bccd/retinanet_r18_fpn_focal-6e_bccd.py',
     'sample': 'sample/_base_/retinanet_r18_fpn_sample.py',
+    'tiny_coco': 'tiny_coco/retinanet_r18_fpn_focal-40e_tiny-coco.py',
 }
 """The config whose losses a row replaces, by the data."""
-MEASURED_ON = {'coco': 'COCO val2017', 'bccd': 'BCCD val', 'sample': 'sample val'}
+MEASURED_ON = {
+    'coco': {'val': 'COCO val2017'},
+    'bccd': {'val': 'BCCD val', 'test': 'BCCD test'},
+    'sample': {'val': 'sample val'},
+    'tiny_coco': {'val': 'tiny COCO val'},
+}
+"""By the data: its splits, val to choose by and test for the end, where it has one."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,7 @@ def row_config(row: Row, data: str, configs: Path) -> Config:
 
     On COCO that is the row's own config. On a small data set it is the set's RetinaNet with the
     head's type and the losses of the row, checkpoints after every epoch, and all else unchanged.
+    The row's changes come last.
 
     Args:
         row: Of a table that can be had on this data.
@@ -76,6 +85,7 @@ def row_config(row: Row, data: str, configs: Path) -> Config:
     """
     own = load_config(str(configs / row.config))
     if data == 'coco':
+        own.merge_from_dict(dict(row.changes))
         return own
     cfg = load_config(str(configs / SMALL_BASES[data]))
     for part in ('type', 'loss_cls', 'loss_bbox'):
@@ -83,6 +93,7 @@ def row_config(row: Row, data: str, configs: Path) -> Config:
     cfg.custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
     # the last but one is where a run goes on that was stopped in its last validation
     cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=2)
+    cfg.merge_from_dict(dict(row.changes))
     return cfg
 
 
@@ -104,7 +115,7 @@ def plan_row(
     """
     cfg = row_config(row, data, root / 'configs')
     config, text = root / 'configs' / row.config, None
-    if data != 'coco':
+    if data != 'coco' or row.changes:
         config, text = out / row.name / f'{row.name}.py', cfg.pretty_text
     if text and config.exists() and config.read_text('utf-8') != text:
         raise ConfigError(f'{config}: was made of other configs than these; name another --out')

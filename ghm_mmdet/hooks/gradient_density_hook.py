@@ -68,7 +68,7 @@ class GradientDensityHook(Hook):
         if self.every_n_train_iters(runner, self.interval) and is_main_process():
             model = runner.model.module if is_model_wrapper(runner.model) else runner.model
             self._probe = DensityProbe(model)
-            self._probe.__enter__()
+            self._probe.start()
 
     def after_train_iter(
         self,
@@ -81,7 +81,7 @@ class GradientDensityHook(Hook):
         if self._probe is None:
             return
         probe, self._probe = self._probe, None
-        probe.__exit__()
+        probe.stop()
         draws = self.figure_interval and self._looks % self.figure_interval == 0
         self._looks += 1
         step = runner.iter + 1

@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from ghm_mmdet.data import SampleSettings, make_sample_dataset
-from ghm_mmdet.data.sample_noise import plant_errors
+from ghm_mmdet.data.planted_errors import plant_errors
 from ghm_mmdet.data.sample_parts import CLASSES, Patch
 from ghm_mmdet.data.sample_scene import MIN_VISIBLE, Canvas, draw_scene, visible_box
 

@@ -28,7 +28,7 @@ def plant_errors(
         The corrupted annotations, in which each mislabelled object has the extra key
         `true_category_id`; and the annotations that were left out.
     """
-    objects = [ann['id'] for ann in annotations if not (ann['iscrowd'] or ann.get('ignore'))]
+    objects = [ann['id'] for ann in annotations if not (ann.get('iscrowd') or ann.get('ignore'))]
     order = rng.permutation(objects).tolist()
     shifts = rng.integers(1, len(category_ids), len(order)).tolist()
     left_out = set(order[: round(missing * len(order))])

@@ -1,0 +1,101 @@
+"""Plant wrong labels and missing boxes in a COCO file, to see what a loss makes of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ghm_mmdet.data.coco_file import DataError, read_coco_file
+from ghm_mmdet.data.planted_errors import plant_errors
+from ghm_mmdet.engine.command_line import one_line_errors
+from ghm_mmdet.engine.config import ConfigError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``tools/plant_errors.py`` with the given arguments, by default the command line's."""
+    args = _parser().parse_args(arguments)
+    with one_line_errors(args.debug):
+        content = noisy_file(args.source, args.label_noise, args.missing, args.seed)
+        _write_new(Path(args.out), content)
+    wrong = sum('true_category_id' in each for each in content['annotations'])
+    print(
+        f'{args.out}: {len(content["annotations"])} annotations, {wrong} mislabelled; '
+        f'{len(content["missing_annotations"])} left out'
+    )
+
+
+def noisy_file(source: str, label_noise: float, missing: float, seed: int) -> dict:
+    """Content of a COCO file with errors in it.
+
+    What was there stays on record: ``true_category_id`` in a mislabelled annotation, and the list
+    ``missing_annotations``. The errors of a smaller fraction are among those of a larger one.
+
+    Args:
+        source: Annotation file.
+        label_noise: Fraction of the objects that get a wrong category.
+        missing: Fraction of the objects that are left out.
+        seed: Chooses them.
+
+    Raises:
+        ConfigError: A fraction is out of range.
+        DataError: The file is none in COCO format, has errors planted already, or a single category
+            and so no wrong one.
+    """
+    for name, value in (('--label-noise', label_noise), ('--missing', missing)):
+        if not 0 <= value <= 1:
+            raise ConfigError(f'{name} {value}: must be a fraction in [0, 1]')
+    if label_noise + missing > 1:
+        raise ConfigError(
+            f'--label-noise {label_noise} and --missing {missing}: must sum to 1 or less'
+        )
+    if seed < 0:
+        raise ConfigError(f'--seed {seed}: must be 0 or more')
+    categories = list(read_coco_file(source).categories.values())
+    content = json.loads(Path(source).read_text('utf-8'))
+    if 'missing_annotations' in content:
+        raise DataError(f'{source}: has planted errors already; name the file without them')
+    if label_noise and len(categories) < 2:
+        raise DataError(f'{source}: has one category, so that no label can be a wrong one')
+    content['annotations'], content['missing_annotations'] = plant_errors(
+        content['annotations'], categories, label_noise, missing, np.random.default_rng(seed)
+    )
+    return content
+
+
+def _write_new(path: Path, content: dict) -> None:
+    try:
+        with path.open('x', encoding='utf-8') as file:
+            json.dump(content, file)
+    except FileExistsError:
+        raise ConfigError(f'{path}: exists already; remove it or name another file') from None
+    except OSError as error:
+        raise ConfigError(f'{path}: cannot be written: {error.strerror}') from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('source', metavar='FILE', help='annotation file in COCO format')
+    parser.add_argument('out', metavar='OUT', help='file to write; it must not be there yet')
+    parser.add_argument(
+        '--label-noise',
+        type=float,
+        default=0.0,
+        metavar='F',
+        help='fraction of the objects that get a wrong class (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--missing',
+        type=float,
+        default=0.0,
+        metavar='F',
+        help='fraction of the objects whose box is left out (default: %(default)s)',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='chooses them (default: %(default)s)')
+    parser.add_argument(
+        '--debug', action='store_true', help='show the traceback behind an error message'
+    )
+    return parser
