@@ -20,10 +20,10 @@ from mmengine.runner import Runner
 from benchmarks.command_line import RESULTS
 from ghm_mmdet.analysis.labelling import coco_of_suspects
 from ghm_mmdet.analysis.survey import survey
-from ghm_mmdet.analysis.suspects import worst
 from ghm_mmdet.data.sample import SampleSettings, make_sample_dataset
 from ghm_mmdet.engine.annotated_data import annotated_loader
 from ghm_mmdet.engine.config import load_config
+from ghm_mmdet.engine.progress import shown
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'sample'
 DEFAULT = tuple(f'retinanet_r18_fpn_{loss}_sample' for loss in ('ce', 'focal', 'ghm'))
@@ -41,9 +41,11 @@ def precision(config: str, data: Path, work_dir: Path) -> dict[int, float]:
     runner.train()
     loader = annotated_loader(load_config(config, _on(data)), 'train')
     classes = loader.dataset.metainfo['classes']
-    found = survey(runner.model, loader, len(classes), num_regions=30, mu=0.02)
     content = json.loads(annotations.read_text())
-    ranked = coco_of_suspects(worst(found.annotated, len(found.annotated)), classes, content)
+    batches = shown(loader, len(loader.dataset))
+    keep = len(content['annotations'])
+    found = survey(runner.model, batches, len(classes), num_regions=30, mu=0.02, keep=keep)
+    ranked = coco_of_suspects(found.annotated, classes, content)
     wrong = {each['id']: 'true_category_id' in each for each in content['annotations']}
     hits = [wrong[each['id']] for each in ranked['annotations']]
     return {rank: sum(hits[:rank]) / rank for rank in (*RANKS, len(hits))}

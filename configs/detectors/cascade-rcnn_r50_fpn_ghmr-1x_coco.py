@@ -1,8 +1,8 @@
 # Cascade R-CNN with GHM-R on the box heads of all three stages.
 #
-# The lines to change in another config: custom_imports, and loss_bbox of each of
-# roi_head.bbox_head, which is a list: a config cannot merge into a list, only replace it, hence the
-# comprehension.
+# The lines to change in another config: custom_imports, roi_head.bbox_head[*].loss_bbox.
+# - The box heads are a list, one for each stage. A config cannot merge into a list, only replace
+#   it, hence the comprehension.
 # - Each stage has a loss of its own, and with it a density and a moving average of its own.
 # - mu, bins, momentum and loss weight as in faster-rcnn_r50_fpn_ghmr-1x_coco.py. The weights of the
 #   stages, 1, 0.5 and 0.25, come on top, as they do with smooth L1. The later stages divide their
@@ -15,7 +15,7 @@ model = dict(
         bbox_head=[
             dict(
                 stage,
-                loss_bbox=dict(type='GHMRLoss', mu=0.02, bins=10, momentum=0.7, loss_weight=1.0),
+                loss_bbox=dict(type='GHMRLoss', mu=0.2, bins=10, momentum=0.7, loss_weight=1.0),
             )
             for stage in _base_.model.roi_head.bbox_head
         ]

@@ -23,7 +23,7 @@ model = dict(
                 loss_weight=0.5,
             ),
             loss_bbox=dict(
-                _delete_=True, type='GHMRLoss', mu=0.02, bins=10, momentum=0.7, loss_weight=1.0
+                _delete_=True, type='GHMRLoss', mu=0.2, bins=10, momentum=0.7, loss_weight=1.0
             ),
         )
     )

@@ -10,8 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -22,7 +21,6 @@ from mmengine.device import get_device
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
-from mmengine.utils import ProgressBar
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -30,13 +28,13 @@ from ghm_mmdet.analysis.labelling import coco_of_suspects
 from ghm_mmdet.analysis.pictures import Picture, pictures_of
 from ghm_mmdet.analysis.report import Gallery, write_report
 from ghm_mmdet.analysis.survey import Survey, survey
-from ghm_mmdet.analysis.suspects import worst
 from ghm_mmdet.data.check import leaf_datasets
 from ghm_mmdet.engine.annotated_data import SPLITS, annotated_loader
 from ghm_mmdet.engine.check_config import check_config, check_data
 from ghm_mmdet.engine.checkpoint import check_checkpoint
 from ghm_mmdet.engine.command_line import add_config, one_line_errors
 from ghm_mmdet.engine.config import ConfigError, load_config
+from ghm_mmdet.engine.progress import shown
 
 NUM_REGIONS = 90  # whole numbers of them in the 10 and the 30 regions of the published settings
 SCORE_THRESHOLD = 0.01
@@ -63,8 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             loader = annotated_loader(cfg, args.split, args.images)
     model = _model(cfg, args.checkpoint)
     classes = loader.dataset.metainfo['classes']
-    found = survey(model, shown(loader), len(classes), NUM_REGIONS, args.mu, args.worst)
-    print(file=sys.stderr)
+    found = survey(
+        model, shown(loader, len(loader.dataset)), len(classes), NUM_REGIONS, args.mu, args.worst
+    )
     with one_line_errors(args.debug):
         if not found.records:
             raise ConfigError(
@@ -130,14 +129,6 @@ def _strides(model: nn.Module) -> Sequence[tuple[int, int]]:
     return getattr(getattr(head, 'prior_generator', None), 'strides', ())
 
 
-def _shown(loader: DataLoader) -> Iterator[dict]:
-    """The batches, with how far they are and how long the rest will take."""
-    progress = ProgressBar(len(loader.dataset), file=sys.stderr)
-    for batch in loader:
-        yield batch
-        progress.update(len(batch['inputs']))
-
-
 def _write(
     args: argparse.Namespace,
     cfg: Config,
@@ -152,8 +143,8 @@ def _write(
     for picture in pictures:
         picture.save(out)
     worst_of = {
-        'worst_labels': worst(found.annotated, args.worst),
-        'unannotated': worst(found.unannotated, args.worst),
+        'worst_labels': found.annotated,
+        'unannotated': found.unannotated,
     }
     source, folder = _source(cfg, args.split)
     files = [out / 'report.html']

@@ -67,8 +67,12 @@ def check_head(name: str, kind: type, part: Mapping) -> None:
 
 def regresses_decoded_boxes(kind: type, part: Mapping) -> bool:
     """Whether a head's GHM-R gets decoded boxes, where nearly every gradient norm is close to 1."""
-    loss = harmonized_losses(part).get('loss_bbox')
-    if loss is None or not issubclass(registered(loss['type']), GHMRLoss):
+    boxes = [
+        loss
+        for key, loss in harmonized_losses(part).items()
+        if key.startswith('loss_bbox') and issubclass(registered(loss['type']), GHMRLoss)
+    ]
+    if not boxes:
         return False
     return issubclass(kind, DECODED) or bool(part.get('reg_decoded_bbox'))
 

@@ -20,6 +20,7 @@ from ghm_mmdet.engine.check_config import check_config, check_data
 from ghm_mmdet.engine.checkpoint import check_checkpoint
 from ghm_mmdet.engine.command_line import add_config, one_line_errors
 from ghm_mmdet.engine.config import ConfigError, load_config
+from ghm_mmdet.engine.progress import shown
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,7 +51,8 @@ def _measure(args: argparse.Namespace) -> dict[str, float]:
     else:
         model.init_weights()
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
-    return loss_gradient_norms(model, islice(loader, args.batches))
+    images = min(args.batches * cfg.train_dataloader.batch_size, len(loader.dataset))
+    return loss_gradient_norms(model, shown(islice(loader, args.batches), images))
 
 
 def _parser() -> argparse.ArgumentParser:
