@@ -141,7 +141,8 @@ def test_extras_name_the_tested_versions(wheel, family):
     named = {each.name: str(each.specifier) for each in extra if module_of(each.name) in OPENMMLAB}
     versions = {name: TESTED[family][name] for name in named}
     assert named == {name: f'=={version}' for name, version in versions.items()}
-    assert {module_of(name) for name in named} == set(OPENMMLAB)
+    # pip alone builds mmcv without its operators, or not at all
+    assert {module_of(name) for name in named} == set(OPENMMLAB) - {'mmcv'}
     assert all(each.specifier.contains(TESTED[family].get(each.name, '80')) for each in extra)
 
 

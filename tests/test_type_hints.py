@@ -6,7 +6,10 @@ from importlib import import_module
 
 import pytest
 
-PACKAGES = [import_module(f'ghm_mmdet.{name}') for name in ('criteria', 'heads', 'losses', 'ops')]
+PACKAGES = [
+    import_module(f'ghm_mmdet.{name}')
+    for name in ('criteria', 'data', 'heads', 'hooks', 'losses', 'ops')
+]
 DENSITY = import_module('ghm_mmdet.density')
 EXPORTED = [getattr(package, name) for package in PACKAGES for name in package.__all__] + [
     value

@@ -1,7 +1,7 @@
 """The detectors of configs/detectors and configs/ghm, shrunk until a CPU builds them in a second.
 
 A detector is known by the first word of its config's name. What it needs beyond the common changes
-stands in ``SMALL``, ``MORE`` and ``VARIANTS``.
+stands in ``SMALL`` and ``VARIANTS``.
 """
 
 from __future__ import annotations
@@ -124,9 +124,6 @@ SMALL = {
     ),
 }
 
-# Merged into the whole config, for detectors whose hooks or pipelines need it.
-MORE: dict[str, dict] = {}
-
 # Other ways to run a detector: name of the variant -> merged into the model.
 VARIANTS = {'tood': {'aligned': dict(train_cfg=dict(initial_epoch=0))}}
 
@@ -166,7 +163,7 @@ class Case:
     def shrunk(self, cfg: Config) -> Config:
         """The config with this detector's overrides and this case's change."""
         cfg.merge_from_dict(dict(model=deepcopy(SMALL[self.detector])))
-        cfg.merge_from_dict(dict(model=deepcopy(self.change), **MORE.get(self.detector, {})))
+        cfg.merge_from_dict(dict(model=deepcopy(self.change)))
         return cfg
 
 

@@ -6,9 +6,7 @@ import json
 
 import pytest
 import torch
-from mmdet.registry import MODELS
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from pycocotools.coco import COCO
 
 from ghm_mmdet.engine.analyze_gradients import main
@@ -38,22 +36,6 @@ def other_config(small_config, tmp_path):
             part['num_classes'] = 3
         path = tmp_path / f'{detector}.py'
         cfg.dump(path)
-        return path
-
-    return make
-
-
-@pytest.fixture
-def checkpoint(tmp_path):
-    """Random weights of a config's detector."""
-
-    def make(config):
-        init_default_scope('mmdet')
-        torch.manual_seed(0)
-        model = MODELS.build(Config.fromfile(config).model)
-        model.init_weights()  # a DETR's level embedding is uninitialised memory until then
-        path = tmp_path / 'random.pth'
-        torch.save(dict(state_dict=model.state_dict(), meta=dict(epoch=12)), path)
         return path
 
     return make
