@@ -97,9 +97,10 @@ def test_pictures_come_with_the_numbers_behind_them(kind, tmp_path):
         if picture.name == 'bbox_head_loss_cls':
             drawn = [float(row['positives']) for row in rows]
             assert drawn == loss.by_sign[1].tolist()
-            assert sum(float(row['share of the gradient under GHM-C']) for row in rows) == (
-                pytest.approx(1, abs=1e-4)
-            )
+            drawn = [float(row['share of the gradient of its 1/30 under GHM-C']) for row in rows]
+            # a step for each of the 30 regions that are drawn
+            assert drawn[::3] == drawn[1::3] == drawn[2::3]
+            assert sum(drawn[::3]) == pytest.approx(1, abs=1e-4)
 
 
 def test_classes_are_drawn_on_request_and_levels_where_there_are_several():

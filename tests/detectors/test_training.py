@@ -18,6 +18,8 @@ from tests.detectors.cases import REPOSITORY, Case
 EPOCHS = 10
 MORE_EPOCHS = {'rtmdet': 20}  # starts with all scores low and its batch statistics unsettled
 CLASSIFICATION = re.compile('loss_.*(cls|obj)')
+MOVING_TARGETS = ('gfl',)
+"""Their score is to be the box's IoU: near 0 before training, and harder as boxes get better."""
 DATA = ('train_dataloader', 'val_dataloader', 'val_evaluator', 'val_cfg')
 
 
@@ -90,7 +92,10 @@ def test_trains_and_evaluates(case, sample_data, tmp_path):
     runner.train()
     assert all(weight.isfinite().all() for weight in runner.model.parameters())
     after = settled_losses(runner.model, batches)
-    assert all(after[name] < before[name] for name in before), (before, after)
+    assert sum(after.values()) < sum(before.values())
+    assert after['boxes'] < before['boxes']
+    if case.detector not in MOVING_TARGETS:
+        assert after['classification'] < before['classification']
     scalars = runner.message_hub.log_scalars
     assert 0 <= scalars['val/coco/bbox_mAP'].current() <= 1  # -1 where nothing is evaluated
     losses = [name for name in scalars if name.startswith('train/loss')]
