@@ -8,7 +8,7 @@ inherit from ``ghm_mmdet::...``, for which a script has to import it before it r
 from ghm_mmdet import environment
 from ghm_mmdet.version import __version__
 
-if not environment.repairing():
+if not environment.runs_alone():
     environment.require()
     from ghm_mmdet import checkpoint_globals, config_package, heads, hooks, losses  # noqa: F401
 

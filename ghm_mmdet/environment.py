@@ -27,7 +27,7 @@ from ghm_mmdet.probes import (
     wanted,
 )
 
-REPAIR_MODULES = ('ghm_mmdet.doctor', 'ghm_mmdet.build_mmcv')
+ALONE = ('ghm_mmdet.doctor', 'ghm_mmdet.build_mmcv', 'ghm_mmdet.explain')
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ def require() -> None:
     raise EnvironmentProblem(f'ghm_mmdet cannot be imported: {problem}')
 
 
-def repairing() -> bool:
-    """Whether this process is one of `REPAIR_MODULES`, run by `python -m`.
+def runs_alone() -> bool:
+    """Whether this process is one of the modules of `ALONE`, run by `python -m`.
 
-    Python imports a package before it runs a module of it, and these two have to start where the
-    rest of the package cannot be imported.
+    Python imports a package before it runs a module of it. The doctor and the build have to start
+    where the rest of the package cannot be imported, and the quick look is not to wait for mmdet.
     """
-    return any(flag == '-m' and name in REPAIR_MODULES for flag, name in pairwise(sys.orig_argv))
+    return any(flag == '-m' and name in ALONE for flag, name in pairwise(sys.orig_argv))
 
 
 def blockers() -> Iterator[Problem]:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mmengine.config import Config
+from rich.progress import track
 
 from ghm_mmdet.data.coco_folder import find_coco_folder
 from ghm_mmdet.data.sample import make_sample_dataset
@@ -36,7 +37,7 @@ def main() -> None:
     cfg = Config.fromfile(CONFIG)
     try:
         if args.data is None:
-            make_sample_dataset(cfg.data_root)
+            make_sample_dataset(cfg.data_root, track=track)
         else:
             use_coco_folder(cfg, find_coco_folder(args.data), ITERATIONS, VAL_IMAGES)
     except (ValueError, OSError) as error:

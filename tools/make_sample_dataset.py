@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from rich.progress import track
+
 from ghm_mmdet.data import SampleSettings, make_sample_dataset
 
 
@@ -42,7 +44,7 @@ def main() -> None:
     args = vars(parse_args())
     out = args.pop('out')
     try:
-        summary = make_sample_dataset(out, SampleSettings(**args))
+        summary = make_sample_dataset(out, SampleSettings(**args), track)
     except (ValueError, OSError) as error:
         sys.exit(f'make_sample_dataset: error: {error}')
     state = 'already there' if summary.already_there else 'made'

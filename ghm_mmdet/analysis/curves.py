@@ -16,8 +16,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ghm_mmdet.arguments import check_interval, check_positive_integer
 from ghm_mmdet.density import UnitRegionDensity, harmonizing_weight
-from ghm_mmdet.losses.arguments import check_interval, check_positive_integer
 
 FOCAL_GAMMA = 2.0
 

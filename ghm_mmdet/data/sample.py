@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ghm_mmdet.data.planted_errors import plant_errors
-from ghm_mmdet.data.sample_coco import write_images
+from ghm_mmdet.data.sample_coco import Track, untracked, write_images
 
 MARKER = 'sample_dataset.json'
 # Raised whenever the same settings give other files than before.
@@ -89,7 +89,9 @@ class SampleSummary:
     already_there: bool
 
 
-def make_sample_dataset(out: str | Path, settings: SampleSettings | None = None) -> SampleSummary:
+def make_sample_dataset(
+    out: str | Path, settings: SampleSettings | None = None, track: Track = untracked
+) -> SampleSummary:
     """Writes the data set, or finds it already there.
 
     It is written beside `out` and moved there when it is complete, so an interrupted run leaves
@@ -98,6 +100,7 @@ def make_sample_dataset(out: str | Path, settings: SampleSettings | None = None)
     Args:
         out: A folder that does not exist, is empty, or holds this very data set.
         settings: Defaults to `SampleSettings()`.
+        track: Shows how far it is: takes the ids of a split's images and its name, yields the ids.
 
     Raises:
         FileExistsError: If `out` holds anything else. Nothing in it is touched.
@@ -110,7 +113,7 @@ def make_sample_dataset(out: str | Path, settings: SampleSettings | None = None)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'.{out.name}-', dir=out.parent) as scratch:
         made = Path(scratch) / out.name
-        write_dataset(made, settings)
+        write_dataset(made, settings, track)
         made.replace(out)
     return summarize(out, already_there=False)
 
@@ -138,11 +141,13 @@ def check_already_there(out: Path, settings: SampleSettings) -> None:
             )
 
 
-def write_dataset(folder: Path, settings: SampleSettings) -> None:
+def write_dataset(folder: Path, settings: SampleSettings, track: Track) -> None:
     """Writes both splits, their annotations and the marker into a folder that does not exist."""
     (folder / 'annotations').mkdir(parents=True)
     for split, count in (('train', settings.train), ('val', settings.val)):
-        content = write_images(folder / split, settings.seed, STREAMS[split], count, settings.size)
+        content = write_images(
+            folder / split, settings.seed, STREAMS[split], count, settings.size, track
+        )
         if split == 'train':
             ids = [category['id'] for category in content['categories']]
             rng = np.random.default_rng([settings.seed, STREAMS['errors']])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -12,9 +12,18 @@ from ghm_mmdet.data.sample_parts import CLASSES
 from ghm_mmdet.data.sample_scene import Instance, draw_scene
 
 JPEG_QUALITY = 92
+Track = Callable[[Sequence[int], str], Iterable[int]]
+"""Takes the ids of a split's images and the split's name; yields the ids, and may show them."""
 
 
-def write_images(folder: Path, seed: int, stream: int, count: int, size: int) -> dict:
+def untracked(image_ids: Sequence[int], split: str) -> Iterable[int]:
+    """Shows nothing."""
+    return image_ids
+
+
+def write_images(
+    folder: Path, seed: int, stream: int, count: int, size: int, track: Track = untracked
+) -> dict:
     """Writes the images of one split and returns its COCO content, free of errors.
 
     Args:
@@ -23,10 +32,11 @@ def write_images(folder: Path, seed: int, stream: int, count: int, size: int) ->
         stream: Tells the random numbers of one split from another's.
         count: Number of images.
         size: Their side in pixels.
+        track: Shows how far it is.
     """
     folder.mkdir()
     images, annotations = [], []
-    for image_id in range(1, count + 1):
+    for image_id in track(range(1, count + 1), folder.name):
         pixels, instances = draw_scene(np.random.default_rng([seed, stream, image_id]), size)
         name = f'{image_id:06d}.jpg'
         encoded = cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]

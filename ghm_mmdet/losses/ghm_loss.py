@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ghm_mmdet.arguments import check_choice, check_interval, check_positive_integer
 from ghm_mmdet.balance import Balance
 from ghm_mmdet.criteria import Criterion, Target
 from ghm_mmdet.density import ExactDensity, GradientDensity, UnitRegionDensity, harmonizing_weight
-from ghm_mmdet.losses.arguments import check_choice, check_interval, check_positive_integer
 from ghm_mmdet.losses.before_update import before_update
 from ghm_mmdet.ops import RegionSums, example_losses, region_sums
 from ghm_mmdet.ops.backends import MODULES

@@ -5,13 +5,13 @@ from __future__ import annotations
 from mmdet.registry import MODELS
 from torch import Tensor
 
+from ghm_mmdet.arguments import check_choice
 from ghm_mmdet.criteria import (
     LabelTarget,
     ProbabilityCrossEntropy,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
 )
-from ghm_mmdet.losses.arguments import check_choice
 from ghm_mmdet.losses.call_forms import bad_labels, classification_target, example_weight
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_balance, build_density
 from ghm_mmdet.losses.label_check import LabelCheck

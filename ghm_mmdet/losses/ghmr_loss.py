@@ -6,8 +6,8 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor
 
+from ghm_mmdet.arguments import check_interval
 from ghm_mmdet.criteria import AuthenticSmoothL1
-from ghm_mmdet.losses.arguments import check_interval
 from ghm_mmdet.losses.call_forms import box_target, example_weight
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_balance, build_density
 from ghm_mmdet.losses.outlier_watch import OutlierWatch

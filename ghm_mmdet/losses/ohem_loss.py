@@ -6,7 +6,7 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
-from ghm_mmdet.losses.arguments import check_choice, check_interval, check_positive_integer
+from ghm_mmdet.arguments import check_choice, check_interval, check_positive_integer
 from ghm_mmdet.losses.ghm_loss import REDUCTIONS
 
 
