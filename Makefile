@@ -10,18 +10,20 @@ PACKAGES := requirements/packages.txt
 MMCV := requirements/mmcv.txt
 OTHER_PYTHONS := requirements/python3.10.txt
 WORKERS ?= auto
+UPSTREAM := VENV=.venv-openmmlab PACKAGES=requirements/openmmlab.txt \
+  MMCV=requirements/mmcv-openmmlab.txt
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip
 INSTALL := $(PIP) install -q --no-deps --no-build-isolation
 DONE := $(VENV)/.done
-TARGETS := setup demo test test-long test-upstream bench bench-cuda lint format docs doctor ops clean
+TARGETS := setup demo test test-long test-upstream test-long-upstream bench bench-cuda lint format docs doctor ops clean
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help $(TARGETS)
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/:.* ## /\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/:.* ## /\t/' | expand -t 20
 
 setup: $(DONE)/project ## install everything into .venv (PYTHON=python3.12 picks another Python)
 
@@ -35,8 +37,10 @@ test-long: setup ## run the long tests
 	$(RUN) -m pytest -m long -n $(WORKERS) --maxprocesses 8
 
 test-upstream: ## run the tests with OpenMMLab's own packages, in .venv-openmmlab
-	$(MAKE) test VENV=.venv-openmmlab PACKAGES=requirements/openmmlab.txt \
-	  MMCV=requirements/mmcv-openmmlab.txt
+	$(MAKE) test $(UPSTREAM)
+
+test-long-upstream: ## run the long tests with them
+	$(MAKE) test-long $(UPSTREAM)
 
 bench: setup ## measure the losses and a training step on this machine, for about 10 minutes
 	$(RUN) -m benchmarks.ghmc_loss

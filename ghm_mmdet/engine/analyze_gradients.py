@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f'{args.config}: no classification or box loss of its heads was called; SSD has '
                 "one with bbox_head.type='GHMSSDHead'"
             )
-    strides = [stride[0] for stride in _strides(model)]
+    strides = _strides(model)
     pictures = [
         picture
         for record in found.records.values()
@@ -124,9 +124,11 @@ def _keep_low_scores(config: Mapping) -> None:
             _keep_low_scores(value)
 
 
-def _strides(model: nn.Module) -> Sequence[tuple[int, int]]:
-    head = getattr(model, 'bbox_head', None)
-    return getattr(getattr(head, 'prior_generator', None), 'strides', ())
+def _strides(model: nn.Module) -> list[int]:
+    """Of the pyramid's levels, by the dense head's prior generator, in pixels."""
+    head = getattr(model, 'bbox_head', None) or getattr(model, 'rpn_head', None)
+    strides = getattr(getattr(head, 'prior_generator', None), 'strides', ())
+    return [stride[0] for stride in strides]
 
 
 def _write(

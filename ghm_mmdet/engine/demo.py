@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from ghm_mmdet.analysis.demo_figures import save_harmonizing_figure, save_training_figure
 from ghm_mmdet.analysis.detections import draw_detections
-from ghm_mmdet.analysis.figures import save_harmonizing_figure, save_training_figure
 from ghm_mmdet.analysis.recorder import record_losses
 from ghm_mmdet.data.coco_folder import CocoFolder
 from ghm_mmdet.quiet import drop_own_deprecations

@@ -26,7 +26,8 @@ class Statistics(NamedTuple):
 
     Attributes:
         counts: R_j, int64, shape (M,).
-        losses: Sum of the element losses per region before harmonizing, shape (M,).
+        losses: Sum of the element losses per region before harmonizing, shape (M,); of a pyramid,
+            with the factors of its levels, where these differ.
         beta: Harmonizing weight per region, shape (M,).
     """
 
@@ -157,7 +158,8 @@ class GHMLoss(nn.Module):
     def merge(self, parts: Sequence[PartialLoss]) -> Tensor:
         """One loss with one density over the examples of all parts, 0-dim.
 
-        The first part's factor is taken for all: a head scales its levels alike.
+        The first part's factor is taken for all: parts that a head scales apart have theirs in
+        their sums.
         """
         total = parts[0].sums
         for part in parts[1:]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ghm_mmdet.analysis.figures import save_harmonizing_figure, save_training_figure
+from ghm_mmdet.analysis.demo_figures import save_harmonizing_figure, save_training_figure
 
 COUNTS = np.array([900, 300, 0, 40, 7, 0, 3, 1, 20, 60])
 
