@@ -44,6 +44,23 @@ if what == 'hang':
     Path('process').write_text(str(os.getpid()))
     time.sleep(300)
 '''
+TEST_STUB = """
+'In the place of tools/test.py: writes what MMEngine writes of an evaluation.'
+import json, sys
+from pathlib import Path
+
+config, checkpoint, *options = sys.argv[1:]
+assert Path(config).is_file()
+work_dir = Path(options[options.index('--work-dir') + 1])
+name = f'{work_dir.parent.parent.name}/{work_dir.parent.name}'
+with open('tested', 'a') as file:
+    file.write(json.dumps([name, Path(checkpoint).name, *options]) + '\\n')
+if json.loads(Path('behaviour').read_text()).get(name) == 'fail the test':
+    sys.exit('RuntimeError: out of memory')
+(work_dir / 'start').mkdir(parents=True)
+metrics = {'coco/bbox_mAP': 0.5, 'coco/bbox_mAP_50': 0.75, 'coco/bbox_mAP_75': 0.25}
+(work_dir / 'start' / 'start.json').write_text(json.dumps(metrics))
+"""
 RUN = (
     'from pathlib import Path; from ghm_mmdet.engine.reproduce import main; main(root=Path("root"))'
 )
@@ -57,6 +74,7 @@ def folder(coco_folder, tmp_path, monkeypatch):
     (tmp_path / 'root' / 'tools').mkdir(parents=True)
     (tmp_path / 'root' / 'configs').symlink_to(REPOSITORY / 'configs')
     (tmp_path / 'root' / 'tools' / 'train.py').write_text(STUB)
+    (tmp_path / 'root' / 'tools' / 'test.py').write_text(TEST_STUB)
     monkeypatch.chdir(tmp_path)
     behave({})
     return tmp_path
@@ -79,8 +97,8 @@ def names(calls):
     return [name for name, *_ in calls]
 
 
-def table_rows():
-    with (TABLE / 'table.csv').open(newline='') as file:
+def table_rows(name='table.csv'):
+    with (TABLE / name).open(newline='') as file:
         return {row['row']: row for row in csv.DictReader(file)}
 
 
@@ -116,6 +134,37 @@ def test_finished_runs_are_not_repeated_and_failures_do_not_stop_the_others(fold
     assert reproduce('--rows', 'ghmr') == (0, [])
     assert table_rows()['sl1']['seeds'] == '0 1'
     assert not list(TABLE.rglob('*.part'))
+
+
+def tested():
+    lines = Path('tested').read_text().splitlines() if Path('tested').exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def test_the_test_split_is_looked_at_once_for_each_finished_run(folder, capsys):
+    behave({'asl1/seed0': 'fail', 'ghmr/seed0': 'fail the test'})
+    option = ['--cfg-options', 'train_cfg.max_epochs=6']
+    assert reproduce(*option)[0] == 1
+    assert tested() == []  # not before it is asked for
+    assert not (TABLE / 'table-test.csv').exists()
+    status, calls = reproduce('--split', 'test', *option)
+    assert (status, names(calls)) == (1, ['asl1/seed0'])
+    assert [name for name, *_ in tested()] == ['sl1/seed0', 'ghmr/seed0']
+    assert tested()[0][1] == 'epoch_6.pth'
+    assert tested()[0][-1] == 'train_cfg.max_epochs=6'
+    assert 'ghmr seed 0: not evaluated on the test split; log: ' in capsys.readouterr().err
+    behave({})
+    status, calls = reproduce('--split', 'test', *option)
+    assert (status, names(calls)) == (0, ['asl1/seed0'])
+    assert [name for name, *_ in tested()[2:]] == ['asl1/seed0', 'ghmr/seed0']
+    rows = table_rows('table-test.csv')
+    assert all(
+        (row['ap_mean'], row['measured_on']) == ('50.0', 'BCCD test') for row in rows.values()
+    )
+    assert all(row['ap_mean'] == '6.0' for row in table_rows().values())
+    text = (TABLE / 'table-test.md').read_text()
+    assert text in capsys.readouterr().out
+    assert 'All runs with `--cfg-options train_cfg.max_epochs=6`.' in text
 
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -222,6 +271,7 @@ ERRORS = {
         ['--cfg-options', 'model.bbox_head.loss_cls.bins=0'],
         'model.bbox_head.loss_cls: bins=0: must be',
     ),
+    'no test split': (nothing, ['--data', 'sample', '--split', 'test'], 'sample has val alone'),
     'iterations': (
         nothing,
         ['--cfg-options', 'train_cfg.max_epochs=None'],
