@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 
 from benchmarks.command_line import RESULTS
 from ghm_mmdet.analysis.labelling import coco_of_suspects
-from ghm_mmdet.analysis.survey import survey
+from ghm_mmdet.analysis.survey import Survey, survey
 from ghm_mmdet.data.sample import SampleSettings, make_sample_dataset
 from ghm_mmdet.engine.annotated_data import annotated_loader
 from ghm_mmdet.engine.config import load_config
@@ -30,9 +30,8 @@ DEFAULT = tuple(f'retinanet_r18_fpn_{loss}_sample' for loss in ('ce', 'focal', '
 RANKS = (10, 25, 50, 100, 200, 400)
 
 
-def precision(config: str, data: Path, work_dir: Path) -> dict[int, float]:
-    """Share of wrong labels among the worst, by how many of these; all objects come last."""
-    annotations = data / 'annotations' / 'instances_train.json'
+def trained_survey(config: str, data: Path, work_dir: Path) -> Survey:
+    """Train on a data set, then look at all of its training objects."""
     cfg = load_config(config, _on(data))
     cfg.work_dir = str(work_dir)
     cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
@@ -41,14 +40,23 @@ def precision(config: str, data: Path, work_dir: Path) -> dict[int, float]:
     runner.train()
     loader = annotated_loader(load_config(config, _on(data)), 'train')
     classes = loader.dataset.metainfo['classes']
-    content = json.loads(annotations.read_text())
+    keep = len(_annotations(data)['annotations'])
     batches = shown(loader, len(loader.dataset))
-    keep = len(content['annotations'])
-    found = survey(runner.model, batches, len(classes), num_regions=30, mu=0.02, keep=keep)
+    return survey(runner.model, batches, len(classes), num_regions=30, mu=0.02, keep=keep)
+
+
+def precision(found: Survey, data: Path) -> dict[int, float]:
+    """Share of wrong labels among the worst, by how many of these; all objects come last."""
+    content = _annotations(data)
+    classes = [each['name'] for each in content['categories']]
     ranked = coco_of_suspects(found.annotated, classes, content)
     wrong = {each['id']: 'true_category_id' in each for each in content['annotations']}
     hits = [wrong[each['id']] for each in ranked['annotations']]
     return {rank: sum(hits[:rank]) / rank for rank in (*RANKS, len(hits))}
+
+
+def _annotations(data: Path) -> dict:
+    return json.loads((data / 'annotations' / 'instances_train.json').read_text())
 
 
 def _on(data: Path) -> dict[str, str]:
@@ -71,7 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         make_sample_dataset(data, SampleSettings(label_noise=args.noise))
         for name in args.configs:
             print(f'training {name}', flush=True)
-            shares = precision(str(CONFIGS / f'{name}.py'), data, Path(folder) / name)
+            found = trained_survey(str(CONFIGS / f'{name}.py'), data, Path(folder) / name)
+            shares = precision(found, data)
             rows.append([name, args.noise, *(f'{share:.3f}' for share in shares.values())])
     header = ['config', 'noise', *(f'worst {rank}' for rank in RANKS), 'all']
     for row in [header, *rows]:
