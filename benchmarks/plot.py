@@ -9,15 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.table import Row
+from ghm_mmdet.analysis.style import COLOURS
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; a name in the table may go on.
+# A loss has the colour that it has in all figures; line and marker tell who computes it. A name in
+# the table may go on.
 STYLES = {
-    'GHM-C exact': dict(color='#56B4E9', marker='s', linestyle='-'),
-    'GHM-C': dict(color='#0072B2', marker='o', linestyle='-', linewidth=2.4),
-    'mmdet GHMC': dict(color='#D55E00', marker='^', linestyle='-'),
-    'mmdet FocalLoss': dict(color='#009E73', marker='D', linestyle='--'),
-    'plain focal': dict(color='#CC79A7', marker='v', linestyle='--'),
-    'floor': dict(color='#666666', marker='', linestyle=':'),
+    'GHM-C exact': dict(color=COLOURS['GHM-C'], marker='s', linestyle=':'),
+    'GHM-C': dict(color=COLOURS['GHM-C'], marker='o', linestyle='-', linewidth=2.4),
+    'mmdet GHMC': dict(color=COLOURS['GHM-C'], marker='^', linestyle='--'),
+    'mmdet FocalLoss': dict(color=COLOURS['focal loss'], marker='D', linestyle='--'),
+    'plain focal': dict(color=COLOURS['focal loss'], marker='v', linestyle=':'),
+    'floor': dict(color='#666666', marker='', linestyle='-.'),
 }
 USUAL_BINS = 30
 
