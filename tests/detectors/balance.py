@@ -46,6 +46,8 @@ class OwnLoss(Case):
 def trained(case: Case, data: Path, work_dir: Path) -> tuple[nn.Module, nn.Module, list[dict]]:
     """A detector with its own losses after a training, the same with ours, and batches."""
     cfg = training_config(OwnLoss(case.path), data, work_dir)
+    # mmdet's SSD cannot be evaluated: its head lacks the loss_cls that predicting asks for
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     runner = Runner.from_cfg(cfg)
     runner.train()
     ours = MODELS.build(training_config(case, data, work_dir).model).train()
