@@ -8,8 +8,8 @@
 # - GHM-C is on softmax (use_sigmoid=False), by which SSD predicts: one example is one anchor.
 # - Loss weights: nothing is divided afterwards. The sum of |dL/dx| is about 1 * loss_weight over
 #   the logits (2g per anchor with softmax), and 0.5 * loss_weight over the box deltas. 2.6 and 4
-#   keep the balance at the features that SSD's own losses have (docs/heads.md: 1.03 to one, and 0.39
-#   with GHM-C of weight 1, on a small model).
+#   keep the balance at the features that SSD's own losses have (docs/heads.md: 1.03 to one, and
+#   0.39 with GHM-C of weight 1, on a small model).
 # - mu is 0.2 and not 0.02: SSD divides its box deltas by standard deviations of 0.1 and 0.2, so
 #   that they are 5 to 10 times those of the RetinaNet that 0.02 was found for.
 # - bias_correction, because the first iterations are where SSD's losses grow: without it their

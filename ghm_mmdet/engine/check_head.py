@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 import torch
 from mmdet.models.dense_heads import (
+    AnchorHead,
     ATSSHead,
     CenterNetUpdateHead,
     DDODHead,
+    DETRHead,
     FCOSHead,
     GFLHead,
     SSDHead,
@@ -21,6 +23,7 @@ from mmdet.registry import MODELS
 from torch import nn
 
 from ghm_mmdet.engine.config import ConfigError
+from ghm_mmdet.heads.ghm_ssd_head import GHMSSDHead
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss
 
@@ -63,6 +66,21 @@ def check_head(name: str, kind: type, part: Mapping) -> None:
                 f'{name}.{key}: use_sigmoid=True in a {kind.__name__}, which predicts by softmax; '
                 'must be False'
             )
+        if loss.get('sync') and _may_skip(kind, key):
+            raise ConfigError(
+                f'{name}.{key}: sync=True in a {kind.__name__}, which skips this loss on a rank '
+                'without positives, where the others would wait for it; must be False'
+            )
+
+
+def _may_skip(kind: type, key: str) -> bool:
+    """Whether a head leaves out the call of a loss where a rank has nothing for it."""
+    if issubclass(kind, (BBoxHead, SABLHead)):
+        return True
+    if key.startswith('loss_bbox'):
+        anchors_own = getattr(kind, 'loss_by_feat_single', None) is AnchorHead.loss_by_feat_single
+        return not (anchors_own or issubclass(kind, (DETRHead, GHMSSDHead)))
+    return key == 'loss_cls' and issubclass(kind, YOLOXHead)
 
 
 def regresses_decoded_boxes(kind: type, part: Mapping) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
+from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
 from ghm_mmdet.arguments import check_choice, check_interval, check_positive_integer
@@ -15,6 +16,7 @@ from ghm_mmdet.balance import Balance
 from ghm_mmdet.criteria import Criterion, Target
 from ghm_mmdet.density import ExactDensity, GradientDensity, UnitRegionDensity, harmonizing_weight
 from ghm_mmdet.losses.before_update import before_update
+from ghm_mmdet.losses.ranks import over_ranks
 from ghm_mmdet.ops import RegionSums, example_losses, region_sums
 from ghm_mmdet.ops.backends import MODULES
 
@@ -27,7 +29,7 @@ class Statistics(NamedTuple):
     Attributes:
         counts: R_j, int64, shape (M,).
         losses: Sum of the element losses per region before harmonizing, shape (M,); of a pyramid,
-            with the factors of its levels, where these differ.
+            with the factors of its levels, where these differ. This rank's, also with ``sync``.
         beta: Harmonizing weight per region, shape (M,).
     """
 
@@ -117,6 +119,8 @@ class GHMLoss(nn.Module):
         reduction: 'mean' divides by N, 'sum' does not, 'none' gives beta_i l_i per example.
         backend: What computes the region sums: 'reference', 'torch', 'cpp', 'triton', or None for
             what :func:`ghm_mmdet.ops.backends.choose` names.
+        sync: Whether the density, N and the moving average are those of the batches of all ranks.
+            Every rank then has to call the loss in every iteration.
     """
 
     def __init__(
@@ -127,9 +131,11 @@ class GHMLoss(nn.Module):
         loss_weight: float,
         reduction: str,
         backend: str | None = None,
+        sync: bool = False,
     ) -> None:
         super().__init__()
         check_choice('backend', backend, (None, *MODULES))
+        check_choice('sync', sync, (False, True))
         check_choice('reduction', reduction, REDUCTIONS)
         check_interval('loss_weight', loss_weight, '[0, inf)')
         self.criterion = criterion
@@ -138,6 +144,7 @@ class GHMLoss(nn.Module):
         self.loss_weight = loss_weight
         self.reduction = reduction
         self.backend = backend
+        self.sync = sync
         self.statistics: Statistics | None = None
         self._splits_levels = False
         self._was_restored = False
@@ -191,11 +198,15 @@ class GHMLoss(nn.Module):
 
     def _reduce(self, sums: RegionSums, reduction: str) -> Tensor:
         # a call in eval mode or under no_grad looks at examples, it does not train on them
-        beta = self._weigh(sums, update=self.training and torch.is_grad_enabled())
+        trains = self.training and torch.is_grad_enabled()
+        ranks = get_world_size() if self.sync and trains else 1
+        if ranks > 1:
+            sums = over_ranks(sums)
+        beta = self._weigh(sums, update=trains)
         self.statistics = Statistics(sums.counts, sums.losses.detach(), beta)
         loss = (beta.to(sums.losses.dtype) * sums.losses).sum()
         if reduction == 'mean':
-            loss = loss / self.total(sums).clamp(min=1)
+            loss = loss / self.total(sums).clamp(min=1) * ranks
         return loss * self.loss_weight
 
     def _weigh(self, sums: RegionSums, update: bool) -> Tensor:

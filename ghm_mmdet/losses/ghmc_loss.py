@@ -57,6 +57,9 @@ class GHMCLoss(GHMLoss):
             (ours).
         backend: What computes: 'reference', 'torch', 'cpp' or 'triton'. None is what the
             environment variable ``GHM_MMDET_BACKEND`` says, else the device's own.
+        sync: Whether the density and the moving average are those of all ranks' examples together
+            (False: each rank's own, as in mmdet). For heads that call the loss on every rank, also
+            without positives.
         activated: Whether the head hands over probabilities, as TOOD does, and not logits. g is
             the gradient norm of the logit behind them all the same.
 
@@ -89,6 +92,7 @@ class GHMCLoss(GHMLoss):
         equal: str = 'weight',
         tempering: float = 1.0,
         backend: str | None = None,
+        sync: bool = False,
         activated: bool = False,
     ) -> None:
         check_choice('use_sigmoid', use_sigmoid, (True, False))
@@ -104,7 +108,9 @@ class GHMCLoss(GHMLoss):
         )
         balance = build_balance(equal=equal, tempering=tempering)
         criterion = CRITERIA[use_sigmoid, activated]()
-        super().__init__(criterion, gradient_density, balance, loss_weight, reduction, backend)
+        super().__init__(
+            criterion, gradient_density, balance, loss_weight, reduction, backend, sync
+        )
         self.use_sigmoid = use_sigmoid
         self.activated = activated
         self.label_check = LabelCheck()

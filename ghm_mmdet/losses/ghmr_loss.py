@@ -38,6 +38,7 @@ class GHMRLoss(GHMLoss):
         equal: 'weight' or 'gradient', see :class:`GHMCLoss`.
         tempering: In [0, 1], see :class:`GHMCLoss`.
         backend: 'reference', 'torch', 'cpp', 'triton' or None, see :class:`GHMCLoss`.
+        sync: See :class:`GHMCLoss`.
 
     Shape:
         - pred, target: Any equal shapes, (N, 4) from most heads.
@@ -64,6 +65,7 @@ class GHMRLoss(GHMLoss):
         equal: str = 'weight',
         tempering: float = 1.0,
         backend: str | None = None,
+        sync: bool = False,
     ) -> None:
         check_interval('mu', mu, '(0, inf)')
         gradient_density = build_density(
@@ -77,7 +79,7 @@ class GHMRLoss(GHMLoss):
         )
         balance = build_balance(equal=equal, tempering=tempering)
         super().__init__(
-            AuthenticSmoothL1(mu), gradient_density, balance, loss_weight, reduction, backend
+            AuthenticSmoothL1(mu), gradient_density, balance, loss_weight, reduction, backend, sync
         )
         self.outlier_watch = OutlierWatch()
 

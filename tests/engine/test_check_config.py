@@ -185,6 +185,41 @@ def test_that_warning_names_all_heads_at_once_and_only_for_training(cfg, warning
     assert 'model.roi_head.bbox_head[0], model.roi_head.bbox_head[1]: GHM-R' in warnings[0]
 
 
+SKIPS = {
+    'Shared2FCBBoxHead': ({'loss_cls': True, 'loss_bbox': True}),
+    'FCOSHead': ({'loss_cls': False, 'loss_bbox': True}),
+    'RetinaHead': ({'loss_cls': False, 'loss_bbox': False}),
+    'GHMRetinaHead': ({'loss_cls': False, 'loss_bbox': False}),
+    'RPNHead': ({'loss_cls': False, 'loss_bbox': False}),
+    'ATSSHead': ({'loss_cls': False, 'loss_bbox': True}),
+    'GFLHead': ({'loss_cls': False, 'loss_bbox': True}),
+    'YOLOXHead': ({'loss_cls': True, 'loss_obj': False, 'loss_bbox': True}),
+    'GHMSSDHead': ({'loss_cls': False, 'loss_bbox': False}),
+    'DeformableDETRHead': ({'loss_cls': False, 'loss_bbox': False}),
+}
+"""Whether a head leaves out the call of a loss on a rank without positives."""
+
+
+@pytest.mark.parametrize(
+    ('head', 'key', 'skips'),
+    [(head, key, skips) for head, keys in SKIPS.items() for key, skips in keys.items()],
+)
+def test_sync_is_refused_where_a_rank_may_skip_the_loss(head, key, skips):
+    init_default_scope('mmdet')
+    loss = dict(type='GHMRLoss', sync=True) if key == 'loss_bbox' else dict(GHM_C, sync=True)
+    softmax = head in ('Shared2FCBBoxHead', 'GHMSSDHead')
+    if key == 'loss_cls' and softmax:
+        loss['use_sigmoid'] = False
+    arguments = ('model.head', MODELS.get(head), {key: loss})
+    if not skips:
+        check_head.check_head(*arguments)
+        return
+    with pytest.raises(
+        ConfigError, match=rf'{key}: sync=True in a {head}, which skips .* be False'
+    ):
+        check_head.check_head(*arguments)
+
+
 def test_other_box_losses_on_decoded_boxes_are_fine(cfg, warnings):
     checks.check_config(with_head(cfg, type='FCOSHead', loss_bbox=dict(type='IoULoss')), ('train',))
     assert not warnings
