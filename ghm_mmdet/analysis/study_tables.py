@@ -121,6 +121,15 @@ TABLES = {
             _variant(
                 EQUAL_GRADIENT, 'ghmr-mu0.1', 'GHM-R, mu 0.1', **_ghm_r(mu=0.1, loss_weight=10.0)
             ),
+            *(
+                _variant(
+                    EQUAL_GRADIENT,
+                    f'ghmr-gradient-mu{mu:g}',
+                    f'GHM-R, mu {mu:g}, equal gradient',
+                    **_ghm_r(mu=mu, equal='gradient', loss_weight=20.0),
+                )
+                for mu in (0.02, 0.05)
+            ),
             _variant(
                 EQUAL_GRADIENT,
                 'ghmr-gradient',
