@@ -1,14 +1,21 @@
-"""Checks of a checkpoint file that a run starts from."""
+"""The checkpoint file that a run starts from."""
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import zipfile
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.logging import print_log
 
 from ghm_mmdet.engine.config import ConfigError
 
 PICKLE_START = b'\x80'
 """First byte of torch's format before 1.6."""
+NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 
 
 def check_checkpoint(path: str, argument: str) -> None:
@@ -25,6 +32,36 @@ def check_checkpoint(path: str, argument: str) -> None:
         return
     if not os.path.isfile(path):
         raise ConfigError(f'{argument} {path}: no such checkpoint file')
+    if not _is_complete(path):
+        raise ConfigError(f'{argument} {path}: no checkpoint, or cut off while it was written')
+
+
+def set_resume(cfg: Config, resume: str) -> None:
+    """Continue from a checkpoint, or with 'auto' from the newest complete one of the work dir.
+
+    One that is cut off, because the run was killed while it wrote it, is named and passed over.
+
+    Args:
+        cfg: With its work dir; changed in place.
+        resume: A file, or 'auto', which starts from the beginning where there is none.
+    """
+    cfg.load_from = newest_complete(Path(cfg.work_dir)) if resume == 'auto' else resume
+    # without a file MMEngine would look for one, and find the one that is cut off
+    cfg.resume = cfg.load_from is not None
+
+
+def newest_complete(work_dir: Path) -> str | None:
+    """The checkpoint of the latest epoch or iteration that is whole; None where there is none."""
+    numbered = [(NUMBERED.fullmatch(path.name), path) for path in work_dir.glob('*.pth')]
+    found = [(int(match[1]), path) for match, path in numbered if match and path.is_file()]
+    for _, path in sorted(found, reverse=True):
+        if _is_complete(str(path)):
+            return str(path)
+        print_log(f'{path}: cut off while it was written, passed over', 'current', logging.WARNING)
+    return None
+
+
+def _is_complete(path: str) -> bool:
+    """Whether torch has written a file to its end, as far as can be told without unpickling it."""
     with open(path, 'rb') as file:
-        if not zipfile.is_zipfile(file) and file.seek(0) == 0 and file.read(1) != PICKLE_START:
-            raise ConfigError(f'{argument} {path}: no checkpoint, or cut off while it was written')
+        return zipfile.is_zipfile(file) or (file.seek(0) == 0 and file.read(1) == PICKLE_START)

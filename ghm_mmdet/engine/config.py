@@ -101,12 +101,6 @@ def set_auto_scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
-def set_resume(cfg: Config, resume: str) -> None:
-    """Continue from a checkpoint, or from the last one in the work dir with 'auto'."""
-    cfg.resume = True
-    cfg.load_from = None if resume == 'auto' else resume
-
-
 def has_accelerator() -> bool:
     """Whether there is a device on which MMEngine trains in mixed precision and over NCCL."""
     return get_device() not in ('cpu', 'mps')

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from mmengine.config import Config
 
 from ghm_mmdet.engine.check_config import check_config, check_data, check_machine
-from ghm_mmdet.engine.checkpoint import check_checkpoint
+from ghm_mmdet.engine.checkpoint import check_checkpoint, set_resume
 from ghm_mmdet.engine.command_line import add_config, add_run, one_line_errors
 from ghm_mmdet.engine.config import (
     load_config,
     set_amp,
     set_auto_scale_lr,
-    set_resume,
     set_work_dir,
 )
 from ghm_mmdet.engine.launch import runner, set_launcher
@@ -42,12 +41,12 @@ def prepare(args: argparse.Namespace) -> Config:
     check_machine(cfg)
     if args.auto_scale_lr:
         set_auto_scale_lr(cfg)
+    set_launcher(cfg, args.launcher, args.local_rank)
+    set_work_dir(cfg, args.work_dir)
     if args.resume:
         set_resume(cfg, args.resume)
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from, '--resume' if args.resume else 'load_from')
-    set_launcher(cfg, args.launcher, args.local_rank)
-    set_work_dir(cfg, args.work_dir)
     check_data(cfg, ('train', 'val'))
     return cfg
 

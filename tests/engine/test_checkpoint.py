@@ -1,9 +1,11 @@
-"""Checks of checkpoint files."""
+"""The checkpoint that a run starts from: whole, and the newest that is."""
 
 import pytest
 import torch
+from mmengine.config import Config
 
-from ghm_mmdet.engine.checkpoint import check_checkpoint
+from ghm_mmdet.engine import checkpoint as checkpoint_module
+from ghm_mmdet.engine.checkpoint import check_checkpoint, set_resume
 from ghm_mmdet.engine.config import ConfigError
 
 
@@ -42,3 +44,45 @@ def test_other_files(tmp_path, content):
 def test_folder(tmp_path):
     with pytest.raises(ConfigError, match='no such checkpoint file'):
         check_checkpoint(str(tmp_path), 'checkpoint')
+
+
+def write(path, whole=True):
+    torch.save({'weight': torch.zeros(100)}, path)
+    if not whole:
+        path.write_bytes(path.read_bytes()[:-30])
+
+
+def resumed(work_dir, resume='auto'):
+    cfg = Config(dict(work_dir=str(work_dir)))
+    set_resume(cfg, resume)
+    assert cfg.resume is (cfg.load_from is not None)
+    return cfg.load_from
+
+
+def test_resume_takes_the_file_that_is_named(tmp_path):
+    assert resumed(tmp_path, 'some.pth') == 'some.pth'
+
+
+@pytest.mark.parametrize('unit', ['epoch', 'iter'])
+def test_resume_takes_the_newest_whole_checkpoint_and_names_those_that_are_not(tmp_path, unit):
+    write(tmp_path / 'best_coco_bbox_mAP_epoch_99.pth')
+    assert resumed(tmp_path) is None
+    for number, whole in ((2, True), (9, True), (10, False), (11, False)):
+        write(tmp_path / f'{unit}_{number}.pth', whole)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / f'{unit}_11.pth'))
+    assert resumed(tmp_path) == str(tmp_path / f'{unit}_9.pth')
+
+
+def test_passed_over_checkpoints_are_named(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(checkpoint_module, 'print_log', lambda text, *_: said.append(text))
+    write(tmp_path / 'epoch_1.pth')
+    write(tmp_path / 'epoch_2.pth', whole=False)
+    resumed(tmp_path)
+    assert said == [f'{tmp_path / "epoch_2.pth"}: cut off while it was written, passed over']
+
+
+def test_resume_starts_from_the_beginning_without_a_whole_checkpoint(tmp_path):
+    assert resumed(tmp_path / 'none') is None
+    write(tmp_path / 'epoch_1.pth', whole=False)
+    assert resumed(tmp_path) is None

@@ -9,7 +9,6 @@ from ghm_mmdet.engine.config import (
     load_config,
     set_amp,
     set_auto_scale_lr,
-    set_resume,
     set_work_dir,
 )
 
@@ -95,10 +94,3 @@ def test_auto_scale_lr(cfg):
     cfg.auto_scale_lr = dict(enable=False)
     with pytest.raises(ConfigError, match=r'no auto_scale_lr.base_batch_size'):
         set_auto_scale_lr(cfg)
-
-
-def test_resume(cfg):
-    set_resume(cfg, 'some.pth')
-    assert (cfg.resume, cfg.load_from) == (True, 'some.pth')
-    set_resume(cfg, 'auto')
-    assert (cfg.resume, cfg.load_from) == (True, None)
