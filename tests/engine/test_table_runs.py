@@ -26,7 +26,9 @@ from tests.analysis.run_logs import train_line, val_line, write_start
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / 'configs'
 REGRESSION = TABLES['regression'].rows
-ROWS = {row.config: row for table in TABLES.values() if not table.coco_only for row in table.rows}
+OF_ALL_DATA = [row for table in TABLES.values() if not table.coco_only for row in table.rows]
+ROWS = {row.config: row for row in OF_ALL_DATA if not row.changes}
+CHANGED = {row.name: row for row in OF_ALL_DATA if row.changes}
 EPOCHS = 3
 
 
@@ -51,6 +53,16 @@ def test_small_data_changes_nothing_but_the_head_and_its_losses(row, data):
     expected['custom_imports'] = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
     expected['default_hooks']['checkpoint'].update(interval=1, max_keep_ckpts=2)
     assert without_scope(read_again.to_dict()) == without_scope(expected)
+
+
+@pytest.mark.parametrize('row', CHANGED.values(), ids=list(CHANGED))
+def test_a_row_differs_from_its_config_in_its_changes_alone(row):
+    cfg = row_config(row, 'bccd', CONFIGS)
+    check_config(cfg, ('train', 'val'))
+    plain = row_config(replace(row, changes={}), 'bccd', CONFIGS)
+    assert cfg.to_dict() != plain.to_dict()
+    plain.merge_from_dict(dict(row.changes))
+    assert cfg.to_dict() == plain.to_dict()
 
 
 def test_on_coco_the_config_is_that_of_the_repository(tmp_path):

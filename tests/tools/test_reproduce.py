@@ -136,7 +136,7 @@ def test_finished_runs_are_not_repeated_and_failures_do_not_stop_the_others(fold
     assert not list(TABLE.rglob('*.part'))
 
 
-def tested():
+def evaluations():
     lines = Path('tested').read_text().splitlines() if Path('tested').exists() else []
     return [json.loads(line) for line in lines]
 
@@ -145,18 +145,18 @@ def test_the_test_split_is_looked_at_once_for_each_finished_run(folder, capsys):
     behave({'asl1/seed0': 'fail', 'ghmr/seed0': 'fail the test'})
     option = ['--cfg-options', 'train_cfg.max_epochs=6']
     assert reproduce(*option)[0] == 1
-    assert tested() == []  # not before it is asked for
+    assert evaluations() == []  # not before it is asked for
     assert not (TABLE / 'table-test.csv').exists()
     status, calls = reproduce('--split', 'test', *option)
     assert (status, names(calls)) == (1, ['asl1/seed0'])
-    assert [name for name, *_ in tested()] == ['sl1/seed0', 'ghmr/seed0']
-    assert tested()[0][1] == 'epoch_6.pth'
-    assert tested()[0][-1] == 'train_cfg.max_epochs=6'
+    assert [name for name, *_ in evaluations()] == ['sl1/seed0', 'ghmr/seed0']
+    assert evaluations()[0][1] == 'epoch_6.pth'
+    assert evaluations()[0][-1] == 'train_cfg.max_epochs=6'
     assert 'ghmr seed 0: not evaluated on the test split; log: ' in capsys.readouterr().err
     behave({})
     status, calls = reproduce('--split', 'test', *option)
     assert (status, names(calls)) == (0, ['asl1/seed0'])
-    assert [name for name, *_ in tested()[2:]] == ['asl1/seed0', 'ghmr/seed0']
+    assert [name for name, *_ in evaluations()[2:]] == ['asl1/seed0', 'ghmr/seed0']
     rows = table_rows('table-test.csv')
     assert all(
         (row['ap_mean'], row['measured_on']) == ('50.0', 'BCCD test') for row in rows.values()
