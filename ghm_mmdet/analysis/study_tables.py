@@ -121,6 +121,12 @@ TABLES = {
             _variant(
                 EQUAL_GRADIENT, 'ghmr-mu0.1', 'GHM-R, mu 0.1', **_ghm_r(mu=0.1, loss_weight=10.0)
             ),
+            _variant(
+                EQUAL_GRADIENT,
+                'ghmr-gradient-tempered',
+                'GHM-R, mu 0.1, equal gradient, tempering 0.5',
+                **_ghm_r(mu=0.1, equal='gradient', tempering=0.5, loss_weight=14.0),
+            ),
             *(
                 _variant(
                     EQUAL_GRADIENT,
