@@ -1,0 +1,125 @@
+"""What holds for any input: finite in, finite out, bounded gradients, no order, any split."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ghm_mmdet.losses import GHMCLoss, GHMRLoss
+from ghm_mmdet.losses.ghm_loss import GHMLoss
+from ghm_mmdet.ops import cpp_ops
+
+BACK_ENDS = ['reference', 'torch', *([] if cpp_ops.obstacle() else ['cpp'])]
+EXTREMES = [0.0, -0.0, 1e-40, -1e-40, 88.0, -88.0, 104.0, -104.0, 1e4, -1e4]
+NUMBERS = st.one_of(st.sampled_from(EXTREMES), st.floats(-20, 20, width=32))
+WEIGHTS = st.sampled_from([0.0, -1.0, 1e-30, 0.5, 1.0, 7.0, 1e30])
+# a half-precision gradient is rounded to its dtype once
+TOLERANCE = {torch.float16: 2e-3, torch.bfloat16: 2e-2, torch.float32: 1e-4, torch.float64: 1e-5}
+
+
+class Case(NamedTuple):
+    """A loss by its class and arguments, and a call."""
+
+    kind: type[GHMLoss]
+    arguments: dict
+    prediction: Tensor
+    target: Tensor
+    weight: Tensor | None
+
+    def make(self, **changes: object) -> GHMLoss:
+        return self.kind(**{**self.arguments, **changes})
+
+    def rows(self, part: Tensor | slice) -> tuple[Tensor, Tensor, Tensor | None]:
+        weight = None if self.weight is None else self.weight[part]
+        return self.prediction[part], self.target[part], weight
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    kind = draw(st.sampled_from(['sigmoid', 'softmax', 'boxes']))
+    rows, columns = draw(st.integers(0, 12)), draw(st.integers(2 if kind == 'softmax' else 1, 5))
+
+    def matrix(numbers: st.SearchStrategy[float]) -> Tensor:
+        flat = draw(st.lists(numbers, min_size=rows * columns, max_size=rows * columns))
+        return torch.tensor(flat, dtype=torch.float64).reshape(rows, columns)
+
+    dtype = draw(st.sampled_from(list(TOLERANCE)))
+    prediction = matrix(NUMBERS).to(dtype)
+    if draw(st.booleans()):  # another layout of the same numbers
+        prediction = prediction.t().contiguous().t()
+    last = columns - (kind == 'softmax')
+    labels = draw(st.lists(st.integers(0, last), min_size=rows, max_size=rows))
+    target = matrix(NUMBERS).to(dtype) if kind == 'boxes' else torch.tensor(labels).long()
+    weight = draw(st.none() | st.lists(WEIGHTS, min_size=rows, max_size=rows))
+    arguments = dict(
+        bins=draw(st.integers(1, 40)),
+        momentum=draw(st.sampled_from([0, 0.5, 0.9])),
+        loss_weight=draw(st.sampled_from([0.3, 1.0, 10.0])),
+    )
+    if kind != 'boxes':
+        arguments['use_sigmoid'] = kind == 'sigmoid'
+    weight = None if weight is None else torch.tensor(weight, dtype=torch.float32)
+    return Case(GHMRLoss if kind == 'boxes' else GHMCLoss, arguments, prediction, target, weight)
+
+
+def value_and_gradient(loss: GHMLoss, case: Case) -> tuple[Tensor, Tensor]:
+    prediction = case.prediction.clone().requires_grad_()
+    value = loss(prediction, case.target, case.weight)
+    value.backward()
+    return value.detach(), prediction.grad
+
+
+def check_finite_and_bounded(case: Case) -> None:
+    for backend in BACK_ENDS:
+        loss = case.make(backend=backend)
+        value, gradient = value_and_gradient(loss, case)
+        assert value.isfinite() and value >= 0
+        assert gradient.isfinite().all()
+        counts = loss.statistics.counts
+        regions = max(int((counts > 0).sum()), 1)
+        # beta_i / N = 1 / (n R_ind(i)), at the start of the average 1 / (1 - momentum) of that
+        scale = case.arguments['loss_weight'] / (1 - case.arguments['momentum']) / regions
+        smallest = counts[counts > 0].min() if counts.any() else 1
+        assert gradient.double().abs().max(dim=-1).values.le(scale / smallest * 1.01).all()
+        # the whole gradient of a region is at most its share of the weight
+        terms = 2 if case.arguments.get('use_sigmoid') is False else 1
+        bound = terms * scale * max(int((counts > 0).sum()), 0)
+        assert gradient.double().abs().sum() <= bound * 1.01 + 1e-6
+
+
+def check_order_and_splits_do_not_matter(case: Case) -> None:
+    value, gradient = value_and_gradient(case.make(backend='reference'), case)
+    tolerance = dict(rtol=TOLERANCE[case.prediction.dtype], atol=1e-5)
+    order = torch.randperm(len(case.prediction), generator=torch.Generator().manual_seed(0))
+    for backend in BACK_ENDS:
+        again, again_gradient = value_and_gradient(case.make(backend=backend), case)
+        torch.testing.assert_close(again, value, **tolerance)
+        torch.testing.assert_close(again_gradient, gradient, **tolerance)
+        permuted = case.make(backend=backend)(*case.rows(order))
+        torch.testing.assert_close(permuted, value, **tolerance)
+        loss = case.make(backend=backend)
+        middle = len(case.prediction) // 3
+        with loss.split_levels():
+            parts = [loss(*case.rows(part)) for part in (slice(middle), slice(middle, None))]
+        torch.testing.assert_close(loss.merge(parts), value, **tolerance)
+
+
+CHECKS = [check_finite_and_bounded, check_order_and_splits_do_not_matter]
+FEW = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(FEW, max_examples=10_000)
+
+
+@pytest.mark.parametrize('check', CHECKS)
+def test_properties(check):
+    FEW(given(cases())(check))()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('check', CHECKS)
+def test_properties_of_many_examples(check):
+    MANY(given(cases())(check))()
