@@ -101,6 +101,13 @@ def set_auto_scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
+def set_atomic_checkpoints(cfg: Config) -> None:
+    """Write checkpoints by ``AtomicCheckpointHook`` where the config has MMEngine's own hook."""
+    hook = cfg.get('default_hooks', {}).get('checkpoint') or {}
+    if hook.get('type') == 'CheckpointHook':
+        hook.type = 'AtomicCheckpointHook'
+
+
 def has_accelerator() -> bool:
     """Whether there is a device on which MMEngine trains in mixed precision and over NCCL."""
     return get_device() not in ('cpu', 'mps')

@@ -13,6 +13,7 @@ from ghm_mmdet.engine.command_line import add_config, add_run, one_line_errors
 from ghm_mmdet.engine.config import (
     load_config,
     set_amp,
+    set_atomic_checkpoints,
     set_auto_scale_lr,
     set_work_dir,
 )
@@ -39,6 +40,7 @@ def prepare(args: argparse.Namespace) -> Config:
     if args.amp:
         set_amp(cfg)
     check_machine(cfg)
+    set_atomic_checkpoints(cfg)
     if args.auto_scale_lr:
         set_auto_scale_lr(cfg)
     set_launcher(cfg, args.launcher, args.local_rank)

@@ -1,5 +1,6 @@
 """What runs beside a training: registered in mmengine's HOOKS."""
 
+from ghm_mmdet.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from ghm_mmdet.hooks.gradient_density_hook import GradientDensityHook
 
-__all__ = ['GradientDensityHook']
+__all__ = ['AtomicCheckpointHook', 'GradientDensityHook']

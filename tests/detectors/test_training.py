@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
+from ghm_mmdet.balance import Balance
 from ghm_mmdet.losses.ghm_loss import GHMLoss
 from tests.detectors.cases import REPOSITORY, Case
 
@@ -65,13 +66,15 @@ def keep_every_score(test_cfg: dict) -> None:
 def settled_losses(model: torch.nn.Module, batches: list[dict]) -> dict[str, float]:
     """Classification and box loss as the state settles to: its start from zero is no progress.
 
-    TOOD's are those of its first epochs, before and after a training alike.
+    Every region has the same weight: with equal gradient a loss grows as its regions fill. TOOD's
+    are those of its first epochs, before and after a training alike.
     """
     MessageHub.get_current_instance().update_info('epoch', 0)
     model = copy.deepcopy(model).train()
     for module in model.modules():
         if isinstance(module, GHMLoss):
             module.density.momentum = 0
+            module.balance = Balance()
     totals = dict(classification=0.0, boxes=0.0)
     for batch in copy.deepcopy(batches):
         data = model.data_preprocessor(batch, training=True)

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from ghm_mmdet.engine.config import (
     ConfigError,
     load_config,
     set_amp,
+    set_atomic_checkpoints,
     set_auto_scale_lr,
     set_work_dir,
 )
@@ -94,3 +96,16 @@ def test_auto_scale_lr(cfg):
     cfg.auto_scale_lr = dict(enable=False)
     with pytest.raises(ConfigError, match=r'no auto_scale_lr.base_batch_size'):
         set_auto_scale_lr(cfg)
+
+
+@pytest.mark.parametrize(
+    ('before', 'after'),
+    [('CheckpointHook', 'AtomicCheckpointHook'), ('MyCheckpointHook', 'MyCheckpointHook')],
+)
+def test_checkpoints_are_written_whole_unless_the_config_has_a_hook_of_its_own(before, after):
+    cfg = Config(dict(default_hooks=dict(checkpoint=dict(type=before, interval=3))))
+    set_atomic_checkpoints(cfg)
+    assert cfg.default_hooks.checkpoint == dict(type=after, interval=3)
+    nothing = Config(dict(default_hooks=dict(checkpoint=None)))
+    set_atomic_checkpoints(nothing)
+    assert nothing.default_hooks.checkpoint is None

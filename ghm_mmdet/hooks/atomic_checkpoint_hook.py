@@ -1,0 +1,75 @@
+"""Checkpoints that neither a kill nor a full disk can take: whole before an older one goes."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+
+@register_backend('AtomicLocalBackend', prefixes=None)
+class AtomicLocalBackend(LocalBackend):
+    """MMEngine's local files, but a file is there with all of its content or not at all."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write to a name beside the file's, reach the disk, and only then take the file's place.
+
+        Raises:
+            OSError: It cannot be written; what had the file's name is still there.
+        """
+        path = Path(filepath)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f'{path.name}.part')
+        try:
+            with part.open('wb') as file:
+                file.write(obj)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """MMEngine's ``CheckpointHook`` with the same arguments and files.
+
+    That one writes into the file's final name and, with ``max_keep_ckpts``, removes the oldest
+    checkpoint first: killed then, or on a full disk, a run with one kept file has none. This one
+    writes beside and removes last. It needs room for one checkpoint more. Files that are not local
+    are MMEngine's business, as they are.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Choose the back end that writes."""
+        super().before_train(runner)
+        local = isinstance(self.file_backend, LocalBackend)
+        if local and self.backend_args is None and self.file_client_args is None:
+            self.backend_args = dict(backend='AtomicLocalBackend')
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        most = self.max_keep_ckpts
+        if most <= 0:
+            super()._save_checkpoint_with_step(runner, step, meta)
+            return
+        self.keep_ckpt_ids = deque(self.keep_ckpt_ids)
+        # one more is none too many yet
+        self.max_keep_ckpts = most + 1
+        try:
+            super()._save_checkpoint_with_step(runner, step, meta)
+        finally:
+            self.max_keep_ckpts = most
+        while len(self.keep_ckpt_ids) > most:
+            self._remove(self.keep_ckpt_ids.popleft())
+        runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+
+    def _remove(self, step: int) -> None:
+        path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
+        if is_main_process() and self.file_backend.isfile(path):
+            self.file_backend.remove(path)
