@@ -19,7 +19,7 @@ PUBLISHED = ('r50', 'r101', 'x101-32x4d', 'x101-64x4d')
 LOSSES = {
     'ghm': ('RetinaHead', 'GHMCLoss', 'GHMRLoss'),
     'ghm-pyramid': ('GHMRetinaHead', 'GHMCLoss', 'GHMRLoss'),
-    'ghm-small-data': ('GHMRetinaHead', 'GHMCLoss', 'GHMRLoss'),
+    'ghmc-small-data': ('GHMRetinaHead', 'GHMCLoss', 'L1Loss'),
     'ghmc': ('RetinaHead', 'GHMCLoss', 'SmoothL1Loss'),
     'ghmc-asl1': ('RetinaHead', 'GHMCLoss', 'AuthenticSmoothL1Loss'),
     'ghmr': ('RetinaHead', 'FocalLoss', 'GHMRLoss'),
