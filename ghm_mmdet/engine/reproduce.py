@@ -261,6 +261,7 @@ def test_all(plan: Plan, lock: int) -> list[str]:
     for run in track(plan.runs, 'test split'):
         if saved_result(run) is None:
             continue
+        write_config(run)
         output = run.work_dir / TEST_OUTPUT
         arguments = test_command(run, plan.root, plan.options)
         if evaluate(run, arguments, output, lock) is None:
