@@ -14,6 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from ghm_mmdet.probes import OPENMMLAB, TESTED, module_of
+from tests.configs_compared import without_scope
 from tests.sites import REPOSITORY, make_site, run_in_site
 
 SHIPPED = ('configs', 'tools', 'model-index.yml')
@@ -144,13 +145,6 @@ def test_extras_name_the_tested_versions(wheel, family):
     # pip alone builds mmcv without its operators, or not at all
     assert {module_of(name) for name in named} == set(OPENMMLAB) - {'mmcv'}
     assert all(each.specifier.contains(TESTED[family].get(each.name, '80')) for each in extra)
-
-
-def without_scope(content: object) -> object:
-    """A config without where MMEngine is to look up its types, which inheriting adds."""
-    if isinstance(content, dict):
-        return {key: without_scope(each) for key, each in content.items() if key != '_scope_'}
-    return [without_scope(each) for each in content] if isinstance(content, list) else content
 
 
 @pytest.mark.parametrize('root', ['installed', 'developed'])

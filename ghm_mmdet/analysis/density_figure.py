@@ -18,16 +18,16 @@ def density_figure(seen: Harmonizing) -> Figure:
     figure, (left, middle, right) = panels(3)
     figure.suptitle(seen.name)
     if seen.symbol == 'g':
-        _stairs(left, seen.negatives, 'negatives', 'negatives')
-    _stairs(left, seen.positives, 'positives', 'positives')
+        stairs(left, seen.negatives, 'negatives', 'negatives')
+    stairs(left, seen.positives, 'positives', 'positives')
     if seen.moving_average is not None:
-        _stairs(left, seen.moving_average, 'moving average', 'moving average', linestyle='--')
+        stairs(left, seen.moving_average, 'moving average', 'moving average', linestyle='--')
     left.set(title='How many examples', ylabel='examples per region', yscale='log')
     left.set_ylim(bottom=0.5)
-    _stairs(middle, seen.beta, name, name)
+    stairs(middle, seen.beta, name, name)
     middle.set(title='Harmonizing weight', ylabel='beta', yscale='log')
-    _stairs(right, seen.share_before * 100, f'before: {plain}', plain)
-    _stairs(right, seen.share_after * 100, f'after: {name}', name)
+    stairs(right, seen.share_before * 100, f'before: {plain}', plain)
+    stairs(right, seen.share_after * 100, f'after: {name}', name)
     right.set(title='Who moves the model', ylabel='share of the total gradient\nper region (%)')
     for axes in (left, middle, right):
         axes.set_xlim(0, 1)
@@ -44,7 +44,15 @@ def rendered(figure: Figure) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _stairs(axes: Axes, values: np.ndarray, label: str, colour: str, linestyle: str = '-') -> None:
+def stairs(axes: Axes, values: np.ndarray, label: str, colour: str, **look: object) -> None:
+    """Draw one value for each region of [0, 1].
+
+    Args:
+        axes: Where to draw.
+        values: Shape (M,).
+        label: In the legend.
+        colour: A name of ``style.COLOURS``.
+        **look: Of matplotlib's ``stairs``.
+    """
     edges = np.linspace(0, 1, len(values) + 1)
-    look = dict(color=COLOURS[colour], linestyle=linestyle, linewidth=LINE_WIDTH)
-    axes.stairs(values, edges, label=label, **look)
+    axes.stairs(values, edges, label=label, color=COLOURS[colour], linewidth=LINE_WIDTH, **look)

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ghm_mmdet.analysis.density_figure import stairs
 from ghm_mmdet.analysis.run_log import RunError
 from ghm_mmdet.analysis.runs import SCALARS
-from ghm_mmdet.analysis.style import COLOURS, LINE_WIDTH, finish, panels
+from ghm_mmdet.analysis.style import finish, panels
 
 TAG = 'gradient_density'
+OPEN = dict(baseline=None)  # no edges at the ends of the axis
 QUANTITIES = ('counts', 'share_before', 'share_after')
 
 
@@ -74,10 +75,12 @@ def draw_looks(runs: Sequence[tuple[str, Sequence[Look]]]) -> Figure:
     for row, (label, looks) in enumerate(runs):
         left, right = axes[2 * row : 2 * row + 2]
         for look, style in ((looks[0], '--'), (looks[-1], '-')):
-            _stairs(left, look.counts, f'iteration {look.iteration}', 'GHM-C', style)
+            stairs(
+                left, look.counts, f'iteration {look.iteration}', 'GHM-C', linestyle=style, **OPEN
+            )
         last = looks[-1]
-        _stairs(right, last.share_before * 100, 'cross entropy', 'cross entropy', '-')
-        _stairs(right, last.share_after * 100, 'as harmonized', 'GHM-C', '-')
+        stairs(right, last.share_before * 100, 'cross entropy', 'cross entropy', **OPEN)
+        stairs(right, last.share_after * 100, 'as harmonized', 'GHM-C', **OPEN)
         left.set(title=f'{label}: how many examples', ylabel='examples per region')
         right.set(
             title=f'Who moves the model, iteration {last.iteration}',
@@ -87,8 +90,3 @@ def draw_looks(runs: Sequence[tuple[str, Sequence[Look]]]) -> Figure:
             each.set(yscale='log', xlim=(0, 1), xlabel='gradient norm g')
             finish(each)
     return figure
-
-
-def _stairs(axes: Axes, values: np.ndarray, label: str, colour: str, style: str) -> None:
-    look = dict(color=COLOURS[colour], linestyle=style, linewidth=LINE_WIDTH)
-    axes.stairs(values, np.linspace(0, 1, len(values) + 1), baseline=None, label=label, **look)

@@ -196,7 +196,7 @@ def saved_result(run: TableRun) -> Summary | None:
     if last is None or last.epoch != run.epochs or METRIC not in last.metrics:
         return None
     summary = summarize(logged, run.name, METRIC)
-    write_whole(path, json.dumps(asdict(summary), indent=1) + '\n')
+    write_result(path, summary)
     return summary
 
 
@@ -210,6 +210,11 @@ def read_result(path: Path) -> Summary:
         return Summary(**json.loads(path.read_text('utf-8')))
     except (TypeError, ValueError) as error:
         raise ConfigError(f'{path}: no result of a run; remove it to have the run again') from error
+
+
+def write_result(path: Path, summary: Summary) -> None:
+    """Write what :func:`read_result` reads."""
+    write_whole(path, json.dumps(asdict(summary), indent=1) + '\n')
 
 
 def _read(run: TableRun) -> Run | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ghm_mmdet.analysis.run_table import Summary
@@ -16,7 +16,7 @@ from ghm_mmdet.engine.table_runs import (
     environment,
     read_result,
     saved_result,
-    write_whole,
+    write_result,
 )
 from ghm_mmdet.engine.training_process import run_to_file
 
@@ -62,7 +62,7 @@ def evaluate(run: TableRun, command: Sequence[str], output: Path, lock: int) -> 
         ap50=metrics.get(f'{METRIC}_50'),
         ap75=metrics.get(f'{METRIC}_75'),
     )
-    write_whole(path, json.dumps(asdict(summary), indent=1) + '\n')
+    write_result(path, summary)
     return summary
 
 

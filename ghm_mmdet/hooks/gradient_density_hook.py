@@ -9,9 +9,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from ghm_mmdet.analysis.density_figure import density_figure, rendered
+from ghm_mmdet.analysis.density_log import TAG
 from ghm_mmdet.analysis.density_probe import DensityProbe, Harmonizing
-
-TAG = 'gradient_density'
 
 
 @HOOKS.register_module()

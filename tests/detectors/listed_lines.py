@@ -9,6 +9,8 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.hub import get_config
 
+from tests.configs_compared import without_scope
+
 WHOLE = ('custom_imports', 'clip_grad', 'sampler')
 """Keys whose content is not listed line by line; so is every loss."""
 
@@ -57,15 +59,6 @@ def differences(path: Path) -> set[str]:
         without_scope(each.to_dict()) for each in (mmdet_config(path), Config.fromfile(path))
     )
     return {name.removeprefix('model.') for name in changed(base, ours)}
-
-
-def without_scope(content: object) -> object:
-    """A config without where MMEngine is to look up its types, which inheriting adds."""
-    if isinstance(content, dict):
-        return {key: without_scope(each) for key, each in content.items() if key != '_scope_'}
-    if isinstance(content, list | tuple):
-        return [without_scope(each) for each in content]
-    return content
 
 
 def edited(other: Config, path: Path) -> Config:

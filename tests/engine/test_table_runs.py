@@ -22,6 +22,7 @@ from ghm_mmdet.engine.table_runs import (
     write_config,
 )
 from tests.analysis.run_logs import train_line, val_line, write_start
+from tests.configs_compared import without_scope
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / 'configs'
@@ -30,13 +31,6 @@ OF_ALL_DATA = [row for table in TABLES.values() if not table.coco_only for row i
 ROWS = {row.config: row for row in OF_ALL_DATA if not row.changes}
 CHANGED = {row.name: row for row in OF_ALL_DATA if row.changes}
 EPOCHS = 3
-
-
-def without_scope(content):
-    """A config without where MMEngine is to look up its types, which inheriting adds."""
-    if isinstance(content, dict):
-        return {key: without_scope(each) for key, each in content.items() if key != '_scope_'}
-    return [without_scope(each) for each in content] if isinstance(content, list) else content
 
 
 @pytest.mark.parametrize('data', SMALL_BASES)
