@@ -101,11 +101,18 @@ def set_auto_scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
-def set_atomic_checkpoints(cfg: Config) -> None:
-    """Write checkpoints by ``AtomicCheckpointHook`` where the config has MMEngine's own hook."""
+def set_reliable_hooks(cfg: Config) -> None:
+    """Write checkpoints whole, and make a resumed run the same as one that was not stopped.
+
+    ``AtomicCheckpointHook`` takes the place of MMEngine's own hook, where the config has that, and
+    ``ExactResumeHook`` is added.
+    """
     hook = cfg.get('default_hooks', {}).get('checkpoint') or {}
     if hook.get('type') == 'CheckpointHook':
         hook.type = 'AtomicCheckpointHook'
+    custom = list(cfg.get('custom_hooks') or [])
+    if all(each.get('type') != 'ExactResumeHook' for each in custom):
+        cfg.custom_hooks = [*custom, dict(type='ExactResumeHook')]
 
 
 def has_accelerator() -> bool:

@@ -13,8 +13,8 @@ from ghm_mmdet.engine.command_line import add_config, add_run, one_line_errors
 from ghm_mmdet.engine.config import (
     load_config,
     set_amp,
-    set_atomic_checkpoints,
     set_auto_scale_lr,
+    set_reliable_hooks,
     set_work_dir,
 )
 from ghm_mmdet.engine.launch import runner, set_launcher
@@ -40,7 +40,7 @@ def prepare(args: argparse.Namespace) -> Config:
     if args.amp:
         set_amp(cfg)
     check_machine(cfg)
-    set_atomic_checkpoints(cfg)
+    set_reliable_hooks(cfg)
     if args.auto_scale_lr:
         set_auto_scale_lr(cfg)
     set_launcher(cfg, args.launcher, args.local_rank)

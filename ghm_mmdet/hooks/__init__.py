@@ -1,6 +1,7 @@
 """What runs beside a training: registered in mmengine's HOOKS."""
 
 from ghm_mmdet.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
+from ghm_mmdet.hooks.exact_resume_hook import ExactResumeHook
 from ghm_mmdet.hooks.gradient_density_hook import GradientDensityHook
 
-__all__ = ['AtomicCheckpointHook', 'GradientDensityHook']
+__all__ = ['AtomicCheckpointHook', 'ExactResumeHook', 'GradientDensityHook']

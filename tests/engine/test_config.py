@@ -9,7 +9,7 @@ from ghm_mmdet.engine.config import (
     ConfigError,
     load_config,
     set_amp,
-    set_atomic_checkpoints,
+    set_reliable_hooks,
     set_auto_scale_lr,
     set_work_dir,
 )
@@ -104,8 +104,17 @@ def test_auto_scale_lr(cfg):
 )
 def test_checkpoints_are_written_whole_unless_the_config_has_a_hook_of_its_own(before, after):
     cfg = Config(dict(default_hooks=dict(checkpoint=dict(type=before, interval=3))))
-    set_atomic_checkpoints(cfg)
+    set_reliable_hooks(cfg)
     assert cfg.default_hooks.checkpoint == dict(type=after, interval=3)
     nothing = Config(dict(default_hooks=dict(checkpoint=None)))
-    set_atomic_checkpoints(nothing)
+    set_reliable_hooks(nothing)
     assert nothing.default_hooks.checkpoint is None
+
+
+@pytest.mark.parametrize('own', [[], [dict(type='EMAHook')], [dict(type='ExactResumeHook')]])
+def test_runs_resume_exactly(own):
+    cfg = Config(dict(custom_hooks=own))
+    set_reliable_hooks(cfg)
+    kinds = [hook['type'] for hook in cfg.custom_hooks]
+    assert kinds.count('ExactResumeHook') == 1
+    assert kinds[: len(own)] == [hook['type'] for hook in own]

@@ -1,0 +1,62 @@
+"""A run that was killed and resumed trains as one that never was."""
+
+from __future__ import annotations
+
+import logging
+
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from ghm_mmdet.data.seeded_loading import seed_generators, seed_loading
+
+KEY = 'exact_resume_seeds'
+DATA, MODEL = 0, 1
+"""Tell the two uses of a seed apart."""
+
+
+@HOOKS.register_module()
+class ExactResumeHook(Hook):
+    """Makes everything random in training a function of where the training is.
+
+    MMEngine's checkpoints hold weights, optimizer, schedules and the moving averages, and no state
+    of a random generator, which in the workers of a data loader nobody could restore. With this
+    hook the augmentation of an image depends on (seed, epoch, place in the order, image), and what
+    the model draws on (seed, iteration). The seeds themselves are in the checkpoint, so that also a
+    run without a ``randomness.seed`` goes on in its own order.
+
+    It resumes exactly from a checkpoint at the end of an epoch, or with a loop of iterations from
+    any. docs/reliability.md says what is not covered.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        """Seed the loading of data, by the seeds of the run that is resumed if there is one."""
+        loader = runner.train_dataloader
+        batches = getattr(loader, 'batch_sampler', None)
+        sampler = getattr(batches, 'sampler', None)
+        own_rank = runner.cfg.get('randomness', {}).get('diff_rank_seed', False)
+        seeds = runner.message_hub.runtime_info.get(KEY) or dict(
+            run=runner.seed - get_rank() * own_rank, sampler=getattr(sampler, 'seed', None)
+        )
+        runner.message_hub.update_info(KEY, seeds)
+        self._entropy = (seeds['run'], get_rank() * own_rank)
+        if seeds['sampler'] is not None:
+            sampler.seed = seeds['sampler']
+        try:
+            seed_loading(loader, DATA, seeds['run'], get_rank())
+        except (AttributeError, TypeError) as error:
+            print_log(
+                f'ExactResumeHook: augmentation will not be the same after a resume: {error}',
+                'current',
+                logging.WARNING,
+            )
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
+    ) -> None:
+        """Seed what the model draws in this iteration."""
+        seed_generators(MODEL, *self._entropy, runner.iter)
