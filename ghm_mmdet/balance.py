@@ -11,9 +11,12 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+TOTAL_GRADIENT = 0.5
+"""Of regions of equal gradient: what M filled regions of equal weight come to, (1/M) sum_j g_j."""
+
 
 class Balance(NamedTuple):
-    """beta_j proportional to beta^tempering, or to (beta / g_j)^tempering, of mean 1.
+    """beta_j^tempering, or with equal gradient (beta_j / g_j)^tempering, to scale.
 
     Attributes:
         equal: 'weight' gives the regions the same total weight (paper), 'gradient' the same total
@@ -28,8 +31,11 @@ class Balance(NamedTuple):
     def weight(self, beta: Tensor, counts: Tensor, gradient_norm: Tensor) -> Tensor:
         """Weight per region, float32, shape (M,).
 
-        The paper's own form is handed through. Any other is scaled to a mean of 1 over the
-        examples, which the paper's weights have by their definition.
+        The paper's own form is handed through. Regions of equal weight are scaled to a mean weight
+        of 1 over the examples, which the paper's have by their definition; those of equal gradient
+        to a mean gradient norm of ``TOTAL_GRADIENT``, so that it does not depend on how many
+        regions are filled: at the start it is the first and the last. Tempering takes the mean
+        weight to the same power as the weights.
 
         Args:
             beta: The paper's weight per region, shape (M,), 0 where it is unknown.
@@ -38,7 +44,19 @@ class Balance(NamedTuple):
         """
         if self == Balance():
             return beta
-        weight = beta / gradient_norm if self.equal == 'gradient' else beta
-        weight = weight.pow(self.tempering).where(beta > 0, 0)
+        if self.equal == 'gradient':
+            weight = beta / gradient_norm
+            weight = TOTAL_GRADIENT * _over_mean(weight, gradient_norm * counts, counts)
+        else:
+            weight = _over_mean(beta, counts, counts)
+        if self.tempering == 1:
+            return weight
         mean = (weight * counts).sum() / counts.sum().clamp(min=1)
-        return weight / mean.where(mean > 0, 1)
+        tempered = weight.pow(self.tempering).where(beta > 0, 0)
+        return mean.pow(self.tempering) * _over_mean(tempered, counts, counts)
+
+
+def _over_mean(weight: Tensor, share: Tensor, counts: Tensor) -> Tensor:
+    """Weights over the mean of weight times share, where there is one."""
+    mean = (weight * share).sum() / counts.sum().clamp(min=1)
+    return weight / mean.where(mean > 0, 1)

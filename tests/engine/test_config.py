@@ -9,8 +9,8 @@ from ghm_mmdet.engine.config import (
     ConfigError,
     load_config,
     set_amp,
-    set_reliable_hooks,
     set_auto_scale_lr,
+    set_reliable_hooks,
     set_work_dir,
 )
 

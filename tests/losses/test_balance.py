@@ -27,9 +27,14 @@ def test_definition(balance, reduction):
     logits, labels, one_hot = example()
     index = ((logits.sigmoid() - one_hot).abs() * BINS).floor().long()
     counts = torch.bincount(index.flatten(), minlength=BINS).double()
-    share = counts * ((torch.arange(BINS) + 0.5) / BINS if balance['equal'] == 'gradient' else 1)
-    beta = (1 / share[index]) ** balance['tempering']
-    beta /= beta.mean()
+    made_equal = (torch.arange(BINS) + 0.5) / BINS if balance['equal'] == 'gradient' else 1
+    full = (1 / (counts * made_equal))[index]
+    if balance['equal'] == 'gradient':
+        full *= 0.5 / (full * made_equal[index]).mean()
+    else:
+        full /= full.mean()
+    tempered = full ** balance['tempering']
+    beta = tempered * full.mean() ** balance['tempering'] / tempered.mean()
     weighted = beta * F.binary_cross_entropy_with_logits(logits, one_hot, reduction='none')
     oracle = {'none': weighted, 'mean': weighted.mean(), 'sum': weighted.sum()}[reduction]
     loss = GHMCLoss(use_sigmoid=True, bins=BINS, reduction=reduction, **balance)
@@ -62,16 +67,42 @@ def test_equal_gradient_is_equal_up_to_the_width_of_a_region():
     assert (total >= middle * (1 - slack) / (1 + slack[-1])).all()
 
 
-@pytest.mark.parametrize('balance', BALANCES[:1] + BALANCES[2:])
+@pytest.mark.parametrize('tempering', [0.0, 0.5, 0.9])
 @pytest.mark.parametrize('state', STATES)
 @pytest.mark.parametrize('kind', KINDS)
-def test_the_mean_weight_is_one_whatever_the_state(kind, state, balance):
-    loss = KINDS[kind].make(**STATES[state], **balance)
+def test_the_mean_weight_is_one_whatever_the_state(kind, state, tempering):
+    loss = KINDS[kind].make(**STATES[state], tempering=tempering)
+    for counts, beta in called(loss, kind):
+        torch.testing.assert_close((beta * counts).sum() / counts.sum(), torch.tensor(1.0))
+
+
+@pytest.mark.parametrize('state', STATES)
+@pytest.mark.parametrize('kind', KINDS)
+def test_equal_gradient_has_a_total_of_one_half_whatever_the_state(kind, state):
+    loss = KINDS[kind].make(**STATES[state], equal='gradient')
+    for counts, beta in called(loss, kind):
+        total = (beta * loss.density.gradient_norm * counts).sum() / counts.sum()
+        torch.testing.assert_close(total, torch.tensor(0.5))
+
+
+def called(loss, kind):
+    """Counts and weights of a few calls of different sizes."""
     for seed, size in enumerate((50, 7, 300)):
         call = KINDS[kind].call(size, seed)
         loss(call.prediction, *call.arguments)
-        counts, _, beta = loss.statistics
-        torch.testing.assert_close((beta * counts).sum() / counts.sum(), torch.tensor(1.0))
+        yield loss.statistics.counts, loss.statistics.beta
+
+
+def test_half_of_the_gradient_belongs_to_the_background_when_two_regions_are_filled():
+    """As at the start of a training: a prior of 0.01, and few positives among many negatives."""
+    logits = torch.full((1000, 1), -4.6, requires_grad=True)
+    labels = torch.ones(1000, dtype=torch.long)
+    labels[:3] = 0
+    GHMCLoss(use_sigmoid=True, bins=30, equal='gradient')(logits, labels).backward()
+    positive, negative = logits.grad[:3].sum(), logits.grad[3:].sum()
+    # g = 0.01 stands at the centre of the first region, 0.0167, and 0.99 at that of the last
+    torch.testing.assert_close(negative, torch.tensor(0.25 * 0.6), rtol=0.02, atol=0)
+    torch.testing.assert_close(positive, torch.tensor(-0.25), rtol=0.02, atol=0)
 
 
 @pytest.mark.parametrize('kind', KINDS)
