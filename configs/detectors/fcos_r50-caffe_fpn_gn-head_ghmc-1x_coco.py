@@ -5,8 +5,7 @@
 # - The head divides nothing afterwards.
 # - equal='gradient': with equal weight the many easy negatives are hardly pushed, scores stay up
 #   everywhere, and the centerness decides the ranking.
-# - Loss weight: 0.3, which keeps focal loss's balance with the boxes at equal weight, times 2.7, by
-#   which the total gradient is smaller at equal gradient.
+# - Loss weight: 0.3 keeps focal loss's balance with the boxes.
 # - The boxes keep their IoU loss, as they are decoded: GHM-R is for encoded box deltas.
 _base_ = 'mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py'
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
@@ -20,7 +19,7 @@ model = dict(
             bins=30,
             momentum=0.75,
             equal='gradient',
-            loss_weight=0.8,
+            loss_weight=0.3,
         ),
     )
 )

@@ -38,8 +38,7 @@ def _ghm_r(**settings: object) -> dict[str, object]:
 
 
 def _equal_ghm_r(mu: float) -> dict[str, object]:
-    # twice the published weight: the same total gradient, where all regions are filled
-    return _ghm_r(mu=mu, equal='gradient', loss_weight=20.0)
+    return _ghm_r(mu=mu, equal='gradient', loss_weight=10.0)
 
 
 TABLES = {
@@ -64,16 +63,15 @@ TABLES = {
         (
             FOCAL,
             GHM_C,
-            # the total gradient that equal gradient has at weight 1, where all regions are filled
             _variant(
-                GHM_C, 'ghmc-scale', 'equal weight, loss weight 0.37', loss_cls__loss_weight=0.37
+                GHM_C, 'ghmc-scale', 'equal weight, loss weight 0.25', loss_cls__loss_weight=0.25
             ),
             EQUAL_GRADIENT,
             _variant(
                 EQUAL_GRADIENT,
                 'scale',
-                'equal gradient, loss weight 2.7',
-                loss_cls__loss_weight=2.7,
+                'equal gradient, loss weight 1',
+                loss_cls__loss_weight=1.0,
             ),
             _variant(EQUAL_GRADIENT, 'm10', 'equal gradient, M = 10', loss_cls__bins=10),
             _variant(
