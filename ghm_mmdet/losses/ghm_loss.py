@@ -14,8 +14,16 @@ from torch import Tensor, nn
 from ghm_mmdet.arguments import check_choice, check_interval, check_positive_integer
 from ghm_mmdet.balance import Balance
 from ghm_mmdet.criteria import Criterion, Target
-from ghm_mmdet.density import ExactDensity, GradientDensity, UnitRegionDensity, harmonizing_weight
+from ghm_mmdet.density import (
+    AverageState,
+    ExactDensity,
+    GradientDensity,
+    UnitRegionDensity,
+    harmonizing_weight,
+)
 from ghm_mmdet.losses.before_update import before_update
+from ghm_mmdet.losses.nonfinite_count import NonfiniteCount
+from ghm_mmdet.losses.optimizer_step import OptimizerStep
 from ghm_mmdet.losses.ranks import over_ranks
 from ghm_mmdet.ops import RegionSums, example_losses, region_sums
 from ghm_mmdet.ops.backends import MODULES
@@ -121,6 +129,11 @@ class GHMLoss(nn.Module):
             what :func:`ghm_mmdet.ops.backends.choose` names.
         sync: Whether the density, N and the moving average are those of the batches of all ranks.
             Every rank then has to call the loss in every iteration.
+        nonfinite: What NaN or infinite input makes of the loss: 'propagate' NaN, 'skip' zero.
+
+    Attributes:
+        step: Where the calls are in the training, for the hook that knows.
+        nonfinite_count: Of the calls that train, for the same hook.
     """
 
     def __init__(
@@ -132,8 +145,10 @@ class GHMLoss(nn.Module):
         reduction: str,
         backend: str | None = None,
         sync: bool = False,
+        nonfinite: str = 'propagate',
     ) -> None:
         super().__init__()
+        check_choice('nonfinite', nonfinite, ('propagate', 'skip'))
         check_choice('backend', backend, (None, *MODULES))
         check_choice('sync', sync, (False, True))
         check_choice('reduction', reduction, REDUCTIONS)
@@ -145,6 +160,9 @@ class GHMLoss(nn.Module):
         self.reduction = reduction
         self.backend = backend
         self.sync = sync
+        self.nonfinite = nonfinite
+        self.nonfinite_count = NonfiniteCount()
+        self.step = OptimizerStep()
         self.statistics: Statistics | None = None
         self._splits_levels = False
         self._was_restored = False
@@ -171,7 +189,8 @@ class GHMLoss(nn.Module):
         total = parts[0].sums
         for part in parts[1:]:
             total = total.merge(part.sums)
-        return self._reduce(total, self.reduction) * parts[0].factor
+        nonfinite = torch.stack([part.sums.nonfinite for part in parts])
+        return self._reduce(total, self.reduction, nonfinite) * parts[0].factor
 
     def harmonize(
         self, prediction: Tensor, target: Target, weight: Tensor | None, reduction: str | None
@@ -187,42 +206,60 @@ class GHMLoss(nn.Module):
         check_choice('reduction_override', reduction, (None, *REDUCTIONS))
         reduction = reduction or self.reduction
         edges = self.density.edges
+        if self.nonfinite == 'skip':
+            prediction = prediction.view_as(prediction)  # a node of our own in the graph
         sums = region_sums(self.criterion, prediction, target, weight, edges, self.backend)
+        if self.nonfinite == 'skip' and prediction.requires_grad:
+            poisoned = sums.nonfinite > 0
+            prediction.register_hook(lambda gradient: gradient.masked_fill(poisoned, 0))
         if reduction == 'none':
-            beta = self._weigh(sums, update=False) * self.loss_weight
+            beta = self._weigh(sums)[0] * self.loss_weight
             losses = example_losses(self.criterion, prediction, target, weight, edges, beta)
+            losses = self._without_poison(losses, sums)
             return losses if losses.shape == prediction.shape else losses.squeeze(-1)
         if self._splits_levels:
             return PartialLoss(self, sums)
-        return self._reduce(sums, reduction)
+        return self._reduce(sums, reduction, sums.nonfinite.reshape(1))
 
-    def _reduce(self, sums: RegionSums, reduction: str) -> Tensor:
+    def _reduce(self, sums: RegionSums, reduction: str, nonfinite: Tensor) -> Tensor:
         # a call in eval mode or under no_grad looks at examples, it does not train on them
         trains = self.training and torch.is_grad_enabled()
         ranks = get_world_size() if self.sync and trains else 1
         if ranks > 1:
             sums = over_ranks(sums)
-        beta = self._weigh(sums, update=trains)
+        beta = self._weigh_and_update(sums, nonfinite) if trains else self._weigh(sums)[0]
         self.statistics = Statistics(sums.counts, sums.losses.detach(), beta)
         loss = (beta.to(sums.losses.dtype) * sums.losses).sum()
         if reduction == 'mean':
             loss = loss / self.total(sums).clamp(min=1) * ranks
-        return loss * self.loss_weight
+        return self._without_poison(loss, sums) * self.loss_weight
 
-    def _weigh(self, sums: RegionSums, update: bool) -> Tensor:
-        """beta per region, NaN if an input was not finite; the moving average takes part in it."""
-        with torch.no_grad():
-            poisoned = sums.nonfinite > 0
-            if update and self.density.has_state:
-                self._before_update()
-            state = self.density.average(sums.counts)
-            density = self.density.density(sums.counts, state)
-            total = self.total(sums).clamp(min=1).to(density.dtype)
-            beta = harmonizing_weight(density, total)
-            beta = self.balance.weight(beta, sums.counts, self.density.gradient_norm)
-            if update:
-                self.density.store(state, keep_old=poisoned)
-            return beta.where(~poisoned, float('nan'))
+    def _without_poison(self, loss: Tensor, sums: RegionSums) -> Tensor:
+        return loss if self.nonfinite == 'propagate' else loss.where(sums.nonfinite == 0, 0)
+
+    @torch.no_grad()
+    def _weigh_and_update(self, sums: RegionSums, nonfinite: Tensor) -> Tensor:
+        """beta of a call that trains: the moving average goes on where the optimizer steps."""
+        poisoned = sums.nonfinite > 0
+        if self.density.has_state:
+            self._before_update()
+        call = self.step.next_call()
+        self.nonfinite_count(call, nonfinite)
+        seen = self.step.so_far(call, sums, poisoned)
+        beta, state = self._weigh(seen)
+        if self.step.is_last:
+            self.density.store(state, keep_old=poisoned)
+        return beta
+
+    @torch.no_grad()
+    def _weigh(self, sums: RegionSums) -> tuple[Tensor, AverageState]:
+        """beta per region, NaN if an input was not finite, and the moving average behind it."""
+        state = self.density.average(sums.counts)
+        density = self.density.density(sums.counts, state)
+        total = self.total(sums).clamp(min=1).to(density.dtype)
+        beta = harmonizing_weight(density, total)
+        beta = self.balance.weight(beta, sums.counts, self.density.gradient_norm)
+        return beta.where(sums.nonfinite == 0, float('nan')), state
 
     def _before_update(self) -> None:
         before_update(self.density.state, self._was_restored)

@@ -60,6 +60,9 @@ class GHMCLoss(GHMLoss):
         sync: Whether the density and the moving average are those of all ranks' examples together
             (False: each rank's own, as in mmdet). For heads that call the loss on every rank, also
             without positives.
+        nonfinite: 'propagate' makes loss and gradient NaN where a valid example is not finite, so
+            that mixed precision skips the step; 'skip' makes both zero. The moving average stays as
+            it is in both.
         activated: Whether the head hands over probabilities, as TOOD does, and not logits. g is
             the gradient norm of the logit behind them all the same.
 
@@ -93,6 +96,7 @@ class GHMCLoss(GHMLoss):
         tempering: float = 1.0,
         backend: str | None = None,
         sync: bool = False,
+        nonfinite: str = 'propagate',
         activated: bool = False,
     ) -> None:
         check_choice('use_sigmoid', use_sigmoid, (True, False))
@@ -109,7 +113,7 @@ class GHMCLoss(GHMLoss):
         balance = build_balance(equal=equal, tempering=tempering)
         criterion = CRITERIA[use_sigmoid, activated]()
         super().__init__(
-            criterion, gradient_density, balance, loss_weight, reduction, backend, sync
+            criterion, gradient_density, balance, loss_weight, reduction, backend, sync, nonfinite
         )
         self.use_sigmoid = use_sigmoid
         self.activated = activated

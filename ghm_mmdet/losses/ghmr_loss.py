@@ -39,6 +39,7 @@ class GHMRLoss(GHMLoss):
         tempering: In [0, 1], see :class:`GHMCLoss`.
         backend: 'reference', 'torch', 'cpp', 'triton' or None, see :class:`GHMCLoss`.
         sync: See :class:`GHMCLoss`.
+        nonfinite: 'propagate' or 'skip', see :class:`GHMCLoss`.
 
     Shape:
         - pred, target: Any equal shapes, (N, 4) from most heads.
@@ -66,6 +67,7 @@ class GHMRLoss(GHMLoss):
         tempering: float = 1.0,
         backend: str | None = None,
         sync: bool = False,
+        nonfinite: str = 'propagate',
     ) -> None:
         check_interval('mu', mu, '(0, inf)')
         gradient_density = build_density(
@@ -78,8 +80,9 @@ class GHMRLoss(GHMLoss):
             empty_regions=empty_regions,
         )
         balance = build_balance(equal=equal, tempering=tempering)
+        criterion = AuthenticSmoothL1(mu)
         super().__init__(
-            AuthenticSmoothL1(mu), gradient_density, balance, loss_weight, reduction, backend, sync
+            criterion, gradient_density, balance, loss_weight, reduction, backend, sync, nonfinite
         )
         self.outlier_watch = OutlierWatch()
 
