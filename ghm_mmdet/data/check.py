@@ -6,6 +6,7 @@ no size, and, where a config lists no classes, everything that is not among COCO
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from mmdet.datasets import CocoDataset
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import DATASETS, METRICS
+from mmengine.logging import print_log
 from mmengine.utils import is_abs
 
 from ghm_mmdet.data.coco_file import CocoFile, DataError, read_coco_file
@@ -204,6 +206,7 @@ def _check_images(file: CocoFile, folder: str, name: str) -> None:
     for image in file.images.values():
         path = os.path.join(folder, image['file_name'])
         by_folder[os.path.dirname(path)].append(path)
+    _warn_of_images_elsewhere(file, folder, name)
     missing = []
     for directory, paths in by_folder.items():
         present = _files(directory)
@@ -212,6 +215,23 @@ def _check_images(file: CocoFile, folder: str, name: str) -> None:
         raise DataError(
             f'{file.path}: {len(missing)} of {len(file.images)} images are missing; '
             f'the first is {missing[0]}'
+        )
+
+
+def _warn_of_images_elsewhere(file: CocoFile, folder: str, name: str) -> None:
+    """Absolute file names, and those with '..', are read from where they point to."""
+    inside = os.path.join(os.path.normpath(folder), '')
+    elsewhere = [
+        image['file_name']
+        for image in file.images.values()
+        if not os.path.normpath(os.path.join(folder, image['file_name'])).startswith(inside)
+    ]
+    if elsewhere:
+        print_log(
+            f'{file.path}: {len(elsewhere)} of {len(file.images)} images lie outside of '
+            f'{name}={folder!r}, such as {elsewhere[0]!r}; they are read from there',
+            'current',
+            logging.WARNING,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -13,6 +14,8 @@ import numpy as np
 IMAGE_KEYS = ('id', 'file_name', 'width', 'height')
 ANNOTATION_KEYS = ('id', 'image_id', 'category_id', 'bbox', 'area')
 CATEGORY_KEYS = ('id', 'name')
+MAX_OBJECTS = 100_000
+"""Of an image: matched with the 5,000 anchors of a small picture they take 2 GB."""
 
 
 class DataError(ValueError):
@@ -76,6 +79,7 @@ def read_coco_file(path: str) -> CocoFile:
     _check_images(path, content['images'])
     _check_references(path, content['annotations'], images, set(categories.values()))
     _check_boxes(path, content['annotations'])
+    _check_crowding(path, content['annotations'])
     return CocoFile(path, images, content['annotations'], categories)
 
 
@@ -152,6 +156,17 @@ def _check_boxes(path: str, annotations: list[dict]) -> None:
                 f'{path}: annotation {entry["id"]} has bbox={entry["bbox"]!r}, '
                 f'area={entry["area"]!r}; must be finite numbers [x, y, width, height] with width '
                 'and height not negative'
+            )
+
+
+def _check_crowding(path: str, annotations: list[dict]) -> None:
+    """No image has so many boxes that matching them with anchors would take all memory."""
+    objects = Counter(entry['image_id'] for entry in annotations if not entry.get('iscrowd'))
+    for image, count in objects.most_common(1):
+        if count > MAX_OBJECTS:
+            raise DataError(
+                f'{path}: image {image} has {count} annotations; must be at most {MAX_OBJECTS}: '
+                'cut the image into parts, or mark crowds by one box with iscrowd=1'
             )
 
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ghm_mmdet.data.coco_file import DataError
 
 
 def seed_generators(*entropy: int) -> None:
@@ -91,7 +94,21 @@ class SeededItems:
 
     def _item(self, draw: Draw) -> object:
         seed_generators(*draw.entropy)
-        return self.dataset[int(draw)]
+        try:
+            return self.dataset[int(draw)]
+        except (OSError, cv2.error) as error:
+            raise DataError(f'{self._name(draw)}: cannot be loaded: {error}') from error
+        except AssertionError as error:
+            # all that mmcv says of a picture that it cannot decode
+            if 'failed to load image' not in str(error):
+                raise
+            raise DataError(f'{self._name(draw)}: is no picture that can be decoded') from error
+
+    def _name(self, draw: Draw) -> str:
+        try:
+            return self.dataset.get_data_info(int(draw))['img_path']
+        except (AttributeError, KeyError, TypeError):
+            return f'item {int(draw)}'
 
 
 def seed_loading(loader: DataLoader, *entropy: int) -> None:

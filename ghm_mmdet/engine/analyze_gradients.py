@@ -31,8 +31,8 @@ from ghm_mmdet.analysis.survey import Survey, survey
 from ghm_mmdet.data.check import leaf_datasets
 from ghm_mmdet.engine.annotated_data import SPLITS, annotated_loader
 from ghm_mmdet.engine.check_config import check_config, check_data
-from ghm_mmdet.engine.checkpoint import check_checkpoint
-from ghm_mmdet.engine.command_line import add_config, one_line_errors
+from ghm_mmdet.engine.checkpoint import check_checkpoint, guard_checkpoints
+from ghm_mmdet.engine.command_line import add_config, add_trust, one_line_errors
 from ghm_mmdet.engine.config import ConfigError, load_config
 from ghm_mmdet.engine.progress import shown
 
@@ -86,6 +86,7 @@ def prepare(args: argparse.Namespace) -> tuple[Config, Path]:
     Raises:
         ConfigError, DataError: See the checks.
     """
+    guard_checkpoints(args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options)
     check_config(cfg, ())
     check_checkpoint(args.checkpoint, 'CHECKPOINT')
@@ -186,6 +187,7 @@ def _source(cfg: Config, split: str) -> tuple[dict | None, str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     add_config(parser)
+    add_trust(parser)
     parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint file')
     parser.add_argument(
         '--split', choices=SPLITS, default='train', help='which data set; default: train'

@@ -140,6 +140,10 @@ def _warn_of_decoded_boxes(heads: Sequence[tuple[str, type, Mapping]]) -> None:
 
 
 def _check_module(name: str, part: Mapping) -> None:
+    for loss in ('loss_cls', 'loss_bbox'):
+        value = part.get(loss)
+        if not (value is None or isinstance(value, Mapping)):
+            raise ConfigError(f'{name}.{loss}={value!r}: must be a dict with the type of a loss')
     key = name.rpartition('.')[2].partition('[')[0]
     kind = part.get('type')
     if not (key.endswith(MODULES) or key.startswith('loss')) or kind is None:

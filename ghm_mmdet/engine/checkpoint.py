@@ -1,13 +1,15 @@
-"""The checkpoint file that a run starts from."""
+"""The checkpoint file that a run starts from: there, complete, and no program."""
 
 from __future__ import annotations
 
 import logging
 import os
+import pickle
 import re
 import zipfile
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 
@@ -16,17 +18,35 @@ from ghm_mmdet.engine.config import ConfigError
 PICKLE_START = b'\x80'
 """First byte of torch's format before 1.6."""
 NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
+TRUST = '--trust-checkpoint'
+SAFE_ONLY, UNSAFE_TOO = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+"""Environment variables of torch: what its ``load`` does, whatever a library asks it for."""
+
+
+def guard_checkpoints(trusted: bool) -> None:
+    """Let this process load checkpoints as data alone, or, where they are trusted, as programs.
+
+    A pickle is a program, and MMEngine's loaders differ: some load everything by default, one does
+    so without a word where the safe way fails.
+    """
+    for name, is_set in ((SAFE_ONLY, not trusted), (UNSAFE_TOO, trusted)):
+        os.environ.pop(name, None)
+        if is_set:
+            os.environ[name] = '1'
 
 
 def check_checkpoint(path: str, argument: str) -> None:
-    """Check that a local checkpoint is there and complete; addresses are left to MMEngine.
+    """Check that a local checkpoint is there, complete, and loads in the way this process does.
+
+    Addresses such as ``https://...`` or ``torchvision://...`` are left to MMEngine.
 
     Args:
-        path: A file, or an address such as ``https://...`` or ``torchvision://...``.
+        path: A file or an address.
         argument: Where the path comes from, for the message.
 
     Raises:
-        ConfigError: There is no such file, or torch has not written it to its end.
+        ConfigError: There is no such file, torch has not written it to its end, or it holds more
+            than data and is not trusted.
     """
     if '://' in path:
         return
@@ -34,6 +54,19 @@ def check_checkpoint(path: str, argument: str) -> None:
         raise ConfigError(f'{argument} {path}: no such checkpoint file')
     if not _is_complete(path):
         raise ConfigError(f'{argument} {path}: no checkpoint, or cut off while it was written')
+    if os.environ.get(UNSAFE_TOO):
+        return
+    try:
+        torch.load(path, map_location='meta', weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r'GLOBAL (\S+)', str(error))
+        what = found[1] if found else 'a pickle that torch does not read as data'
+        raise ConfigError(
+            f'{argument} {path}: holds more than weights, {what}, and to load that can run any '
+            f'code; if you trust where it comes from, add {TRUST}'
+        ) from error
+    except (RuntimeError, EOFError) as error:
+        raise ConfigError(f'{argument} {path}: no checkpoint that torch reads: {error}') from error
 
 
 def set_resume(cfg: Config, resume: str) -> None:

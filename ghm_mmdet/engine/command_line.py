@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from mmengine.config import DictAction
 
 from ghm_mmdet.data.coco_file import DataError
+from ghm_mmdet.engine.checkpoint import TRUST
 from ghm_mmdet.engine.config import ConfigError
 from ghm_mmdet.engine.launch import LAUNCHERS
+from ghm_mmdet.hooks.harmonized_loss_hook import NonfiniteTraining
 
 
 class ConfigOptions(DictAction):
@@ -62,12 +65,42 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that lets a checkpoint be a program."""
+    parser.add_argument(
+        TRUST,
+        action='store_true',
+        help='load checkpoints with all of pickle, which can run code; without it they are read '
+        'as data alone',
+    )
+
+
 @contextmanager
 def one_line_errors(debug: bool) -> Iterator[None]:
     """End the program with one line on stderr and status 1 where its input is at fault."""
     try:
         yield
-    except (ConfigError, DataError, OSError) as error:
+    except (ConfigError, DataError, NonfiniteTraining, OSError) as error:
         if debug:
             raise
-        raise SystemExit(f'error: {" ".join(str(error).split())}') from error
+        raise SystemExit(f'error: {_one_line(error)}') from error
+    except pickle.UnpicklingError as error:
+        if debug:
+            raise
+        raise SystemExit(
+            f'error: a checkpoint that is fetched holds more than weights; if you trust where it '
+            f'comes from, add {TRUST}'
+        ) from error
+    except AssertionError as error:
+        # all that mmcv says of an image that cannot be decoded
+        if debug or 'failed to load image' not in str(error):
+            raise
+        raise SystemExit(f'error: {_one_line(error)}') from error
+
+
+def _one_line(error: BaseException) -> str:
+    """Its message; of an error in a data loader's worker the end, before which is a traceback."""
+    text = str(error)
+    if 'Original Traceback' in text:
+        text = text.strip().splitlines()[-1].partition(': ')[2]
+    return ' '.join(text.split())

@@ -9,6 +9,8 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.device import get_device
 
+RELIABLE_HOOKS = ('ExactResumeHook', 'HarmonizedLossHook')
+
 
 class ConfigError(ValueError):
     """A config or command line that cannot be run; the message is one line."""
@@ -102,17 +104,18 @@ def set_auto_scale_lr(cfg: Config) -> None:
 
 
 def set_reliable_hooks(cfg: Config) -> None:
-    """Write checkpoints whole, and make a resumed run the same as one that was not stopped.
+    """Write checkpoints whole, resume exactly, and join the harmonized losses to the training.
 
-    ``AtomicCheckpointHook`` takes the place of MMEngine's own hook, where the config has that, and
-    ``ExactResumeHook`` is added.
+    ``AtomicCheckpointHook`` takes the place of MMEngine's own hook, where the config has that;
+    ``ExactResumeHook`` and ``HarmonizedLossHook`` are added, where it has none.
     """
     hook = cfg.get('default_hooks', {}).get('checkpoint') or {}
     if hook.get('type') == 'CheckpointHook':
         hook.type = 'AtomicCheckpointHook'
     custom = list(cfg.get('custom_hooks') or [])
-    if all(each.get('type') != 'ExactResumeHook' for each in custom):
-        cfg.custom_hooks = [*custom, dict(type='ExactResumeHook')]
+    present = {each.get('type') for each in custom}
+    added = [kind for kind in RELIABLE_HOOKS if kind not in present]
+    cfg.custom_hooks = [*custom, *(dict(type=kind) for kind in added)]
 
 
 def has_accelerator() -> bool:

@@ -17,8 +17,8 @@ from mmengine.runner import Runner, load_checkpoint, set_random_seed
 
 from ghm_mmdet.analysis.loss_balance import loss_gradient_norms
 from ghm_mmdet.engine.check_config import check_config, check_data
-from ghm_mmdet.engine.checkpoint import check_checkpoint
-from ghm_mmdet.engine.command_line import add_config, one_line_errors
+from ghm_mmdet.engine.checkpoint import check_checkpoint, guard_checkpoints
+from ghm_mmdet.engine.command_line import add_config, add_trust, one_line_errors
 from ghm_mmdet.engine.config import ConfigError, load_config
 from ghm_mmdet.engine.progress import shown
 
@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _measure(args: argparse.Namespace) -> dict[str, float]:
+    guard_checkpoints(args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options)
     check_config(cfg, ('train',))
     check_data(cfg, ('train',))
@@ -58,6 +59,7 @@ def _measure(args: argparse.Namespace) -> dict[str, float]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     add_config(parser)
+    add_trust(parser)
     parser.add_argument(
         'checkpoint', nargs='?', help='weights to measure with; default: freshly initialised'
     )

@@ -13,8 +13,8 @@ from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
 
 from ghm_mmdet.engine.check_config import check_config, check_data
-from ghm_mmdet.engine.checkpoint import check_checkpoint
-from ghm_mmdet.engine.command_line import add_config, add_run, one_line_errors
+from ghm_mmdet.engine.checkpoint import check_checkpoint, guard_checkpoints
+from ghm_mmdet.engine.command_line import add_config, add_run, add_trust, one_line_errors
 from ghm_mmdet.engine.config import ConfigError, load_config, set_work_dir
 from ghm_mmdet.engine.launch import runner, set_launcher
 
@@ -24,12 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(arguments)
     with one_line_errors(args.debug):
         cfg = prepare(args)
-    with runner(cfg) as tester:
-        if not is_main_process():
-            write_no_metrics(tester)
-        if args.out:
-            tester.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
-        tester.test()
+        with runner(cfg) as tester:
+            if not is_main_process():
+                write_no_metrics(tester)
+            if args.out:
+                tester.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+            tester.test()
 
 
 def prepare(args: argparse.Namespace) -> Config:
@@ -38,6 +38,7 @@ def prepare(args: argparse.Namespace) -> Config:
     Raises:
         ConfigError, DataError: See the checks.
     """
+    guard_checkpoints(args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options)
     check_config(cfg, ('test',))
     check_checkpoint(args.checkpoint, 'checkpoint')
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     add_run(parser)
+    add_trust(parser)
     parser.add_argument('--out', metavar='FILE.pkl', help='write the detections to a pickle file')
     parser.add_argument(
         '--show-dir',

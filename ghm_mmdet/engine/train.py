@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from mmengine.config import Config
 
 from ghm_mmdet.engine.check_config import check_config, check_data, check_machine
-from ghm_mmdet.engine.checkpoint import check_checkpoint, set_resume
-from ghm_mmdet.engine.command_line import add_config, add_run, one_line_errors
+from ghm_mmdet.engine.checkpoint import check_checkpoint, guard_checkpoints, set_resume
+from ghm_mmdet.engine.command_line import add_config, add_run, add_trust, one_line_errors
 from ghm_mmdet.engine.config import (
     load_config,
     set_amp,
@@ -25,8 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(arguments)
     with one_line_errors(args.debug):
         cfg = prepare(args)
-    with runner(cfg) as trainer:
-        trainer.train()
+        with runner(cfg) as trainer:
+            trainer.train()
 
 
 def prepare(args: argparse.Namespace) -> Config:
@@ -35,6 +35,7 @@ def prepare(args: argparse.Namespace) -> Config:
     Raises:
         ConfigError, DataError: See the checks.
     """
+    guard_checkpoints(args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options)
     check_config(cfg, ('train', 'val'))
     if args.amp:
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     add_config(parser)
     add_run(parser)
+    add_trust(parser)
     parser.add_argument('--amp', action='store_true', help='mixed precision (needs a GPU)')
     parser.add_argument(
         '--auto-scale-lr',

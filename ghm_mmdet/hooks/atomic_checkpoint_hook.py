@@ -32,6 +32,9 @@ class AtomicLocalBackend(LocalBackend):
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
+        except OSError as error:
+            kept = 'what was written before it is kept; make room, and go on with --resume'
+            raise OSError(error.errno, f'{error.strerror}; {kept}', str(path)) from error
         finally:
             part.unlink(missing_ok=True)
 

@@ -111,10 +111,14 @@ def test_checkpoints_are_written_whole_unless_the_config_has_a_hook_of_its_own(b
     assert nothing.default_hooks.checkpoint is None
 
 
-@pytest.mark.parametrize('own', [[], [dict(type='EMAHook')], [dict(type='ExactResumeHook')]])
-def test_runs_resume_exactly(own):
-    cfg = Config(dict(custom_hooks=own))
+@pytest.mark.parametrize('own', [None, [], ['EMAHook'], ['HarmonizedLossHook', 'EMAHook']])
+def test_hooks_are_added_once_behind_those_of_the_config(own):
+    cfg = Config(dict(custom_hooks=own and [dict(type=kind, mark=1) for kind in own]))
+    set_reliable_hooks(cfg)
     set_reliable_hooks(cfg)
     kinds = [hook['type'] for hook in cfg.custom_hooks]
-    assert kinds.count('ExactResumeHook') == 1
-    assert kinds[: len(own)] == [hook['type'] for hook in own]
+    assert kinds[: len(own or [])] == (own or [])
+    assert sorted(kinds) == sorted({*(own or []), 'ExactResumeHook', 'HarmonizedLossHook'})
+    assert [hook.get('mark') for hook in cfg.custom_hooks] == [1] * len(own or []) + [None] * (
+        len(kinds) - len(own or [])
+    )

@@ -1,31 +1,66 @@
-"""Bad input to the tools: status 1, one line on stderr, nothing built or written."""
+"""Bad input to the tools: status 1, one line on stderr, nothing built, written or lost."""
+
+import runpy
+import sys
+from pathlib import Path
 
 import pytest
+import torch
 
-BROKEN = {
-    'train on a missing config': ('train.py', ['none.py'], 'config none.py: no such file'),
-    'train without an annotation file': (
-        'train.py',
-        ['small.py', '--cfg-options', 'train_dataloader.dataset.ann_file=none.json'],
-        'none.json: no such annotation file',
-    ),
-    'train with a bad argument of a loss': (
-        'train.py',
-        ['small.py', '--cfg-options', 'model.bbox_head.loss_cls.bins=0'],
-        'model.bbox_head.loss_cls: bins=0: must be',
-    ),
-    'test a missing checkpoint': ('test.py', ['small.py', 'none.pth'], 'none.pth: no such'),
-}
+from tests.tools.broken_inputs import BROKEN
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 
-@pytest.mark.parametrize(('tool', 'arguments', 'message'), BROKEN.values(), ids=BROKEN)
-def test_one_line_and_nothing_written(small_config, run_tool, tmp_path, tool, arguments, message):
-    before = sorted(tmp_path.rglob('*'))
-    done = run_tool(tool, *arguments)
+@pytest.fixture
+def folder(small_config, tmp_path, monkeypatch):
+    """Where ``small.py`` is, with a training that has got somewhere."""
+    checkpoints = tmp_path / 'work_dirs' / 'small'
+    checkpoints.mkdir(parents=True)
+    torch.save({'state_dict': {}}, checkpoints / 'epoch_1.pth')
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contents(folder):
+    return {path: path.is_file() and path.read_bytes() for path in sorted(folder.rglob('*'))}
+
+
+@pytest.fixture
+def broken(folder, request):
+    """The case, and a check that it has left everything as it was."""
+    case = BROKEN[request.param]
+    if case.make:
+        case.make(folder)
+    before = contents(folder)
+    yield case
+    assert contents(folder) == before
+
+
+def check_line(line, case):
+    assert line.startswith('error: ')
+    assert case.message in line
+    assert '\n' not in line.strip()
+
+
+@pytest.mark.parametrize('broken', BROKEN, indirect=True)
+def test_one_line_and_nothing_touched(broken, monkeypatch):
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    tool = TOOLS / f'{broken.tool}.py'
+    monkeypatch.setattr(sys, 'argv', [str(tool), *broken.arguments])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(tool), run_name='__main__')
+    # a text as its code is what Python prints, with status 1
+    check_line(end.value.code, broken)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('broken', BROKEN, indirect=True)
+def test_the_same_of_the_real_tool(broken, run_tool):
+    done = run_tool(f'{broken.tool}.py', *broken.arguments)
     assert done.returncode == 1
-    assert done.stderr.startswith('error: ') and message in done.stderr
-    assert done.stderr.count('\n') == 1
-    assert sorted(tmp_path.rglob('*')) == before
+    assert 'Traceback' not in done.stdout + done.stderr
+    check_line(done.stderr.splitlines()[-1], broken)
 
 
 def test_debug_shows_the_traceback(run_tool):

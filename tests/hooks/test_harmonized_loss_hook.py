@@ -1,0 +1,152 @@
+"""Accumulated gradients, and NaN in a training: counted, skipped, and ended when it goes on."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import nn
+
+from ghm_mmdet.hooks.harmonized_loss_hook import NonfiniteTraining
+from ghm_mmdet.losses import GHMCLoss
+
+LEVELS = 2
+CLASSES = 3
+
+
+class Levels(BaseModel):
+    """A linear head that calls its loss once per level."""
+
+    def __init__(self, **loss):
+        super().__init__()
+        self.linear = nn.Linear(4, CLASSES)
+        self.loss_cls = GHMCLoss(use_sigmoid=True, bins=5, momentum=0.5, **loss)
+        self.weights = []
+
+    def forward(self, features, labels, mode='loss'):
+        self.weights.append(self.linear.weight.detach().clone())
+        calls = zip(torch.cat(features, dim=1), torch.cat(labels, dim=1), strict=True)
+        return {'loss_cls': [self.loss_cls(self.linear(each), label) for each, label in calls]}
+
+
+def batches(iterations, poison=()):
+    """One sample an iteration; poison names (iteration, level) whose first feature is NaN."""
+    generator = torch.Generator().manual_seed(0)
+    samples = []
+    for iteration in range(iterations):
+        features = torch.randn(LEVELS, 40, 4, generator=generator)
+        for level in (level for at, level in poison if at == iteration):
+            features[level, 0, 0] = float('nan')
+        labels = torch.randint(0, CLASSES + 1, (LEVELS, 40), generator=generator)
+        samples.append(dict(features=features, labels=labels))
+    return samples
+
+
+def train(folder, samples, accumulated=1, hook=None, **loss):
+    torch.manual_seed(0)
+    runner = Runner(
+        model=Levels(**loss),
+        work_dir=str(folder),
+        train_dataloader=dict(
+            batch_size=1,
+            dataset=samples,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=dict(type='pseudo_collate'),
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        optim_wrapper=dict(
+            optimizer=dict(type='SGD', lr=0.1, momentum=0.9),
+            accumulative_counts=accumulated,
+            clip_grad=dict(max_norm=35),
+        ),
+        default_hooks=dict(checkpoint=None, logger=dict(type='LoggerHook', interval=1)),
+        custom_hooks=[dict(type='HarmonizedLossHook', **(hook or dict(interval=1)))],
+        experiment_name=folder.name,
+        log_level='ERROR',
+        cfg=Config(),
+    )
+    runner.train()
+    return runner
+
+
+def counts_of(model, sample):
+    """R_j of each level of a sample."""
+    found = []
+    for features, labels in zip(sample['features'], sample['labels'], strict=True):
+        loss = GHMCLoss(use_sigmoid=True, bins=5)
+        loss(model.linear(features), labels)
+        found.append(loss.statistics.counts.float())
+    return found
+
+
+@pytest.mark.parametrize('accumulated', [1, 2, 3])
+def test_the_average_changes_once_per_step_by_all_of_its_counts(tmp_path, accumulated):
+    samples = batches(accumulated)
+    runner = train(tmp_path, samples, accumulated)
+    untrained = Levels()
+    untrained.linear.weight.data = runner.model.weights[0]
+    torch.manual_seed(0)
+    untrained.linear.bias.data = Levels().linear.bias.data
+    per_level = zip(*(counts_of(untrained, sample) for sample in samples), strict=True)
+    average = torch.zeros(5)
+    for level in per_level:
+        summed = torch.stack(level).sum(dim=0)
+        average = torch.where(summed > 0, 0.5 * average + 0.5 * summed, average)
+    torch.testing.assert_close(runner.model.loss_cls.density.moving_average, average)
+
+
+def test_the_rest_of_an_epoch_is_a_step_too(tmp_path):
+    runner = train(tmp_path, batches(5), accumulated=3)
+    changes = [not a.equal(b) for a, b in pairwise(runner.model.weights)]
+    assert changes == [False, False, True, False]
+    assert runner.model.loss_cls.step.is_last
+
+
+@pytest.mark.parametrize('level', range(LEVELS))
+def test_skip_loses_the_step_and_nothing_else(tmp_path, level):
+    samples = batches(6, poison=[(2, level)])
+    runner = train(tmp_path / 'poisoned', samples, nonfinite='skip')
+    weights = runner.model.weights
+    assert all(each.isfinite().all() for each in weights)
+    assert runner.model.loss_cls.density.moving_average.isfinite().all()
+    # SGD's momentum alone moved in the skipped step
+    change = [b - a for a, b in pairwise(weights)]
+    torch.testing.assert_close(change[2], 0.9 * change[1])
+    logged = runner.message_hub.get_scalar('train/nonfinite_iterations')
+    assert logged.current() == 1
+
+
+def test_a_finite_training_logs_no_count(tmp_path):
+    runner = train(tmp_path, batches(4))
+    assert 'train/nonfinite_iterations' not in runner.message_hub.log_scalars
+
+
+@pytest.mark.parametrize('nonfinite', ['propagate', 'skip'])
+def test_a_training_that_stays_poisoned_ends(tmp_path, nonfinite):
+    samples = batches(12, poison=[(1, 0), *((each, 1) for each in range(3, 12))])
+    with pytest.raises(NonfiniteTraining) as ended:
+        train(tmp_path, samples, hook=dict(interval=4, patience=5), nonfinite=nonfinite)
+    message = str(ended.value)
+    assert '\n' not in message
+    # without skipping, the weights are NaN from the second iteration on, and with them level 0
+    first, level = (4, 1) if nonfinite == 'skip' else (2, 0)
+    assert (
+        f'loss_cls: its input has NaN or infinity in each of the iterations {first} to ' in message
+    )
+    assert f'first in level {level} ' in message
+
+
+def test_single_iterations_of_poison_do_not_end_it(tmp_path):
+    samples = batches(12, poison=[(each, 0) for each in range(0, 12, 2)])
+    runner = train(tmp_path, samples, hook=dict(interval=1, patience=2), nonfinite='skip')
+    assert runner.message_hub.get_scalar('train/nonfinite_iterations').current() == 6
+
+
+@pytest.mark.parametrize('argument', ['interval', 'patience'])
+def test_bad_arguments(argument, tmp_path):
+    with pytest.raises(ValueError, match=f'{argument}=0'):
+        train(tmp_path, batches(1), hook={argument: 0})
