@@ -16,7 +16,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip
 INSTALL := $(PIP) install -q --no-deps --no-build-isolation
 DONE := $(VENV)/.done
-TARGETS := setup demo test test-long test-upstream test-long-upstream bench bench-cuda lint format docs doctor ops clean
+TARGETS := setup demo test test-long soak test-upstream test-long-upstream bench bench-cuda lint format docs doctor ops clean
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -31,10 +31,13 @@ demo: setup ## train, evaluate and draw on the sample data (DATA=folder takes a 
 	$(RUN) tools/demo.py $(if $(DATA),--data '$(DATA)')
 
 test: setup ## run the tests, but for the long ones, on all cores (WORKERS=0: one after another)
-	$(RUN) -m pytest -m 'not long' -n $(WORKERS) --maxprocesses 8
+	$(RUN) -m pytest -m 'not long and not soak' -n $(WORKERS) --maxprocesses 8
 
 test-long: setup ## run the long tests
 	$(RUN) -m pytest -m long -n $(WORKERS) --maxprocesses 8
+
+soak: setup ## call each loss 20,000 times on each back end of the CPU: nothing grows or drifts
+	$(RUN) -m pytest -m soak -n $(WORKERS) --maxprocesses 8
 
 test-upstream: ## run the tests with OpenMMLab's own packages, in .venv-openmmlab
 	$(MAKE) test $(UPSTREAM)

@@ -1,0 +1,68 @@
+"""Twenty thousand calls of every shape: nothing grows, nothing drifts."""
+
+from __future__ import annotations
+
+import resource
+
+import pytest
+import torch
+
+from ghm_mmdet.losses import GHMCLoss, GHMRLoss
+from tests.back_ends import ON_CPU
+
+CALLS = 20_000
+MOMENTUM = 0.75
+MEBIBYTE = 1024  # getrusage counts in KiB on Linux
+KINDS = {
+    'classification': lambda backend: GHMCLoss(
+        use_sigmoid=True, bins=30, momentum=MOMENTUM, backend=backend
+    ),
+    'boxes': lambda backend: GHMRLoss(bins=10, momentum=MOMENTUM, backend=backend),
+}
+
+
+def peak_memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def calls(kind):
+    """Predictions and targets of 0 to 400 rows and 1 to 30 columns, as in a training of minutes."""
+    generator = torch.Generator().manual_seed(0)
+    for step in range(CALLS):
+        rows = int(torch.randint(0, 401, (), generator=generator))
+        columns = 4 if kind == 'boxes' else int(torch.randint(1, 31, (), generator=generator))
+        # examples move from everywhere to the easy end, and back
+        hardness = 1 + torch.cos(torch.tensor(step / 500))
+        if kind == 'boxes':
+            target = torch.randn(rows, columns, generator=generator)
+            noise = torch.randn(rows, columns, generator=generator)
+            yield target + 0.05 * hardness * noise, target
+        else:
+            logits = torch.randn(rows, columns, generator=generator) - 6 + 3 * hardness
+            yield logits, torch.randint(0, columns + 1, (rows,), generator=generator)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('backend', ON_CPU)
+def test_memory_is_flat_and_the_average_is_that_of_float64(kind, backend):
+    loss, oracle = KINDS[kind](backend), KINDS[kind]('reference')
+    average = torch.zeros(loss.density.num_regions, dtype=torch.float64)
+    settled = 0
+    for step, (prediction, target) in enumerate(calls(kind), start=1):
+        value = loss(prediction.requires_grad_(), target)
+        value.backward()
+        expected = oracle(prediction.detach(), target)
+        torch.testing.assert_close(value.detach(), expected, rtol=1e-5, atol=1e-7)
+        counts = loss.statistics.counts
+        blended = MOMENTUM * average + (1 - MOMENTUM) * counts
+        average = blended.where(counts > 0, average)
+        if step % 1000 == 0:
+            for each in (loss, oracle):
+                torch.testing.assert_close(
+                    each.density.moving_average.double(), average, rtol=1e-6, atol=1e-6
+                )
+        if step == CALLS // 10:
+            settled = peak_memory()
+    assert step == CALLS
+    assert peak_memory() - settled < 8 * MEBIBYTE
