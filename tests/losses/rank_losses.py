@@ -19,7 +19,7 @@ from ghm_mmdet.losses import GHMCLoss, GHMRLoss
 
 STEPS = 3
 BATCH, FEATURES, WIDTH = 41, 6, 3
-FIRST = 7  # examples of the first rank
+FIRST = 7  # examples of the first rank; the others share the rest
 LOSSES = {
     'GHM-C': lambda **a: GHMCLoss(use_sigmoid=True, **a),
     'GHM-R': GHMRLoss,
@@ -79,10 +79,18 @@ def expected(case: tuple) -> dict[str, Tensor]:
     return trained(case, slice(None), sync=False)
 
 
+def part_of(rank: int, ranks: int) -> slice:
+    """The examples of a rank."""
+    if rank == 0:
+        return slice(FIRST)
+    edges = torch.linspace(FIRST, BATCH, ranks).int().tolist()
+    return slice(*edges[rank - 1 : rank + 1])
+
+
 def main(folder: str) -> None:
     distributed.init_process_group('gloo')
     rank = distributed.get_rank()
-    part = slice(0, FIRST) if rank == 0 else slice(FIRST, None)
+    part = part_of(rank, distributed.get_world_size())
     results = [trained(case, part, sync=True) for case in CASES]
     torch.save(results, Path(folder) / f'rank{rank}.pt')
     distributed.destroy_process_group()

@@ -70,6 +70,7 @@ def _cut_off(folder: Path) -> None:
 
 
 HEAD = 'model.bbox_head'
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 TRAIN_DATA = 'train_dataloader.dataset'
 TRAIN_FILE = 'data/annotations/instances_train.json'
 
@@ -131,6 +132,15 @@ BROKEN = {
     ),
     'a loss that is a name': _train(
         f"{HEAD}.loss_bbox='L1Loss': must be a dict", f'{HEAD}.loss_bbox=L1Loss'
+    ),
+    'a density of all ranks where one may skip the loss': Broken(
+        'train',
+        (
+            str(CONFIGS / 'detectors' / 'faster-rcnn_r50_fpn_ghmr-1x_coco.py'),
+            '--cfg-options',
+            'model.roi_head.bbox_head.loss_bbox.sync=True',
+        ),
+        'loss_bbox: sync=True in a Shared2FCBBoxHead, which skips this loss on a rank without',
     ),
     'another number of classes': _train(
         'num_classes=80: must be 3, the number', f'{HEAD}.num_classes=80'
