@@ -253,13 +253,14 @@ class GHMLoss(nn.Module):
 
     @torch.no_grad()
     def _weigh(self, sums: RegionSums) -> tuple[Tensor, AverageState]:
-        """beta per region, NaN if an input was not finite, and the moving average behind it."""
+        """beta per region, of poisoned input NaN or 0, and the moving average behind it."""
         state = self.density.average(sums.counts)
         density = self.density.density(sums.counts, state)
         total = self.total(sums).clamp(min=1).to(density.dtype)
         beta = harmonizing_weight(density, total)
         beta = self.balance.weight(beta, sums.counts, self.density.gradient_norm)
-        return beta.where(sums.nonfinite == 0, float('nan')), state
+        poisoned = float('nan') if self.nonfinite == 'propagate' else 0.0
+        return beta.where(sums.nonfinite == 0, poisoned), state
 
     def _before_update(self) -> None:
         before_update(self.density.state, self._was_restored)

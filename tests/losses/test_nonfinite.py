@@ -1,0 +1,81 @@
+"""nonfinite='skip': a poisoned call is worth nothing, and any other call what it is without."""
+
+import pytest
+import torch
+
+from tests.losses.kinds import KINDS
+
+POISON = [float('nan'), float('inf'), float('-inf')]
+
+
+def poisoned(kind, bad):
+    """A call, and what its prediction is with one bad number."""
+    call = KINDS[kind].call(40)
+    prediction = call.prediction.clone()
+    prediction[0, 0] = bad
+    return call, prediction
+
+
+@pytest.mark.usefixtures('backend')
+@pytest.mark.parametrize('bad', POISON)
+@pytest.mark.parametrize('reduction', ['none', 'mean', 'sum'])
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_poisoned_call_is_zero_and_leaves_the_average_alone(kind, reduction, bad):
+    loss = KINDS[kind].make(momentum=0.5, nonfinite='skip', reduction=reduction)
+    call, prediction = poisoned(kind, bad)
+    loss(call.prediction, *call.arguments)
+    before = loss.density.moving_average.clone()
+    value = loss(prediction.requires_grad_(), *call.arguments)
+    value.sum().backward()
+    assert not value.any()
+    assert not prediction.grad.any()
+    torch.testing.assert_close(loss.density.moving_average, before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_finite_call_is_what_it_is_without(kind):
+    found = []
+    for nonfinite in ('propagate', 'skip'):
+        loss = KINDS[kind].make(momentum=0.5, nonfinite=nonfinite)
+        call = KINDS[kind].call(40)
+        prediction = call.prediction.clone().requires_grad_()
+        value = loss(prediction, *call.arguments)
+        value.backward()
+        found.append((value.detach(), prediction.grad))
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('level', [0, 1])
+def test_one_level_of_a_pyramid_takes_all_of_it_along(level):
+    loss = KINDS['labels'].make(momentum=0.5, nonfinite='skip')
+    call, prediction = poisoned('labels', float('nan'))
+    predictions = [call.prediction.clone(), call.prediction.clone()]
+    predictions[level] = prediction
+    with loss.split_levels():
+        parts = [loss(each.requires_grad_(), *call.arguments) for each in predictions]
+    loss.merge(parts).backward()
+    assert not any(each.grad.any() for each in predictions)
+    assert loss.nonfinite_count.streaks[:2].tolist() == [level == 0, level == 1]
+
+
+def test_an_ignored_number_poisons_nothing():
+    loss = KINDS['labels'].make(nonfinite='skip')
+    logits = torch.zeros(4, 3)
+    logits[1] = float('nan')
+    weight = torch.tensor([1.0, 0.0, 1.0, 1.0])
+    value = loss(logits.requires_grad_(), torch.arange(4), weight)
+    value.backward()
+    assert value > 0
+    assert logits.grad[[0, 2, 3]].all() and not logits.grad[1].any()
+
+
+@pytest.mark.usefixtures('fresh_compiler')
+def test_a_graph_skips_too():
+    loss = KINDS['labels'].make(momentum=0.5, nonfinite='skip')
+    graph = torch.compile(loss, backend='aot_eager', fullgraph=True)
+    for bad in (0.5, *POISON, 0.5):
+        call, prediction = poisoned('labels', bad)
+        value = graph(prediction.requires_grad_(), *call.arguments)
+        value.backward()
+        assert prediction.grad.isfinite().all()
+        assert bool(value) == bool(prediction.grad.any()) == (bad == 0.5)
