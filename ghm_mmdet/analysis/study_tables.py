@@ -133,6 +133,14 @@ TABLES = {
         ),
         paired=True,
     ),
+    'small-data-mmdet': Table(
+        "The published settings with MMDetection's own classes and with these",
+        (
+            Row('mmdet-ghm', 'GHMC and GHMR of MMDetection', _bccd('mmdet-ghm')),
+            Row('ghm', 'GHMCLoss and GHMRLoss', _bccd('ghm')),
+        ),
+        paired=True,
+    ),
     'small-data-final': Table(
         'What was chosen, against focal loss at its best',
         (
