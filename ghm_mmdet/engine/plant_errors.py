@@ -56,7 +56,8 @@ def noisy_file(source: str, label_noise: float, missing: float, seed: int) -> di
         raise ConfigError(f'--seed {seed}: must be 0 or more')
     categories = list(read_coco_file(source).categories.values())
     content = json.loads(Path(source).read_text('utf-8'))
-    if 'missing_annotations' in content:
+    wrong = any('true_category_id' in each for each in content['annotations'])
+    if wrong or content.get('missing_annotations'):
         raise DataError(f'{source}: has planted errors already; name the file without them')
     if label_noise and len(categories) < 2:
         raise DataError(f'{source}: has one category, so that no label can be a wrong one')

@@ -71,10 +71,14 @@ def test_a_file_that_is_there_stays(plant, tmp_path):
     assert (tmp_path / 'noisy.json').read_text() == 'mine'
 
 
-def test_errors_are_not_planted_twice(plant, tmp_path):
-    plant('--label-noise', '0.5')
+@pytest.mark.parametrize('kind', ['--label-noise', '--missing'])
+def test_errors_are_planted_once(plant, tmp_path, kind):
+    plant(kind, '0.0')
+    once, again = tmp_path / 'once.json', tmp_path / 'again.json'
+    main([str(tmp_path / 'noisy.json'), str(once), kind, '0.5'])
     with pytest.raises(SystemExit, match='has planted errors already'):
-        main([str(tmp_path / 'noisy.json'), str(tmp_path / 'again.json')])
+        main([str(once), str(again), kind, '0.5'])
+    assert once.exists() and not again.exists()
 
 
 def test_a_single_category_has_no_wrong_label(plant, coco_folder, edit_json):
