@@ -220,11 +220,11 @@ def _check_images(file: CocoFile, folder: str, name: str) -> None:
 
 def _warn_of_images_elsewhere(file: CocoFile, folder: str, name: str) -> None:
     """Absolute file names, and those with '..', are read from where they point to."""
-    inside = os.path.join(os.path.normpath(folder), '')
+    inside = os.path.join(os.path.abspath(folder), '')
     elsewhere = [
         image['file_name']
         for image in file.images.values()
-        if not os.path.normpath(os.path.join(folder, image['file_name'])).startswith(inside)
+        if not os.path.abspath(os.path.join(folder, image['file_name'])).startswith(inside)
     ]
     if elsewhere:
         print_log(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
 
 import cv2
 import numpy as np
@@ -17,13 +18,16 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ghm_mmdet.data.coco_file import DataError
 
+UNDECODABLE = 'failed to load image'
+"""All that mmcv says, by an assertion, of a picture that it cannot decode."""
+
 
 def seed_generators(*entropy: int) -> None:
     """Seed Python's, NumPy's and torch's global generators with non-negative numbers."""
     words = np.random.SeedSequence(entropy).generate_state(8)
     np.random.seed(words[:4])
     random.seed(words[4:6].tobytes())
-    torch.manual_seed(int(words[6:].view(np.uint64)[0] >> 1))
+    torch.manual_seed(int(words[6:].view(np.uint64)[0]) >> 1)
 
 
 class Draw(int):
@@ -41,7 +45,7 @@ class Draw(int):
 
 
 class DrawSampler(Sampler):
-    """Another sampler's indices as draws; all else is that sampler's.
+    """Another sampler's indices as draws, where they are numbers; all else is that sampler's.
 
     Args:
         sampler: Gives the order, of an epoch (``set_epoch``) or without an end (``skip``).
@@ -56,7 +60,9 @@ class DrawSampler(Sampler):
     def __iter__(self) -> Iterator[Draw]:
         epoch = getattr(self.sampler, 'epoch', 0)
         for place, index in enumerate(self.sampler, start=self._skipped):
-            yield Draw(index, (*self.entropy, epoch, place, index))
+            # mmdet's samplers of videos give pairs
+            is_number = isinstance(index, Integral)
+            yield Draw(index, (*self.entropy, epoch, place, index)) if is_number else index
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -80,7 +86,7 @@ class DrawSampler(Sampler):
 
 
 class SeededItems:
-    """Items by their draws, each with freshly seeded generators.
+    """Items by their draws, each with freshly seeded generators; by another index as it is.
 
     As a data set's ``__getitems__`` a data loader asks it in place of the data set itself, which
     remains what hooks find and change.
@@ -89,26 +95,28 @@ class SeededItems:
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
 
-    def __call__(self, draws: Sequence[Draw]) -> list:
-        return [self._item(draw) for draw in draws]
+    def __call__(self, indices: Sequence[Draw | object]) -> list:
+        return [self._item(index) for index in indices]
 
-    def _item(self, draw: Draw) -> object:
-        seed_generators(*draw.entropy)
+    def _item(self, index: Draw | object) -> object:
+        if isinstance(index, Draw):
+            seed_generators(*index.entropy)
+            index = int(index)
         try:
-            return self.dataset[int(draw)]
+            return self.dataset[index]
         except (OSError, cv2.error) as error:
-            raise DataError(f'{self._name(draw)}: cannot be loaded: {error}') from error
+            text = ' '.join(str(error).split())
+            raise DataError(f'{self._name(index)}: cannot be loaded: {text}') from error
         except AssertionError as error:
-            # all that mmcv says of a picture that it cannot decode
-            if 'failed to load image' not in str(error):
+            if UNDECODABLE not in str(error):
                 raise
-            raise DataError(f'{self._name(draw)}: is no picture that can be decoded') from error
+            raise DataError(f'{self._name(index)}: is no picture that can be decoded') from error
 
-    def _name(self, draw: Draw) -> str:
+    def _name(self, index: object) -> str:
         try:
-            return self.dataset.get_data_info(int(draw))['img_path']
+            return self.dataset.get_data_info(index)['img_path']
         except (AttributeError, KeyError, TypeError):
-            return f'item {int(draw)}'
+            return f'item {index}'
 
 
 def seed_loading(loader: DataLoader, *entropy: int) -> None:

@@ -18,6 +18,7 @@ from ghm_mmdet.engine.check_head import (
     registered,
     regresses_decoded_boxes,
 )
+from ghm_mmdet.engine.checkpoint import check_checkpoint
 from ghm_mmdet.engine.config import ConfigError, has_accelerator
 
 LOOP_PARTS = {
@@ -75,6 +76,17 @@ def check_machine(cfg: Config) -> None:
                 f'{name}.checkpoint={part["checkpoint"]!r}: needs torchvision, which is not '
                 f'installed; without these weights: --cfg-options {name}=None'
             )
+
+
+def check_pretrained(cfg: Config) -> None:
+    """Check the local checkpoints that parts of the model start from.
+
+    Raises:
+        ConfigError: One is missing, cut off, or holds more than weights.
+    """
+    for name, part in _nested(cfg.model, 'model'):
+        if part.get('type') == 'Pretrained' and isinstance(part.get('checkpoint'), str):
+            check_checkpoint(part['checkpoint'], f'{name}.checkpoint')
 
 
 def check_data(cfg: Config, loops: Sequence[str]) -> None:

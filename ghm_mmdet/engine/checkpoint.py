@@ -65,7 +65,7 @@ def check_checkpoint(path: str, argument: str) -> None:
             f'{argument} {path}: holds more than weights, {what}, and to load that can run any '
             f'code; if you trust where it comes from, add {TRUST}'
         ) from error
-    except (RuntimeError, EOFError) as error:
+    except Exception as error:  # of a file of bytes at random torch raises anything
         raise ConfigError(f'{argument} {path}: no checkpoint that torch reads: {error}') from error
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from mmengine.config import DictAction
 
 from ghm_mmdet.data.coco_file import DataError
+from ghm_mmdet.data.seeded_loading import UNDECODABLE
 from ghm_mmdet.engine.checkpoint import TRUST
 from ghm_mmdet.engine.config import ConfigError
 from ghm_mmdet.engine.launch import LAUNCHERS
@@ -88,12 +89,11 @@ def one_line_errors(debug: bool) -> Iterator[None]:
         if debug:
             raise
         raise SystemExit(
-            f'error: a checkpoint that is fetched holds more than weights; if you trust where it '
-            f'comes from, add {TRUST}'
+            'error: a checkpoint holds more than weights, and to load that can run any code; if '
+            f'you trust where it comes from, add {TRUST}'
         ) from error
     except AssertionError as error:
-        # all that mmcv says of an image that cannot be decoded
-        if debug or 'failed to load image' not in str(error):
+        if debug or UNDECODABLE not in str(error):
             raise
         raise SystemExit(f'error: {_one_line(error)}') from error
 

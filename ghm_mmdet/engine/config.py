@@ -113,7 +113,8 @@ def set_reliable_hooks(cfg: Config) -> None:
     if hook.get('type') == 'CheckpointHook':
         hook.type = 'AtomicCheckpointHook'
     custom = list(cfg.get('custom_hooks') or [])
-    present = {each.get('type') for each in custom}
+    kinds = [each.get('type') for each in custom]
+    present = {getattr(kind, '__name__', kind) for kind in kinds}
     added = [kind for kind in RELIABLE_HOOKS if kind not in present]
     cfg.custom_hooks = [*custom, *(dict(type=kind) for kind in added)]
 

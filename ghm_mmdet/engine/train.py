@@ -7,7 +7,12 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
-from ghm_mmdet.engine.check_config import check_config, check_data, check_machine
+from ghm_mmdet.engine.check_config import (
+    check_config,
+    check_data,
+    check_machine,
+    check_pretrained,
+)
 from ghm_mmdet.engine.checkpoint import check_checkpoint, guard_checkpoints, set_resume
 from ghm_mmdet.engine.command_line import add_config, add_run, add_trust, one_line_errors
 from ghm_mmdet.engine.config import (
@@ -46,10 +51,12 @@ def prepare(args: argparse.Namespace) -> Config:
         set_auto_scale_lr(cfg)
     set_launcher(cfg, args.launcher, args.local_rank)
     set_work_dir(cfg, args.work_dir)
-    if args.resume:
-        set_resume(cfg, args.resume)
+    if args.resume or cfg.get('resume'):
+        set_resume(cfg, args.resume or cfg.get('load_from') or 'auto')
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from, '--resume' if args.resume else 'load_from')
+    else:
+        check_pretrained(cfg)
     check_data(cfg, ('train', 'val'))
     return cfg
 

@@ -46,6 +46,16 @@ class ExactResumeHook(Hook):
         self._entropy = (seeds['run'], get_rank() * own_rank)
         if seeds['sampler'] is not None:
             sampler.seed = seeds['sampler']
+        begun = getattr(getattr(runner.train_loop, 'dataloader_iterator', None), '_iterator', None)
+        if begun is not None and loader.num_workers:
+            print_log(
+                'ExactResumeHook: augmentation will not be the same after a resume: this version '
+                'of MMEngine starts the workers of a loop of iterations before its hooks; '
+                'num_workers=0 resumes exactly',
+                'current',
+                logging.WARNING,
+            )
+            return
         try:
             seed_loading(loader, DATA, seeds['run'], get_rank())
         except (AttributeError, TypeError) as error:

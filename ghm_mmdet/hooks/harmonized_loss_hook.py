@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
@@ -47,7 +48,9 @@ class HarmonizedLossHook(Hook):
         self.interval = interval
         self.patience = patience
         self._losses: dict[str, GHMLoss] = {}
-        self._iterations: Tensor | None = None
+        # by loss and level, and of any; on the device from the first iteration on
+        self._streaks: Tensor | int = 0
+        self._iterations: Tensor | int = 0
 
     def before_train(self, runner: Runner) -> None:
         """Find the losses, and watch the optimizers' steps where gradients may have to go."""
@@ -56,17 +59,20 @@ class HarmonizedLossHook(Hook):
             for name, module in runner.model.named_modules()
             if isinstance(module, GHMLoss)
         }
+        self._streaks = self._iterations = 0
         if any(loss.nonfinite == 'skip' for loss in self._losses.values()):
-            for optimizer in _optimizers(runner):
+            for optimizer in _optimizers(runner.optim_wrapper):
                 optimizer.register_step_pre_hook(_drop_nonfinite_gradients)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
     ) -> None:
         """Say where the calls that follow are."""
-        is_last = _steps_after(runner.optim_wrapper)
+        wrapper = runner.optim_wrapper
+        # several optimizers have no common count, and step in every iteration
+        steps = isinstance(wrapper, OptimWrapperDict) or wrapper.should_sync()
         for loss in self._losses.values():
-            loss.step.begin_iteration(is_last)
+            loss.step.begin_iteration(is_last=steps)
 
     def after_train_iter(
         self,
@@ -82,45 +88,36 @@ class HarmonizedLossHook(Hook):
         """
         if not self._losses:
             return
-        streaks = torch.stack([loss.nonfinite_count.streaks for loss in self._losses.values()])
-        poisoned = (streaks > 0).any()
-        self._iterations = poisoned + (0 if self._iterations is None else self._iterations)
+        flags = torch.stack([loss.nonfinite_flags.take() for loss in self._losses.values()])
+        self._streaks = (self._streaks + 1) * flags
+        self._iterations = self._iterations + flags.any()
         if self.every_n_train_iters(runner, self.interval):
-            self._look(runner, streaks)
+            self._look(runner)
 
-    def _look(self, runner: Runner, streaks: Tensor) -> None:
-        *longest, iterations = torch.cat(
-            [streaks.max(dim=1).values, streaks.argmax(dim=1), self._iterations.reshape(1)]
-        ).tolist()
+    def _look(self, runner: Runner) -> None:
+        seen = torch.cat([self._streaks.flatten(), self._iterations.reshape(1)])
+        # so that all ranks end together, and the one that logs knows of the others
+        all_reduce(seen, op='max')
+        *streaks, iterations = seen.tolist()
         if iterations:
             runner.message_hub.update_scalar('train/nonfinite_iterations', iterations)
-        half = len(self._losses)
-        for name, streak, level in zip(self._losses, longest[:half], longest[half:], strict=True):
-            if streak >= self.patience:
-                last = runner.iter + 1
-                raise NonfiniteTraining(
-                    f'{name}: its input has NaN or infinity in each of the iterations '
-                    f'{last - streak + 1} to {last}, first in level {level} (from 0); '
-                    'resume from a checkpoint before that with a smaller learning rate or a '
-                    'longer warm-up, or look for what makes it in the data'
-                )
+        longest = max(streaks)
+        if longest < self.patience:
+            return
+        loss, level = divmod(streaks.index(longest), self._streaks.size(1))
+        last = runner.iter + 1
+        raise NonfiniteTraining(
+            f'{list(self._losses)[loss]}: its input has NaN or infinity in each of the iterations '
+            f'{last - longest + 1} to {last}, in level {level} (from 0); resume from a checkpoint '
+            'before that with a smaller learning rate or a longer warm-up, or look for what makes '
+            'it in the data'
+        )
 
 
-def _optimizers(runner: Runner) -> Iterator[Optimizer]:
-    wrapper = runner.optim_wrapper
-    wrappers = [wrapper] if isinstance(wrapper, OptimWrapper) else wrapper.values()
+def _optimizers(wrapper: OptimWrapper | OptimWrapperDict) -> Iterator[Optimizer]:
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
     for each in wrappers:
         yield each.optimizer
-
-
-def _steps_after(wrapper: OptimWrapper) -> bool:
-    """Whether the optimizer steps at the end of the iteration that begins.
-
-    The wrapper's own ``should_update`` can be asked at the end alone, when its count has gone on.
-    """
-    accumulated = getattr(wrapper, '_accumulative_counts', 1)
-    done, end = getattr(wrapper, '_inner_count', 0) + 1, getattr(wrapper, '_max_counts', -1)
-    return done % accumulated == 0 or done == end
 
 
 @torch.no_grad()
@@ -133,7 +130,8 @@ def _drop_nonfinite_gradients(optimizer: Optimizer, args: tuple, kwargs: dict) -
     ]
     if not gradients:
         return
-    norms = torch.stack(torch._foreach_norm(gradients))
-    poisoned = ~norms.isfinite().all()
+    # the largest, as a sum of squares may be infinite where no gradient is
+    largest = torch.stack(torch._foreach_norm(gradients, float('inf')))
+    poisoned = ~largest.isfinite().all()
     for gradient in gradients:
         gradient.masked_fill_(poisoned, 0)

@@ -22,7 +22,7 @@ from ghm_mmdet.density import (
     harmonizing_weight,
 )
 from ghm_mmdet.losses.before_update import before_update
-from ghm_mmdet.losses.nonfinite_count import NonfiniteCount
+from ghm_mmdet.losses.nonfinite_flags import NonfiniteFlags
 from ghm_mmdet.losses.optimizer_step import OptimizerStep
 from ghm_mmdet.losses.ranks import over_ranks
 from ghm_mmdet.ops import RegionSums, example_losses, region_sums
@@ -133,7 +133,7 @@ class GHMLoss(nn.Module):
 
     Attributes:
         step: Where the calls are in the training, for the hook that knows.
-        nonfinite_count: Of the calls that train, for the same hook.
+        nonfinite_flags: Of the calls that train, for the same hook.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class GHMLoss(nn.Module):
         self.backend = backend
         self.sync = sync
         self.nonfinite = nonfinite
-        self.nonfinite_count = NonfiniteCount()
+        self.nonfinite_flags = NonfiniteFlags()
         self.step = OptimizerStep()
         self.statistics: Statistics | None = None
         self._splits_levels = False
@@ -244,8 +244,8 @@ class GHMLoss(nn.Module):
         if self.density.has_state:
             self._before_update()
         call = self.step.next_call()
-        self.nonfinite_count(call, nonfinite)
-        seen = self.step.so_far(call, sums, poisoned)
+        self.nonfinite_flags(call, nonfinite)
+        seen, poisoned = self.step.so_far(call, sums, poisoned)
         beta, state = self._weigh(seen)
         if self.step.is_last:
             self.density.store(state, keep_old=poisoned)

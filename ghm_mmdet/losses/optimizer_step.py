@@ -12,16 +12,19 @@ class OptimizerStep:
     """Counts of the micro-batches of one optimizer step, summed call by call.
 
     A hook says where an iteration begins and whether the optimizer steps at its end. Without one,
-    every call is an optimizer step of its own, as in mmdet.
+    and inside of a compiled graph, every call is an optimizer step of its own, as in mmdet.
     """
 
     def __init__(self) -> None:
         self._call = 0
         self._is_last = True
-        self._seen: dict[int, tuple[Tensor, Tensor]] = {}
+        self._seen: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
     def begin_iteration(self, is_last: bool) -> None:
         """The next call is the first of an iteration, at whose end the optimizer may step."""
+        if self._is_last:
+            # what a head left out of the last micro-batch belongs to no later step
+            self._seen.clear()
         self._call = 0
         self._is_last = is_last
 
@@ -33,23 +36,31 @@ class OptimizerStep:
         self._call += 1
         return self._call - 1
 
-    def so_far(self, call: int, sums: RegionSums, poisoned: Tensor) -> RegionSums:
+    def so_far(self, call: int, sums: RegionSums, poisoned: Tensor) -> tuple[RegionSums, Tensor]:
         """The counts of this call and of the same one earlier in the optimizer step.
 
         Args:
             call: Its number.
             sums: Its own.
-            poisoned: Whether the later ones are to forget it, bool, 0-dim.
+            poisoned: Whether its input was not finite, bool, 0-dim. Later calls forget its counts.
+
+        Returns:
+            The summary with these counts, and whether any of the calls was poisoned.
         """
+        if self.is_last and not self._seen:
+            return sums, poisoned
         mine = (sums.counts, sums.weight_sum.detach())
-        before = self._seen.pop(call, None) or tuple(map(torch.zeros_like, mine))
-        if not self._is_last:
+        *before, was_poisoned = self._seen.pop(
+            call, (*map(torch.zeros_like, mine), torch.zeros_like(poisoned))
+        )
+        any_poisoned = was_poisoned | poisoned
+        if not self.is_last:
             kept = (now.where(~poisoned, 0) for now in mine)
-            self._seen[call] = tuple(map(torch.add, before, kept))
+            self._seen[call] = (*map(torch.add, before, kept), any_poisoned)
         counts, weight_sum = map(torch.add, before, mine)
-        return sums._replace(counts=counts, weight_sum=weight_sum)
+        return sums._replace(counts=counts, weight_sum=weight_sum), any_poisoned
 
     @property
     def is_last(self) -> bool:
         """Whether the optimizer steps after this iteration."""
-        return self._is_last
+        return self._is_last or torch.compiler.is_compiling()

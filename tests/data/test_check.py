@@ -6,6 +6,7 @@ import shutil
 import pytest
 from mmdet.datasets import CocoDataset
 
+from ghm_mmdet.data import check
 from ghm_mmdet.data.check import check_dataset, check_evaluator, leaf_datasets
 from ghm_mmdet.data.coco_file import DataError
 
@@ -54,6 +55,39 @@ def test_paths_are_joined_as_mmengine_joins_them(dataset, coco_folder, paths, fo
     arguments = {key: value for key, value in dataset.items() if key != 'type'}
     oracle = CocoDataset(**arguments, lazy_init=True)
     assert check_dataset(dataset, NAME).ann_file == oracle.ann_file
+
+
+@pytest.mark.parametrize(
+    ('prefix', 'name', 'elsewhere'),
+    [
+        ('images', '0.png', False),
+        ('./', 'images/0.png', False),
+        ('images', '../images/0.png', False),
+        ('images', '../annotations/0.png', True),
+        ('images', '{root}/images/0.png', False),
+        ('images', '{root}/0.png', True),
+    ],
+)
+def test_images_elsewhere_are_a_warning(
+    dataset, annotations, coco_folder, edit_json, monkeypatch, prefix, name, elsewhere
+):
+    monkeypatch.chdir(coco_folder)
+    warnings = []
+    monkeypatch.setattr(check, 'print_log', lambda text, *_: warnings.append(text))
+    dataset.update(data_root='', ann_file=str(annotations), data_prefix=dict(img=prefix))
+    name = name.format(root=coco_folder)
+    path = coco_folder / prefix / name
+    path.parent.mkdir(exist_ok=True)
+    if not path.exists():
+        shutil.copy(coco_folder / 'images' / '1.png', path)
+
+    def keep_one(content):
+        content['images'] = [{**content['images'][0], 'file_name': name}]
+        content['annotations'] = content['annotations'][:1]
+
+    edit_json(annotations, keep_one)
+    check_dataset(dataset, NAME)
+    assert len(warnings) == elsewhere
 
 
 def test_images_in_folders_of_their_own(dataset, annotations, coco_folder, edit_json):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmdet.datasets.samplers import AspectRatioBatchSampler
 from mmengine.dataset import DefaultSampler, InfiniteSampler
-from torch.utils.data import BatchSampler, DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
 from ghm_mmdet.data.seeded_loading import Draw, seed_generators, seed_loading
 
@@ -78,6 +78,9 @@ def test_other_seeds_draw_otherwise(other):
     assert all(first[index] != second[index] for index in first)
 
 
+@pytest.mark.skipif(
+    not hasattr(InfiniteSampler, 'skip'), reason='this MMEngine loads what it skips'
+)
 def test_a_loop_without_epochs_goes_on_after_a_skip():
     def take(loader, count):
         iterator = iter(loader)
@@ -108,6 +111,24 @@ def test_draws_are_indices_that_can_be_sent_and_copied():
         assert (other, other.entropy) == (3, (1, 2))
     sampler = loader_of().batch_sampler.sampler
     assert list(pickle.loads(pickle.dumps(sampler))) == list(sampler)
+
+
+class Pairs(RandomItems):
+    """Items of frames of videos."""
+
+    def __getitem__(self, index):
+        return index
+
+
+class PairSampler(Sampler):
+    def __iter__(self):
+        return iter([(0, 1), (2, 3)])
+
+
+def test_indices_that_are_no_numbers_are_handed_through():
+    loader = DataLoader(Pairs(), batch_size=2, sampler=PairSampler(), collate_fn=list)
+    seed_loading(loader, 0)
+    assert list(loader) == [[(0, 1), (2, 3)]]
 
 
 def test_loaders_without_a_sampler_are_refused():

@@ -50,7 +50,7 @@ def trained(name: str, rank: int) -> dict[str, torch.Tensor]:
     model = MODELS.build(cfg.model)
     model.init_weights()
     model.train()
-    wrapped = DistributedDataParallel(model, find_unused_parameters=True)
+    wrapped = DistributedDataParallel(model, find_unused_parameters=True, broadcast_buffers=False)
     boxes = [[8.0, 8.0, 72.0, 64.0], [40.0, 30.0, 100.0, 120.0]] if rank == 0 else []
     images = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(rank))
     for _ in range(STEPS):

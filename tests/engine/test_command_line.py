@@ -4,6 +4,7 @@ import argparse
 import os
 
 import pytest
+import torch
 
 from ghm_mmdet.data.coco_file import DataError
 from ghm_mmdet.engine import test as test_tool
@@ -61,7 +62,7 @@ def prepare(small_config, tmp_path, monkeypatch):
 @pytest.fixture
 def checkpoint(tmp_path):
     path = tmp_path / 'model.pth'
-    path.write_bytes(b'\x80')
+    torch.save({'state_dict': {}}, path)
     return path
 
 

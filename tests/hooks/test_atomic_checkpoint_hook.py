@@ -44,6 +44,7 @@ def trained(work_dir, epochs=4, resume=False, **checkpoint):
         default_hooks=dict(checkpoint=hook),
         resume=resume,
         log_level='ERROR',
+        default_scope='mmdet',
         experiment_name=f'{work_dir.name}-{epochs}-{resume}',
         cfg=Config(),
     )

@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
+from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -57,6 +58,9 @@ LOOPS = {
 }
 
 
+STARTS_WORKERS_EARLY = not hasattr(_InfiniteDataloaderIterator, 'skip_iter')
+
+
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch):
     """MMEngine waits between the epochs of a loop of iterations."""
@@ -88,6 +92,7 @@ def train(folder, loop, amount, seed=3, resume=None, hooks=('ExactResumeHook',),
         load_from=resume,
         resume=resume is not None,
         log_level='ERROR',
+        default_scope='mmdet',
         experiment_name=f'{folder.name}-{amount}-{bool(resume)}',
         cfg=Config(dict(randomness=dict(seed=seed))),
     )
@@ -95,12 +100,15 @@ def train(folder, loop, amount, seed=3, resume=None, hooks=('ExactResumeHook',),
     return runner.model
 
 
+@pytest.mark.parametrize('workers', [0, 2])
 @pytest.mark.parametrize('seed', [3, None], ids=['seed', 'no seed'])
 @pytest.mark.parametrize('loop', LOOPS)
-def test_half_a_run_and_its_other_half_are_the_whole(tmp_path, loop, seed):
-    whole = train(tmp_path / 'run', loop, 6, seed)
+def test_half_a_run_and_its_other_half_are_the_whole(tmp_path, loop, seed, workers):
+    if loop != 'epochs' and workers and STARTS_WORKERS_EARLY:
+        pytest.skip('this MMEngine starts the workers of such a loop before any hook')
+    whole = train(tmp_path / 'run', loop, 6, seed, workers=workers)
     (half,) = (tmp_path / 'run').glob('*_3.pth')
-    rest = train(tmp_path / 'rest', loop, 6, seed, resume=str(half))
+    rest = train(tmp_path / 'rest', loop, 6, seed, resume=str(half), workers=workers)
     assert rest.seen == whole.seen[-len(rest.seen) :]
     assert len(rest.seen) == len(whole.seen) / 2
     torch.testing.assert_close(rest.state_dict(), whole.state_dict(), rtol=0, atol=0)

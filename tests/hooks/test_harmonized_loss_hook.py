@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from torch import nn
 
-from ghm_mmdet.hooks.harmonized_loss_hook import NonfiniteTraining
+from ghm_mmdet.hooks.harmonized_loss_hook import HarmonizedLossHook, NonfiniteTraining
 from ghm_mmdet.losses import GHMCLoss
 
 LEVELS = 2
@@ -67,6 +69,7 @@ def train(folder, samples, accumulated=1, hook=None, **loss):
         custom_hooks=[dict(type='HarmonizedLossHook', **(hook or dict(interval=1)))],
         experiment_name=folder.name,
         log_level='ERROR',
+        default_scope='mmdet',
         cfg=Config(),
     )
     runner.train()
@@ -106,6 +109,50 @@ def test_the_rest_of_an_epoch_is_a_step_too(tmp_path):
     assert runner.model.loss_cls.step.is_last
 
 
+def test_a_loss_left_out_of_the_last_micro_batch_counts_in_no_later_step():
+    loss = GHMCLoss(use_sigmoid=True, bins=5, momentum=0.5)
+    logits = torch.linspace(-3, 3, 40)[:, None]
+    labels = torch.zeros(40, dtype=torch.long)
+    loss.step.begin_iteration(is_last=False)
+    loss(logits, labels)
+    loss.step.begin_iteration(is_last=True)  # as of a head without positives
+    loss.step.begin_iteration(is_last=True)
+    loss(logits[:10], labels[:10])
+    assert loss.density.moving_average.sum() == 0.5 * 10
+
+
+@pytest.mark.parametrize('poisoned', [0, 1])
+def test_a_poisoned_micro_batch_keeps_the_average_of_its_step(poisoned):
+    loss = GHMCLoss(use_sigmoid=True, bins=5, momentum=0.5)
+    logits = torch.linspace(-3, 3, 40)[:, None]
+    labels = torch.zeros(40, dtype=torch.long)
+    for micro_batch in range(2):
+        loss.step.begin_iteration(is_last=micro_batch == 1)
+        bad = float('nan') if micro_batch == poisoned else 0.0
+        loss(logits + bad, labels)
+    assert not loss.density.moving_average.any()
+
+
+def test_several_optimizers_drop_what_is_not_finite():
+    parts = nn.ModuleDict(dict(one=nn.Linear(2, 1), two=nn.Linear(2, 1)))
+    parts['loss'] = GHMCLoss(use_sigmoid=True, nonfinite='skip')
+    wrappers = {
+        name: OptimWrapper(torch.optim.SGD(parts[name].parameters(), lr=1.0))
+        for name in ('one', 'two')
+    }
+    runner = SimpleNamespace(model=parts, optim_wrapper=OptimWrapperDict(**wrappers))
+    hook = HarmonizedLossHook()
+    hook.before_train(runner)
+    hook.before_train_iter(runner, batch_idx=0)
+    before = {name: parts[name].weight.detach().clone() for name in wrappers}
+    # large, and the square of it no float32
+    for name, gradient in (('one', 3e19), ('two', float('nan'))):
+        parts[name].weight.grad = torch.full_like(parts[name].weight, gradient)
+        wrappers[name].step()
+    assert torch.equal(parts['two'].weight, before['two'])
+    assert not torch.equal(parts['one'].weight, before['one'])
+
+
 @pytest.mark.parametrize('level', range(LEVELS))
 def test_skip_loses_the_step_and_nothing_else(tmp_path, level):
     samples = batches(6, poison=[(2, level)])
@@ -137,7 +184,7 @@ def test_a_training_that_stays_poisoned_ends(tmp_path, nonfinite):
     assert (
         f'loss_cls: its input has NaN or infinity in each of the iterations {first} to ' in message
     )
-    assert f'first in level {level} ' in message
+    assert f'in level {level} ' in message
 
 
 def test_single_iterations_of_poison_do_not_end_it(tmp_path):

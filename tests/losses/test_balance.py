@@ -93,7 +93,7 @@ def called(loss, kind):
         yield loss.statistics.counts, loss.statistics.beta
 
 
-def test_half_of_the_gradient_belongs_to_the_background_when_two_regions_are_filled():
+def test_negatives_and_positives_pull_alike_when_two_regions_are_filled():
     """As at the start of a training: a prior of 0.01, and few positives among many negatives."""
     logits = torch.full((1000, 1), -4.6, requires_grad=True)
     labels = torch.ones(1000, dtype=torch.long)

@@ -55,7 +55,7 @@ def test_one_level_of_a_pyramid_takes_all_of_it_along(level):
         parts = [loss(each.requires_grad_(), *call.arguments) for each in predictions]
     loss.merge(parts).backward()
     assert not any(each.grad.any() for each in predictions)
-    assert loss.nonfinite_count.streaks[:2].tolist() == [level == 0, level == 1]
+    assert loss.nonfinite_flags.flags[:2].tolist() == [level == 0, level == 1]
 
 
 def test_an_ignored_number_poisons_nothing():
@@ -67,6 +67,17 @@ def test_an_ignored_number_poisons_nothing():
     value.backward()
     assert value > 0
     assert logits.grad[[0, 2, 3]].all() and not logits.grad[1].any()
+
+
+@pytest.mark.usefixtures('fresh_compiler')
+def test_a_graph_notes_a_poisoned_level_before_a_finite_one():
+    loss = KINDS['labels'].make(momentum=0.5)
+    graph = torch.compile(loss, backend='aot_eager', fullgraph=True)
+    call, prediction = poisoned('labels', float('nan'))
+    for each in (prediction, call.prediction):
+        graph(each.requires_grad_(), *call.arguments)
+    assert loss.nonfinite_flags.take().any()
+    assert not loss.nonfinite_flags.take().any()
 
 
 @pytest.mark.usefixtures('fresh_compiler')

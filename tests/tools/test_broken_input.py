@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ghm_mmdet.engine.checkpoint import SAFE_ONLY, UNSAFE_TOO
 from tests.tools.broken_inputs import BROKEN
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
@@ -19,6 +20,9 @@ def folder(small_config, tmp_path, monkeypatch):
     checkpoints.mkdir(parents=True)
     torch.save({'state_dict': {}}, checkpoints / 'epoch_1.pth')
     monkeypatch.chdir(tmp_path)
+    # set by the tools, for their own process; undone with the rest
+    for name in (SAFE_ONLY, UNSAFE_TOO, 'LOCAL_RANK'):
+        monkeypatch.setenv(name, '0')
     return tmp_path
 
 
@@ -45,7 +49,6 @@ def check_line(line, case):
 
 @pytest.mark.parametrize('broken', BROKEN, indirect=True)
 def test_one_line_and_nothing_touched(broken, monkeypatch):
-    monkeypatch.setenv('LOCAL_RANK', '0')
     tool = TOOLS / f'{broken.tool}.py'
     monkeypatch.setattr(sys, 'argv', [str(tool), *broken.arguments])
     with pytest.raises(SystemExit) as end:

@@ -55,18 +55,19 @@ def check_last_checkpoint(work_dir):
 @pytest.mark.parametrize('workers', [0, pytest.param(2, marks=pytest.mark.long)])
 def test_the_pictures_vanish(training, coco_folder, tmp_path, workers):
     config, work_dir = training(workers=workers), tmp_path / 'run'
-    process = subprocess.Popen(
-        [sys.executable, str(TRAIN), str(config), '--work-dir', str(work_dir)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    with (tmp_path / 'printed.txt').open('w') as output:
+        process = subprocess.Popen(
+            [sys.executable, str(TRAIN), str(config), '--work-dir', str(work_dir)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
     give_up = time.monotonic() + PATIENCE
     while not list(work_dir.glob('epoch_*.pth')):
         assert process.poll() is None and time.monotonic() < give_up
         time.sleep(0.05)
     shutil.rmtree(coco_folder / 'images')
-    printed, _ = process.communicate(timeout=PATIENCE)
+    process.wait(timeout=PATIENCE)
+    printed = (tmp_path / 'printed.txt').read_text()
     check_end(process.returncode, printed, str(coco_folder / 'images'), 'No such file')
     check_last_checkpoint(work_dir)
 

@@ -1,0 +1,38 @@
+"""Which levels of a loss have met NaN or infinity, noted where the tensors are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class NonfiniteFlags(nn.Module):
+    """Levels with NaN or infinite input since the flags were last taken.
+
+    Attributes:
+        flags: bool, shape (LEVELS,); not part of the state dict, and never read here, so that the
+            host does not wait for the device.
+    """
+
+    LEVELS = 16  # calls beyond share the last flag
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer('flags', torch.zeros(self.LEVELS, dtype=torch.bool), persistent=False)
+
+    def forward(self, first: int, nonfinite: Tensor) -> None:
+        """Note how many examples of some levels were not finite.
+
+        Args:
+            first: Number of the first of these levels.
+            nonfinite: int64, shape (L,), one for each.
+        """
+        start = min(first, self.LEVELS - 1)
+        levels = self.flags[start : start + len(nonfinite)]
+        levels |= nonfinite[: len(levels)] > 0
+
+    def take(self) -> Tensor:
+        """The flags, shape (LEVELS,), which are then unset."""
+        taken = self.flags.clone()
+        self.flags.zero_()
+        return taken
