@@ -64,7 +64,8 @@ def draw_noise(tables: Mapping[float, Mapping[str, Result]], names: Mapping[str,
             linewidth=LINE_WIDTH,
             capsize=3,
         )
-    axes.xaxis.set_major_formatter(PercentFormatter())
+    axes.set_xticks([100 * noise for noise in sorted(tables)])
+    axes.xaxis.set_major_formatter(PercentFormatter(decimals=0))
     axes.set(xlabel='training objects with a wrong class', ylabel='mAP (%)', ylim=(0, None))
     finish(axes)
     return figure
