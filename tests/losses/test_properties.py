@@ -132,7 +132,7 @@ def check_order_and_splits_do_not_matter(case: Case) -> None:
 
 
 CHECKS = [check_finite_and_bounded, check_order_and_splits_do_not_matter]
-FEW = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 MANY = settings(FEW, max_examples=10_000)
 
 
