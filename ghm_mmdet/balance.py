@@ -44,19 +44,20 @@ class Balance(NamedTuple):
         """
         if self == Balance():
             return beta
+        weight = _over_mean(beta, counts)
         if self.equal == 'gradient':
-            weight = beta / gradient_norm
-            weight = TOTAL_GRADIENT * _over_mean(weight, gradient_norm * counts, counts)
-        else:
-            weight = _over_mean(beta, counts, counts)
+            weight = TOTAL_GRADIENT * weight / gradient_norm
         if self.tempering == 1:
             return weight
-        mean = (weight * counts).sum() / counts.sum().clamp(min=1)
         tempered = weight.pow(self.tempering).where(beta > 0, 0)
-        return mean.pow(self.tempering) * _over_mean(tempered, counts, counts)
+        return _mean(weight, counts).pow(self.tempering) * _over_mean(tempered, counts)
 
 
-def _over_mean(weight: Tensor, share: Tensor, counts: Tensor) -> Tensor:
-    """Weights over the mean of weight times share, where there is one."""
-    mean = (weight * share).sum() / counts.sum().clamp(min=1)
+def _mean(weight: Tensor, counts: Tensor) -> Tensor:
+    """Over the examples, of a weight per region; 0 where there are none."""
+    return (weight * counts).sum() / counts.sum().clamp(min=1)
+
+
+def _over_mean(weight: Tensor, counts: Tensor) -> Tensor:
+    mean = _mean(weight, counts)
     return weight / mean.where(mean > 0, 1)

@@ -16,8 +16,8 @@ import torch
 
 from ghm_mmdet.ops import backends
 from tests.back_ends import ON_CPU
+from tests.processes import REPOSITORY, environment
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 CLASSES = ('RBC', 'WBC', 'Platelets')
 
 
@@ -123,12 +123,6 @@ model = dict(
 @pytest.fixture
 def run_tool(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
     """Run a tool of this repository in ``tmp_path`` and return what it printed."""
-    environment = {
-        **os.environ,
-        'PYTHONPATH': str(REPOSITORY),
-        'PYTHON': sys.executable,
-        'OMP_NUM_THREADS': '1',
-    }
 
     def run(name: str, *arguments: object, **more: str) -> subprocess.CompletedProcess:
         tool = REPOSITORY / 'tools' / name
@@ -136,7 +130,7 @@ def run_tool(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
         return subprocess.run(
             [*command, *map(str, arguments)],
             cwd=tmp_path,
-            env={**environment, **more},
+            env=environment(PYTHON=sys.executable, **more),
             capture_output=True,
             text=True,
             timeout=300,

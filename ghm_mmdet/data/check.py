@@ -206,7 +206,7 @@ def _check_images(file: CocoFile, folder: str, name: str) -> None:
     for image in file.images.values():
         path = os.path.join(folder, image['file_name'])
         by_folder[os.path.dirname(path)].append(path)
-    _warn_of_images_elsewhere(file, folder, name)
+    _warn_of_images_elsewhere(file, by_folder, folder, name)
     missing = []
     for directory, paths in by_folder.items():
         present = _files(directory)
@@ -218,13 +218,16 @@ def _check_images(file: CocoFile, folder: str, name: str) -> None:
         )
 
 
-def _warn_of_images_elsewhere(file: CocoFile, folder: str, name: str) -> None:
+def _warn_of_images_elsewhere(
+    file: CocoFile, by_folder: Mapping[str, Sequence[str]], folder: str, name: str
+) -> None:
     """Absolute file names, and those with '..', are read from where they point to."""
     inside = os.path.join(os.path.abspath(folder), '')
     elsewhere = [
-        image['file_name']
-        for image in file.images.values()
-        if not os.path.abspath(os.path.join(folder, image['file_name'])).startswith(inside)
+        path
+        for directory, paths in by_folder.items()
+        if not os.path.join(os.path.abspath(directory), '').startswith(inside)
+        for path in paths
     ]
     if elsewhere:
         print_log(

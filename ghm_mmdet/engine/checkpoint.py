@@ -19,6 +19,7 @@ PICKLE_START = b'\x80'
 """First byte of torch's format before 1.6."""
 NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 TRUST = '--trust-checkpoint'
+DANGER = f'to load that can run any code; if you trust where it comes from, add {TRUST}'
 SAFE_ONLY, UNSAFE_TOO = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 """Environment variables of torch: what its ``load`` does, whatever a library asks it for."""
 
@@ -62,8 +63,7 @@ def check_checkpoint(path: str, argument: str) -> None:
         found = re.search(r'GLOBAL (\S+)', str(error))
         what = found[1] if found else 'a pickle that torch does not read as data'
         raise ConfigError(
-            f'{argument} {path}: holds more than weights, {what}, and to load that can run any '
-            f'code; if you trust where it comes from, add {TRUST}'
+            f'{argument} {path}: holds more than weights, {what}, and {DANGER}'
         ) from error
     except Exception as error:  # of a file of bytes at random torch raises anything
         raise ConfigError(f'{argument} {path}: no checkpoint that torch reads: {error}') from error

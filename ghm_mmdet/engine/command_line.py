@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pickle import UnpicklingError
 
 from mmengine.config import DictAction
 
 from ghm_mmdet.data.coco_file import DataError
 from ghm_mmdet.data.seeded_loading import UNDECODABLE
-from ghm_mmdet.engine.checkpoint import TRUST
+from ghm_mmdet.engine.checkpoint import DANGER, TRUST
 from ghm_mmdet.engine.config import ConfigError
 from ghm_mmdet.engine.launch import LAUNCHERS
 from ghm_mmdet.hooks.harmonized_loss_hook import NonfiniteTraining
+
+EXPECTED = (
+    *(ConfigError, DataError, NonfiniteTraining, OSError, UnpicklingError),
+    AssertionError,  # of a picture that cannot be decoded, and no other
+)
 
 
 class ConfigOptions(DictAction):
@@ -81,25 +86,17 @@ def one_line_errors(debug: bool) -> Iterator[None]:
     """End the program with one line on stderr and status 1 where its input is at fault."""
     try:
         yield
-    except (ConfigError, DataError, NonfiniteTraining, OSError) as error:
-        if debug:
-            raise
-        raise SystemExit(f'error: {_one_line(error)}') from error
-    except pickle.UnpicklingError as error:
-        if debug:
-            raise
-        raise SystemExit(
-            'error: a checkpoint holds more than weights, and to load that can run any code; if '
-            f'you trust where it comes from, add {TRUST}'
-        ) from error
-    except AssertionError as error:
-        if debug or UNDECODABLE not in str(error):
+    except EXPECTED as error:
+        if debug or (isinstance(error, AssertionError) and UNDECODABLE not in str(error)):
             raise
         raise SystemExit(f'error: {_one_line(error)}') from error
 
 
 def _one_line(error: BaseException) -> str:
     """Its message; of an error in a data loader's worker the end, before which is a traceback."""
+    if isinstance(error, UnpicklingError):
+        # of a checkpoint that no check has seen, as it is fetched; torch says a page
+        return f'a checkpoint holds more than weights, and {DANGER}'
     text = str(error)
     if 'Original Traceback' in text:
         text = text.strip().splitlines()[-1].partition(': ')[2]

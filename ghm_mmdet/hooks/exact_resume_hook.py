@@ -8,7 +8,8 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
+from torch.utils.data import DataLoader
 
 from ghm_mmdet.data.seeded_loading import seed_generators, seed_loading
 
@@ -36,29 +37,21 @@ class ExactResumeHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Seed the loading of data, by the seeds of the run that is resumed if there is one."""
         loader = runner.train_dataloader
-        batches = getattr(loader, 'batch_sampler', None)
-        sampler = getattr(batches, 'sampler', None)
-        own_rank = runner.cfg.get('randomness', {}).get('diff_rank_seed', False)
+        sampler = getattr(getattr(loader, 'batch_sampler', None), 'sampler', None)
+        # ranks draw alike in the model unless the config says otherwise
+        differ = runner.cfg.get('randomness', {}).get('diff_rank_seed', False)
+        rank = get_rank() if differ else 0
         seeds = runner.message_hub.runtime_info.get(KEY) or dict(
-            run=runner.seed - get_rank() * own_rank, sampler=getattr(sampler, 'seed', None)
+            run=runner.seed - rank, sampler=getattr(sampler, 'seed', None)
         )
         runner.message_hub.update_info(KEY, seeds)
-        self._entropy = (seeds['run'], get_rank() * own_rank)
+        self._entropy = (seeds['run'], rank)
         if seeds['sampler'] is not None:
             sampler.seed = seeds['sampler']
-        begun = getattr(getattr(runner.train_loop, 'dataloader_iterator', None), '_iterator', None)
-        if begun is not None and loader.num_workers:
-            print_log(
-                'ExactResumeHook: augmentation will not be the same after a resume: this version '
-                'of MMEngine starts the workers of a loop of iterations before its hooks; '
-                'num_workers=0 resumes exactly',
-                'current',
-                logging.WARNING,
-            )
-            return
         try:
+            _check_not_begun(runner.train_loop, loader)
             seed_loading(loader, DATA, seeds['run'], get_rank())
-        except (AttributeError, TypeError) as error:
+        except (AttributeError, TypeError, RuntimeError) as error:
             print_log(
                 f'ExactResumeHook: augmentation will not be the same after a resume: {error}',
                 'current',
@@ -70,3 +63,12 @@ class ExactResumeHook(Hook):
     ) -> None:
         """Seed what the model draws in this iteration."""
         seed_generators(MODEL, *self._entropy, runner.iter)
+
+
+def _check_not_begun(loop: BaseLoop, loader: DataLoader) -> None:
+    begun = getattr(getattr(loop, 'dataloader_iterator', None), '_iterator', None)
+    if begun is not None and loader.num_workers:
+        raise RuntimeError(
+            'this version of MMEngine starts the workers of a loop of iterations before its hooks; '
+            'num_workers=0 resumes exactly'
+        )

@@ -5,7 +5,7 @@ import torch
 
 from tests.detectors import rank_detectors
 from tests.detectors.rank_detectors import CASES
-from tests.torchrun import run_on_ranks
+from tests.processes import run_on_ranks
 
 
 @pytest.fixture(scope='module')

@@ -8,7 +8,7 @@ import torch
 from ghm_mmdet.losses import GHMCLoss
 from tests.losses import rank_losses
 from tests.losses.rank_losses import CASES, expected
-from tests.torchrun import run_on_ranks
+from tests.processes import run_on_ranks
 
 # of the whole batch: the density is float32, whatever the logits are
 TOLERANCE = {'float32': dict(rtol=1e-5, atol=1e-6), 'float64': dict(rtol=1e-6, atol=1e-7)}

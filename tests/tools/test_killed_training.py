@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.processes import environment, wait_for_checkpoint
+
 TRAIN = Path(__file__).resolve().parents[2] / 'tools' / 'train.py'
 EPOCHS = 5
-PATIENCE = 240
 
 
 def command(config, work_dir, workers):
@@ -33,10 +34,6 @@ def command(config, work_dir, workers):
     ]
 
 
-def environment():
-    return {**os.environ, 'PYTHONPATH': str(TRAIN.parents[1]), 'OMP_NUM_THREADS': '1'}
-
-
 def train_to_its_end(*arguments):
     done = subprocess.run(command(*arguments), env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -52,10 +49,7 @@ def train_until_killed(config, work_dir, workers, chance):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    give_up = time.monotonic() + PATIENCE
-    while process.poll() is None and not set(work_dir.glob('epoch_*.pth')) - before:
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
+    wait_for_checkpoint(process, work_dir, known=before)
     time.sleep(chance.uniform(0, 0.5))
     was_running = process.poll() is None
     with contextlib.suppress(ProcessLookupError):

@@ -4,7 +4,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -12,9 +11,9 @@ import pytest
 import torch
 
 from ghm_mmdet.engine.checkpoint import newest_complete
+from tests.processes import PATIENCE, environment, wait_for_checkpoint
 
 TRAIN = Path(__file__).resolve().parents[2] / 'tools' / 'train.py'
-PATIENCE = 240
 
 
 @pytest.fixture
@@ -60,11 +59,10 @@ def test_the_pictures_vanish(training, coco_folder, tmp_path, workers):
             [sys.executable, str(TRAIN), str(config), '--work-dir', str(work_dir)],
             stdout=output,
             stderr=subprocess.STDOUT,
+            env=environment(),
         )
-    give_up = time.monotonic() + PATIENCE
-    while not list(work_dir.glob('epoch_*.pth')):
-        assert process.poll() is None and time.monotonic() < give_up
-        time.sleep(0.05)
+    wait_for_checkpoint(process, work_dir)
+    assert process.poll() is None
     shutil.rmtree(coco_folder / 'images')
     process.wait(timeout=PATIENCE)
     printed = (tmp_path / 'printed.txt').read_text()
@@ -85,6 +83,7 @@ def test_the_disk_is_full(training, run_tool, tmp_path):
     again = subprocess.run(
         [sys.executable, str(TRAIN), str(training()), '--work-dir', 'run', '--resume'],
         cwd=tmp_path,
+        env=environment(),
         preexec_fn=fill,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
