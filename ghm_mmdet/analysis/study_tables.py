@@ -24,6 +24,15 @@ GHM_C = Row('ghmc', 'GHM-C (equal weight), L1', _bccd('ghmc-pyramid'))
 EQUAL_GRADIENT = Row('equal-gradient', 'GHM-C, equal gradient, L1', _bccd('ghmc-equal-gradient'))
 SMOOTH_L1 = dict(loss_bbox__type='SmoothL1Loss', loss_bbox__beta=1 / 9, loss_bbox__loss_weight=1.0)
 TUNED_FOCAL = dict(loss_cls__gamma=1.0)
+OHEM = dict(
+    loss_cls=dict(
+        _delete_=True,
+        type='OHEMLoss',
+        use_sigmoid=True,
+        loss=dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),
+        negatives_per_positive=3,
+    )
+)
 NO_PRIOR = dict(
     type='Normal',
     layer='Conv2d',
@@ -47,6 +56,7 @@ TABLES = {
         (
             FOCAL,
             Row('ce', 'cross entropy, L1', _bccd('ce')),
+            _variant(FOCAL, 'ohem', 'OHEM, three negatives a positive, L1', **OHEM),
             GHM_C,
             Row('tempered', 'GHM-C, tempering 0.75, L1', _bccd('ghmc-tempered')),
             EQUAL_GRADIENT,

@@ -129,6 +129,8 @@ def prepare(args: argparse.Namespace, root: Path) -> Plan:
     for name in ('seeds', 'gpus'):
         if getattr(args, name) < 1:
             raise ConfigError(f'--{name} {getattr(args, name)}: must be at least 1')
+    if args.first_seed < 0:
+        raise ConfigError(f'--first-seed {args.first_seed}: must be at least 0')
     if 0 < torch.cuda.device_count() < args.gpus:
         raise ConfigError(f'--gpus {args.gpus}: this machine has {torch.cuda.device_count()}')
     table = TABLES[args.table]
@@ -144,7 +146,8 @@ def prepare(args: argparse.Namespace, root: Path) -> Plan:
     rows = _rows(args.table, args.rows)
     out = Path(args.out) / f'{args.table}-{args.data}'
     options = _option_values(args.cfg_options)
-    planned = [plan_row(row, range(args.seeds), args.data, root, out, options) for row in rows]
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    planned = [plan_row(row, seeds, args.data, root, out, options) for row in rows]
     # seed by seed, so that the table is whole early
     runs = [run for of_seed in zip(*planned, strict=True) for run in of_seed]
     plan = Plan(table, runs, root, out, args.data, args.gpus, args.cfg_options, args.split)
@@ -316,7 +319,14 @@ def _parser() -> argparse.ArgumentParser:
         '(default: %(default)s)',
     )
     parser.add_argument(
-        '--seeds', type=int, default=1, metavar='N', help='seeds 0 to N - 1 (default: %(default)s)'
+        '--seeds', type=int, default=1, metavar='N', help='how many (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--first-seed',
+        type=int,
+        default=0,
+        metavar='SEED',
+        help='the seeds are this one and those after it (default: %(default)s)',
     )
     parser.add_argument(
         '--gpus',

@@ -133,6 +133,10 @@ def test_finished_runs_are_not_repeated_and_failures_do_not_stop_the_others(fold
     # all seeds that there are stay in the table
     assert reproduce('--rows', 'ghmr') == (0, [])
     assert table_rows()['sl1']['seeds'] == '0 1'
+
+    status, calls = reproduce('--rows', 'ghmr', '--first-seed', '1', '--seeds', '3')
+    assert (status, names(calls)) == (0, ['ghmr/seed2', 'ghmr/seed3'])
+    assert table_rows()['ghmr']['seeds'] == '0 1 2 3'
     assert not list(TABLE.rglob('*.part'))
 
 
@@ -255,6 +259,7 @@ ERRORS = {
         'data/coco/annotations/instances_train2017.json: no such annotation file',
     ),
     'no seed': (nothing, ['--seeds', '0'], '--seeds 0: must be at least 1'),
+    'a seed below 0': (nothing, ['--first-seed', '-1'], '--first-seed -1: must be at least 0'),
     'no GPU': (nothing, ['--gpus', '-1'], '--gpus -1: must be at least 1'),
     'an unknown row': (
         nothing,
