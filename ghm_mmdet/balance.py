@@ -12,7 +12,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 TOTAL_GRADIENT = 0.5
-"""Of regions of equal gradient: what M filled regions of equal weight come to, (1/M) sum_j g_j."""
+"""With ``equal='gradient'``: what M filled regions of equal weight come to, (1/M) sum_j g_j."""
 
 
 class Balance(NamedTuple):
@@ -21,8 +21,8 @@ class Balance(NamedTuple):
     Attributes:
         equal: 'weight' gives the regions the same total weight (paper), 'gradient' the same total
             gradient norm.
-        tempering: Exponent in [0, 1]: 1 balances in full (paper), 0 not at all, which is plain
-            cross entropy or smooth L1.
+        tempering: Exponent in [0, 1]: 1 balances in full (paper), 0 not at all, which is cross
+            entropy or smooth L1, with 'gradient' to scale.
     """
 
     equal: str = 'weight'
@@ -31,11 +31,10 @@ class Balance(NamedTuple):
     def weight(self, beta: Tensor, counts: Tensor, gradient_norm: Tensor) -> Tensor:
         """Weight per region, float32, shape (M,).
 
-        The paper's own form is handed through. Regions of equal weight are scaled to a mean weight
-        of 1 over the examples, which the paper's have by their definition; those of equal gradient
-        to a mean gradient norm of ``TOTAL_GRADIENT``, so that it does not depend on how many
-        regions are filled: at the start it is the first and the last. Tempering takes the mean
-        weight to the same power as the weights.
+        The paper's own form is handed through. Others are scaled, at any tempering: with equal
+        weight to a mean weight of 1 over the examples, which the paper's has by its definition;
+        with equal gradient to a mean gradient norm of ``TOTAL_GRADIENT``, so that it does not
+        depend on how many regions are filled: at the start it is the first and the last.
 
         Args:
             beta: The paper's weight per region, shape (M,), 0 where it is unknown.
@@ -44,20 +43,20 @@ class Balance(NamedTuple):
         """
         if self == Balance():
             return beta
-        weight = _over_mean(beta, counts)
-        if self.equal == 'gradient':
-            weight = TOTAL_GRADIENT * weight / gradient_norm
-        if self.tempering == 1:
-            return weight
-        tempered = weight.pow(self.tempering).where(beta > 0, 0)
-        return _mean(weight, counts).pow(self.tempering) * _over_mean(tempered, counts)
+        if self.equal == 'weight':
+            weight = self._tempered(beta)
+            return weight / _divisor(_mean(weight, counts))
+        weight = self._tempered(beta / gradient_norm)
+        return TOTAL_GRADIENT * weight / _divisor(_mean(weight * gradient_norm, counts))
+
+    def _tempered(self, weight: Tensor) -> Tensor:
+        return weight.pow(self.tempering).where(weight > 0, 0)
 
 
-def _mean(weight: Tensor, counts: Tensor) -> Tensor:
-    """Over the examples, of a weight per region; 0 where there are none."""
-    return (weight * counts).sum() / counts.sum().clamp(min=1)
+def _mean(values: Tensor, counts: Tensor) -> Tensor:
+    """Over the examples, of a value per region; 0 where there are none."""
+    return (values * counts).sum() / counts.sum().clamp(min=1)
 
 
-def _over_mean(weight: Tensor, counts: Tensor) -> Tensor:
-    mean = _mean(weight, counts)
-    return weight / mean.where(mean > 0, 1)
+def _divisor(mean: Tensor) -> Tensor:
+    return mean.where(mean > 0, 1)

@@ -22,6 +22,11 @@ def _variant(of: Row, name: str, label: str, **changes: object) -> Row:
 FOCAL = Row('focal', 'focal loss, L1', _bccd('focal'))
 GHM_C = Row('ghmc', 'GHM-C (equal weight), L1', _bccd('ghmc-pyramid'))
 EQUAL_GRADIENT = Row('equal-gradient', 'GHM-C, equal gradient, L1', _bccd('ghmc-equal-gradient'))
+TEMPERED_GRADIENT = Row(
+    'tempered-gradient',
+    'GHM-C, equal gradient, tempering 0.75, L1',
+    _bccd('ghmc-tempered-gradient'),
+)
 SMOOTH_L1 = dict(loss_bbox__type='SmoothL1Loss', loss_bbox__beta=1 / 9, loss_bbox__loss_weight=1.0)
 TUNED_FOCAL = dict(loss_cls__gamma=1.0)
 OHEM = dict(
@@ -60,11 +65,7 @@ TABLES = {
             GHM_C,
             Row('tempered', 'GHM-C, tempering 0.75, L1', _bccd('ghmc-tempered')),
             EQUAL_GRADIENT,
-            Row(
-                'tempered-gradient',
-                'GHM-C, equal gradient, tempering 0.75, L1',
-                _bccd('ghmc-tempered-gradient'),
-            ),
+            TEMPERED_GRADIENT,
         ),
         paired=True,
     ),
@@ -162,11 +163,11 @@ TABLES = {
                 **TUNED_FOCAL,
                 **SMOOTH_L1,
             ),
-            _variant(EQUAL_GRADIENT, 'ghmc', 'GHM-C, equal gradient, L1'),
+            _variant(TEMPERED_GRADIENT, 'ghmc', 'GHM-C (equal gradient, tempering 0.75), L1'),
             _variant(
-                EQUAL_GRADIENT,
+                TEMPERED_GRADIENT,
                 'ghm',
-                'GHM-C and GHM-R, both of equal gradient',
+                'the same GHM-C, GHM-R of equal gradient',
                 **_equal_ghm_r(0.05),
             ),
         ),

@@ -28,13 +28,11 @@ def test_definition(balance, reduction):
     index = ((logits.sigmoid() - one_hot).abs() * BINS).floor().long()
     counts = torch.bincount(index.flatten(), minlength=BINS).double()
     made_equal = (torch.arange(BINS) + 0.5) / BINS if balance['equal'] == 'gradient' else 1
-    full = (1 / (counts * made_equal))[index]
+    beta = ((1 / (counts * made_equal)) ** balance['tempering'])[index]
     if balance['equal'] == 'gradient':
-        full *= 0.5 / (full * made_equal[index]).mean()
+        beta *= 0.5 / (beta * made_equal[index]).mean()
     else:
-        full /= full.mean()
-    tempered = full ** balance['tempering']
-    beta = tempered * full.mean() ** balance['tempering'] / tempered.mean()
+        beta /= beta.mean()
     weighted = beta * F.binary_cross_entropy_with_logits(logits, one_hot, reduction='none')
     oracle = {'none': weighted, 'mean': weighted.mean(), 'sum': weighted.sum()}[reduction]
     loss = GHMCLoss(use_sigmoid=True, bins=BINS, reduction=reduction, **balance)
@@ -43,14 +41,22 @@ def test_definition(balance, reduction):
 
 @pytest.mark.parametrize('state', [{}, *STATES.values()], ids=['no state', *STATES])
 @pytest.mark.parametrize('equal', ['weight', 'gradient'])
-def test_without_tempering_nothing_is_balanced(state, equal):
+def test_at_a_tempering_of_zero_nothing_is_balanced(state, equal):
     logits, labels, one_hot = example()
     loss = GHMCLoss(use_sigmoid=True, tempering=0, equal=equal, **state)
     oracle = F.binary_cross_entropy_with_logits(logits, one_hot)
-    torch.testing.assert_close(loss(logits, labels), oracle, rtol=1e-6, atol=0)
+    assert_equal_to_scale(loss, loss(logits, labels), oracle)
     loss = GHMRLoss(mu=0.5, tempering=0, equal=equal, **state)
     oracle = AuthenticSmoothL1Loss(mu=0.5, reduction='mean')(logits, one_hot)
-    torch.testing.assert_close(loss(logits, one_hot), oracle, rtol=1e-6, atol=0)
+    assert_equal_to_scale(loss, loss(logits, one_hot), oracle)
+
+
+def assert_equal_to_scale(loss, value, oracle):
+    counts = loss.statistics.counts
+    scale = 1.0
+    if loss.balance.equal == 'gradient':
+        scale = 0.5 * counts.sum() / (loss.density.gradient_norm * counts).sum()
+    torch.testing.assert_close(value, oracle * scale, rtol=1e-6, atol=0)
 
 
 def test_equal_gradient_is_equal_up_to_the_width_of_a_region():
@@ -76,10 +82,11 @@ def test_the_mean_weight_is_one_whatever_the_state(kind, state, tempering):
         torch.testing.assert_close((beta * counts).sum() / counts.sum(), torch.tensor(1.0))
 
 
+@pytest.mark.parametrize('tempering', [0.0, 0.5, 1.0])
 @pytest.mark.parametrize('state', STATES)
 @pytest.mark.parametrize('kind', KINDS)
-def test_equal_gradient_has_a_total_of_one_half_whatever_the_state(kind, state):
-    loss = KINDS[kind].make(**STATES[state], equal='gradient')
+def test_equal_gradient_has_a_total_of_one_half_whatever_the_state(kind, state, tempering):
+    loss = KINDS[kind].make(**STATES[state], equal='gradient', tempering=tempering)
     for counts, beta in called(loss, kind):
         total = (beta * loss.density.gradient_norm * counts).sum() / counts.sum()
         torch.testing.assert_close(total, torch.tensor(0.5))
