@@ -53,8 +53,8 @@ class GHMCLoss(GHMLoss):
             (mmdet) or 'decay' (paper). The exact density always decays.
         equal: 'weight' gives every region the same total weight (paper), 'gradient' the same total
             gradient norm, so that the many easy examples go on being pushed (ours).
-        tempering: Exponent of the weights in [0, 1]: 1 is the paper's, 0 plain cross entropy
-            (ours).
+        tempering: Exponent of the weights in [0, 1]: 1 is the paper's, 0 plain cross entropy, with
+            equal gradient to scale (ours).
         backend: What computes: 'reference', 'torch', 'cpp' or 'triton'. None is what the
             environment variable ``GHM_MMDET_BACKEND`` says, else the device's own.
         sync: Whether the density and the moving average are those of all ranks' examples together
