@@ -19,11 +19,14 @@ def check_positive_integer(name: str, value: object) -> None:
         raise ValueError(f'{name}={value!r}: must be an integer of at least 1')
 
 
-def check_interval(name: str, value: object, interval: str) -> None:
+def check_interval(name: str, value: object, interval: str, also: str = '') -> None:
     """Raise ValueError unless ``value`` is a real number in ``interval``.
 
     Args:
+        name: Of the argument.
+        value: Its value.
         interval: As in mathematics, with commas: '[0, 1)', '(0, inf)'.
+        also: What else the caller allows, for the message.
     """
     low, high = (float(bound) for bound in interval[1:-1].split(','))
     if isinstance(value, Real) and not isinstance(value, bool):
@@ -31,4 +34,4 @@ def check_interval(name: str, value: object, interval: str) -> None:
         below = value <= high if interval[-1] == ']' else value < high
         if above and below:
             return
-    raise ValueError(f'{name}={value!r}: must be a number in {interval}')
+    raise ValueError(f'{name}={value!r}: must be a number in {interval}{also}')

@@ -114,7 +114,7 @@ def classification_examples(loss: nn.Module, call: Call) -> Examples:
 
 def mu_of(loss: nn.Module, default: float) -> float:
     """The mu of a harmonized box loss; the default for one that has none."""
-    return float(getattr(getattr(loss, 'criterion', loss), 'mu', default))
+    return float(getattr(loss, 'mu', getattr(getattr(loss, 'criterion', None), 'mu', default)))
 
 
 @torch.no_grad()

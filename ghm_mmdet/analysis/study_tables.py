@@ -167,8 +167,8 @@ TABLES = {
             _variant(
                 TEMPERED_GRADIENT,
                 'ghm',
-                'the same GHM-C, GHM-R of equal gradient',
-                **_equal_ghm_r(0.05),
+                "the same GHM-C, GHM-R of the same balance with mu='median'",
+                **_ghm_r(mu='median', equal='gradient', tempering=0.75, loss_weight=10.0),
             ),
         ),
         paired=True,

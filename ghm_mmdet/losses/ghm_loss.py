@@ -37,7 +37,8 @@ class Statistics(NamedTuple):
     Attributes:
         counts: R_j, int64, shape (M,).
         losses: Sum of the element losses per region before harmonizing, shape (M,); of a pyramid,
-            with the factors of its levels, where these differ. This rank's, also with ``sync``.
+            with the factors of its levels, where these differ; of GHM-R whose mu is a median, in
+            units of mu. This rank's, also with ``sync``.
         beta: Harmonizing weight per region, shape (M,).
     """
 
@@ -167,6 +168,11 @@ class GHMLoss(nn.Module):
         self._splits_levels = False
         self._was_restored = False
 
+    @property
+    def state(self) -> list[Tensor]:
+        """The buffers that change in training; at zero they start afresh."""
+        return self.density.state
+
     def total(self, sums: RegionSums) -> Tensor:
         """N, the number that the mean divides by: the valid examples."""
         return sums.counts.sum().to(sums.losses.dtype)
@@ -241,15 +247,19 @@ class GHMLoss(nn.Module):
     def _weigh_and_update(self, sums: RegionSums, nonfinite: Tensor) -> Tensor:
         """beta of a call that trains: the moving average goes on where the optimizer steps."""
         poisoned = sums.nonfinite > 0
-        if self.density.has_state:
+        if self.state:
             self._before_update()
         call = self.step.next_call()
         self.nonfinite_flags(call, nonfinite)
         seen, poisoned = self.step.so_far(call, sums, poisoned)
         beta, state = self._weigh(seen)
         if self.step.is_last:
-            self.density.store(state, keep_old=poisoned)
+            self._store(state, seen, poisoned)
         return beta
+
+    def _store(self, state: AverageState, seen: RegionSums, keep_old: Tensor) -> None:
+        """Make what these examples have changed the module's own, unless ``keep_old`` holds."""
+        self.density.store(state, keep_old)
 
     @torch.no_grad()
     def _weigh(self, sums: RegionSums) -> tuple[Tensor, AverageState]:
@@ -263,7 +273,7 @@ class GHMLoss(nn.Module):
         return beta.where(sums.nonfinite == 0, poisoned), state
 
     def _before_update(self) -> None:
-        before_update(self.density.state, self._was_restored)
+        before_update(self.state, self._was_restored)
         self._was_restored = False
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:

@@ -8,9 +8,11 @@ from torch import Tensor
 
 from ghm_mmdet.arguments import check_interval
 from ghm_mmdet.criteria import AuthenticSmoothL1
+from ghm_mmdet.density import AverageState
 from ghm_mmdet.losses.call_forms import box_target, example_weight
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_balance, build_density
 from ghm_mmdet.losses.outlier_watch import OutlierWatch
+from ghm_mmdet.median_error import MedianError
 from ghm_mmdet.ops import RegionSums
 
 
@@ -25,7 +27,8 @@ class GHMRLoss(GHMLoss):
     defaults are those of mmdet's ``GHMR`` and give its numbers.
 
     Args:
-        mu: Width of the quadratic part of ASL1, in the units of the box deltas; above 0.
+        mu: Width of the quadratic part of ASL1, in the units of the box deltas; above 0. 'median'
+            follows the median error of the boxes, a moving average with ``momentum`` (ours).
         bins: M, the number of unit regions.
         momentum: a of the moving average over iterations, in [0, 1).
         loss_weight: Factor of the loss.
@@ -53,7 +56,7 @@ class GHMRLoss(GHMLoss):
 
     def __init__(
         self,
-        mu: float = 0.02,
+        mu: float | str = 0.02,
         bins: int = 10,
         momentum: float = 0,
         loss_weight: float = 1.0,
@@ -69,7 +72,9 @@ class GHMRLoss(GHMLoss):
         sync: bool = False,
         nonfinite: str = 'propagate',
     ) -> None:
-        check_interval('mu', mu, '(0, inf)')
+        adapts = mu == 'median'
+        if not adapts:
+            check_interval('mu', mu, '(0, inf)', also=" or 'median'")
         gradient_density = build_density(
             density=density,
             bins=bins,
@@ -80,11 +85,24 @@ class GHMRLoss(GHMLoss):
             empty_regions=empty_regions,
         )
         balance = build_balance(equal=equal, tempering=tempering)
-        criterion = AuthenticSmoothL1(mu)
+        # in units of the median error its mu is 1
+        criterion = AuthenticSmoothL1(1.0 if adapts else mu)
         super().__init__(
             criterion, gradient_density, balance, loss_weight, reduction, backend, sync, nonfinite
         )
         self.outlier_watch = OutlierWatch()
+        self.median_error = MedianError(gradient_density.edges, momentum) if adapts else None
+
+    @property
+    def mu(self) -> float:
+        """mu as it is at present, read from the device where it adapts."""
+        return float(self.median_error.mu()) if self.median_error else self.criterion.mu
+
+    @property
+    def state(self) -> list[Tensor]:
+        """See :class:`GHMLoss`."""
+        median = [self.median_error.average] if self.median_error else []
+        return [*self.density.state, *median]
 
     def total(self, sums: RegionSums) -> Tensor:
         """N: the sum of the weights, as in mmdet; with weights of 0 and 1 the valid examples."""
@@ -115,7 +133,17 @@ class GHMRLoss(GHMLoss):
             RuntimeError: There is a moving average, and a non-reentrant activation checkpoint
                 around the loss computes it a second time.
         """
+        weight = example_weight(pred, weight if label_weight is None else label_weight)
+        if self.median_error:
+            # ASL1 of width mu is mu times that of width 1 in units of mu
+            mu = self.median_error.mu()
+            pred, target = pred / mu, target / mu
+            return self.harmonize(pred, box_target(pred, target), weight, reduction_override) * mu
         if not torch.compiler.is_compiling() and self.statistics is not None:
             self.outlier_watch(self.statistics.counts, self.criterion.mu)
-        weight = example_weight(pred, weight if label_weight is None else label_weight)
         return self.harmonize(pred, box_target(pred, target), weight, reduction_override)
+
+    def _store(self, state: AverageState, seen: RegionSums, keep_old: Tensor) -> None:
+        super()._store(state, seen, keep_old)
+        if self.median_error:
+            self.median_error.update(seen.counts, keep_old)

@@ -1,0 +1,63 @@
+"""The usual error of the boxes, read off the counts of their gradient norms. Ours, not the paper's.
+
+mu of GHM-R is the size of an error that counts as medium. The errors of a detector shrink while it
+trains, and their scale depends on how its head encodes boxes, so that no number suits all of them
+or all of a training. The median error does: half of the coordinates then have gr below 0.71.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class MedianError(nn.Module):
+    """Running median of |d|, without another pass over the examples.
+
+    gr = |d| / sqrt(d^2 + mu^2) grows with |d|, so that its median belongs to the median of |d|,
+    which is mu gr / sqrt(1 - gr^2).
+
+    Args:
+        edges: Of the regions of gr that are counted, shape (M + 1,).
+        momentum: a of its moving average over iterations, in [0, 1); the first value counts whole.
+
+    Attributes:
+        average: The moving average, float32, 0-dim; 0 before the first call.
+    """
+
+    START = 0.1
+    """Before anything is known; of the order of the deltas of an untrained detector."""
+
+    def __init__(self, edges: Tensor, momentum: float) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer('edges', edges, persistent=False)
+        self.register_buffer('average', torch.zeros(()))
+
+    def mu(self) -> Tensor:
+        """The width of ASL1 for the next call, float32, 0-dim, a copy."""
+        return self.average.where(self.average > 0, self.START)
+
+    def update(self, counts: Tensor, keep_old: Tensor) -> None:
+        """Take up a call's counts, unless the 0-dim bool ``keep_old`` holds or they are all 0.
+
+        Args:
+            counts: R_j of gr at the present :meth:`mu`, int64, shape (M,).
+            keep_old: Whether to leave the average as it is (no sync).
+        """
+        mu, gradient_norm = self.mu(), self._median_gradient_norm(counts)
+        error = mu * gradient_norm / (1 - gradient_norm**2).sqrt()
+        blended = self.momentum * mu + (1 - self.momentum) * error
+        new = blended.where(self.average > 0, error)
+        self.average.copy_(self.average.where(keep_old | (counts.sum() == 0), new))
+
+    def _median_gradient_norm(self, counts: Tensor) -> Tensor:
+        """Linear inside a region, between the centres of the first and the last."""
+        below = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).to(self.edges.dtype)
+        half = below[-1] / 2
+        region = (below[1:-1] < half).sum().unsqueeze(0)
+        left, right = below[region], below[region + 1]
+        position = (half - left) / (right - left).clamp(min=1)
+        norm = torch.lerp(self.edges[region], self.edges[region + 1], position)
+        margin = self.edges[1] / 2
+        return norm.clamp(margin, 1 - margin).squeeze(0)
