@@ -46,6 +46,12 @@ NO_PRIOR = dict(
 )
 
 
+def _cause(name: str, label: str, **changes: object) -> Row:
+    """A row that differs from what was chosen in settings of its GHM-C."""
+    settings = {f'loss_cls__{key}': each for key, each in changes.items()}
+    return _variant(TEMPERED_GRADIENT, name, label, **settings)
+
+
 def _ghm_r(**settings: object) -> dict[str, object]:
     loss = dict(_delete_=True, type='GHMRLoss', bins=10, momentum=0.7)
     return dict(loss_bbox={**loss, **settings})
@@ -70,37 +76,28 @@ TABLES = {
         paired=True,
     ),
     'small-data-causes': Table(
-        'What makes the difference: one setting of GHM-C changed at a time, with L1 boxes',
+        'What makes the difference: one setting changed at a time, with L1 boxes',
         (
-            FOCAL,
-            GHM_C,
             _variant(
-                GHM_C, 'ghmc-scale', 'equal weight, loss weight 0.25', loss_cls__loss_weight=0.25
+                TEMPERED_GRADIENT, 'chosen', 'equal gradient, tempering 0.75, loss weight 0.25'
             ),
-            EQUAL_GRADIENT,
-            _variant(
-                EQUAL_GRADIENT,
-                'scale',
-                'equal gradient, loss weight 1',
-                loss_cls__loss_weight=1.0,
-            ),
-            _variant(EQUAL_GRADIENT, 'm10', 'equal gradient, M = 10', loss_cls__bins=10),
-            _variant(
-                EQUAL_GRADIENT, 'no-average', 'equal gradient, momentum 0', loss_cls__momentum=0
-            ),
-            _variant(
-                EQUAL_GRADIENT,
+            _cause('untempered', 'no tempering', tempering=1.0),
+            _cause('half-tempered', 'tempering 0.5', tempering=0.5),
+            _cause('equal-weight', 'equal weight', equal='weight'),
+            _cause('weight1', 'loss weight 1', loss_weight=1.0),
+            _cause('m10', 'M = 10', bins=10),
+            _cause('no-average', 'momentum 0', momentum=0),
+            _cause('long-average', 'momentum 0.95', momentum=0.95, bias_correction=True),
+            _cause(
                 'paper-average',
-                'equal gradient, the average decays and is corrected for its start',
-                loss_cls__empty_regions='decay',
-                loss_cls__bias_correction=True,
+                'the average decays and is corrected for its start',
+                empty_regions='decay',
+                bias_correction=True,
             ),
-            _variant(
-                EQUAL_GRADIENT, 'levels', 'equal gradient, a density per level', type='RetinaHead'
-            ),
-            _variant(
-                EQUAL_GRADIENT, 'no-prior', 'equal gradient, bias of p = 0.5', init_cfg=NO_PRIOR
-            ),
+            _variant(TEMPERED_GRADIENT, 'levels', 'a density per level', type='RetinaHead'),
+            _variant(TEMPERED_GRADIENT, 'no-prior', 'bias of p = 0.5', init_cfg=NO_PRIOR),
+            GHM_C,
+            _variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL),
         ),
         paired=True,
     ),
