@@ -38,16 +38,17 @@ class MedianError(nn.Module):
         """The width of ASL1 for the next call, float32, 0-dim, a copy."""
         return self.average.where(self.average > 0, self.START)
 
-    def update(self, counts: Tensor, keep_old: Tensor) -> None:
+    def update(self, counts: Tensor, mu: Tensor, keep_old: Tensor) -> None:
         """Take up a call's counts, unless the 0-dim bool ``keep_old`` holds or they are all 0.
 
         Args:
-            counts: R_j of gr at the present :meth:`mu`, int64, shape (M,).
+            counts: R_j of gr, int64, shape (M,).
+            mu: What gr was computed with, 0-dim.
             keep_old: Whether to leave the average as it is (no sync).
         """
-        mu, gradient_norm = self.mu(), self._median_gradient_norm(counts)
+        gradient_norm = self._median_gradient_norm(counts)
         error = mu * gradient_norm / (1 - gradient_norm**2).sqrt()
-        blended = self.momentum * mu + (1 - self.momentum) * error
+        blended = self.momentum * self.average + (1 - self.momentum) * error
         new = blended.where(self.average > 0, error)
         self.average.copy_(self.average.where(keep_old | (counts.sum() == 0), new))
 

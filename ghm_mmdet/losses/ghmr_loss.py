@@ -92,6 +92,7 @@ class GHMRLoss(GHMLoss):
         )
         self.outlier_watch = OutlierWatch()
         self.median_error = MedianError(gradient_density.edges, momentum) if adapts else None
+        self._mu: Tensor | None = None  # of the last call, where it adapts
 
     @property
     def mu(self) -> float:
@@ -136,7 +137,7 @@ class GHMRLoss(GHMLoss):
         weight = example_weight(pred, weight if label_weight is None else label_weight)
         if self.median_error:
             # ASL1 of width mu is mu times that of width 1 in units of mu
-            mu = self.median_error.mu()
+            self._mu = mu = self.median_error.mu()
             pred, target = pred / mu, target / mu
             return self.harmonize(pred, box_target(pred, target), weight, reduction_override) * mu
         if not torch.compiler.is_compiling() and self.statistics is not None:
@@ -146,4 +147,4 @@ class GHMRLoss(GHMLoss):
     def _store(self, state: AverageState, seen: RegionSums, keep_old: Tensor) -> None:
         super()._store(state, seen, keep_old)
         if self.median_error:
-            self.median_error.update(seen.counts, keep_old)
+            self.median_error.update(seen.counts, self._mu, keep_old)

@@ -143,3 +143,28 @@ def test_it_is_built_from_a_config():
 def test_another_mu_is_refused(mu):
     with pytest.raises(ValueError, match=f"^mu={mu!r}: must be a number in .0, inf. or 'median'$"):
         GHMRLoss(mu=mu)
+
+
+@pytest.mark.parametrize(('iteration', 'afresh'), [(0, True), (7, False)])
+def test_fine_tuning_finds_its_own(training_run, iteration, afresh):
+    loss, other = settled(), GHMRLoss(mu='median', bins=BINS, momentum=0.7)
+    training_run(iteration)
+    other.load_state_dict(loss.state_dict())
+    before = other.mu
+    pred, target = boxes(400, 0.5, seed=99)
+    other(pred, target)
+    median = float(pred.abs().median())
+    expected = median if afresh else 0.7 * before + 0.3 * median
+    assert other.mu == pytest.approx(expected, rel=0.05)
+
+
+def test_it_moves_once_for_an_optimizer_step():
+    together, apart = settled(), settled()
+    pred, target = boxes(400, 0.1, seed=99)
+    together(pred, target)
+    before = apart.mu
+    for is_last, part in ((False, slice(0, 150)), (True, slice(150, 400))):
+        assert apart.mu == before
+        apart.step.begin_iteration(is_last)
+        apart(pred[part], target[part])
+    assert apart.mu == together.mu != before
