@@ -3,7 +3,7 @@
 # num_classes and your data in, and load_from a detector that has been trained on something larger
 # where there is one.
 # - The loss weight keeps focal loss's balance with L1: tools/loss_balance.py measures yours.
-# - bins and momentum are for 1,500 positives an iteration or more; docs/settings.md has the rule.
+# - bins and momentum are for 100 positives an iteration or more; docs/settings.md has the rule.
 _base_ = './retinanet_r50_fpn_ghm-pyramid-1x_coco.py'
 
 model = dict(
