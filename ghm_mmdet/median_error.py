@@ -27,6 +27,10 @@ class MedianError(nn.Module):
 
     START = 0.1
     """Before anything is known; of the order of the deltas of an untrained detector."""
+    MINIMUM = 1e-6
+    """Where more than half of the coordinates are exactly right, and the median is 0."""
+    MIN_REGIONS = 5
+    """Fewer do not tell where in [0, 1] the median of gr is."""
 
     def __init__(self, edges: Tensor, momentum: float) -> None:
         super().__init__()
@@ -49,7 +53,7 @@ class MedianError(nn.Module):
         gradient_norm = self._median_gradient_norm(counts)
         error = mu * gradient_norm / (1 - gradient_norm**2).sqrt()
         blended = self.momentum * self.average + (1 - self.momentum) * error
-        new = blended.where(self.average > 0, error)
+        new = blended.where(self.average > 0, error).clamp(min=self.MINIMUM)
         self.average.copy_(self.average.where(keep_old | (counts.sum() == 0), new))
 
     def _median_gradient_norm(self, counts: Tensor) -> Tensor:

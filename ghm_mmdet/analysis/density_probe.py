@@ -109,6 +109,8 @@ class DensityProbe:
             call = parse_call(arguments, keywords)
             if call is None:
                 return
+            if getattr(loss, 'mu_of_call', None) is not None:
+                reader.mu = float(loss.mu_of_call)
             seen = reader.read(call)
             calls.counts.append(seen.counts.sum(1))
             calls.gradients.append(seen.gradients.sum(1))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ghm_mmdet.losses.ghm_loss import GHMLoss
+from ghm_mmdet.median_error import MedianError
 
 
 def loss_gradient_norms(model: nn.Module, batches: Iterable[dict]) -> dict[str, float]:
@@ -30,6 +31,8 @@ def loss_gradient_norms(model: nn.Module, batches: Iterable[dict]) -> dict[str, 
     for module in model.modules():
         if isinstance(module, GHMLoss):
             module.density.momentum = 0  # the counts of the batch itself
+        if isinstance(module, MedianError):
+            module.momentum = 0
     norms: dict[str, list[float]] = {}
     for batch in batches:
         data = model.data_preprocessor(batch, training=True)

@@ -32,8 +32,9 @@ def before_update(state: list[Tensor], was_restored: bool) -> None:
 def _before_update(state: list[Tensor], was_restored: bool) -> None:
     if _is_recomputed():
         raise RuntimeError(
-            'a loss with momentum > 0 inside an activation checkpoint, which computes it again and '
-            'would update the moving average twice: compute the loss outside of the checkpoint'
+            'a loss with a moving average (momentum > 0, or a median mu) inside an activation '
+            'checkpoint, which computes it again and would update the average twice: compute the '
+            'loss outside of the checkpoint'
         )
     if was_restored and training_iteration() == 0:
         for buffer in state:

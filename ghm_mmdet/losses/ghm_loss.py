@@ -37,8 +37,7 @@ class Statistics(NamedTuple):
     Attributes:
         counts: R_j, int64, shape (M,).
         losses: Sum of the element losses per region before harmonizing, shape (M,); of a pyramid,
-            with the factors of its levels, where these differ; of GHM-R whose mu is a median, in
-            units of mu. This rank's, also with ``sync``.
+            with the factors of its levels, where these differ. This rank's, also with ``sync``.
         beta: Harmonizing weight per region, shape (M,).
     """
 
@@ -122,7 +121,7 @@ class GHMLoss(nn.Module):
 
     Args:
         criterion: Loss and gradient norm of one example.
-        density: Counts to gradient density, with the moving average, the only state.
+        density: Counts to gradient density, with the moving average.
         balance: What the weights make equal, and how far.
         loss_weight: Factor of the loss.
         reduction: 'mean' divides by N, 'sum' does not, 'none' gives beta_i l_i per example.
@@ -211,21 +210,30 @@ class GHMLoss(nn.Module):
         """
         check_choice('reduction_override', reduction, (None, *REDUCTIONS))
         reduction = reduction or self.reduction
-        edges = self.density.edges
         if self.nonfinite == 'skip':
             prediction = prediction.view_as(prediction)  # a node of our own in the graph
-        sums = region_sums(self.criterion, prediction, target, weight, edges, self.backend)
+        sums = self._region_sums(prediction, target, weight)
         if self.nonfinite == 'skip' and prediction.requires_grad:
             poisoned = sums.nonfinite > 0
             prediction.register_hook(lambda gradient: gradient.masked_fill(poisoned, 0))
         if reduction == 'none':
             beta = self._weigh(sums)[0] * self.loss_weight
-            losses = example_losses(self.criterion, prediction, target, weight, edges, beta)
+            losses = self._example_losses(prediction, target, weight, beta)
             losses = self._without_poison(losses, sums)
             return losses if losses.shape == prediction.shape else losses.squeeze(-1)
         if self._splits_levels:
             return PartialLoss(self, sums)
         return self._reduce(sums, reduction, sums.nonfinite.reshape(1))
+
+    def _region_sums(self, prediction: Tensor, target: Target, weight: Tensor | None) -> RegionSums:
+        edges = self.density.edges
+        return region_sums(self.criterion, prediction, target, weight, edges, self.backend)
+
+    def _example_losses(
+        self, prediction: Tensor, target: Target, weight: Tensor | None, beta: Tensor
+    ) -> Tensor:
+        edges = self.density.edges
+        return example_losses(self.criterion, prediction, target, weight, edges, beta)
 
     def _reduce(self, sums: RegionSums, reduction: str, nonfinite: Tensor) -> Tensor:
         # a call in eval mode or under no_grad looks at examples, it does not train on them

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmdet.registry import MODELS
 from torch import Tensor
 
 from ghm_mmdet.arguments import check_interval
-from ghm_mmdet.criteria import AuthenticSmoothL1
+from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, working_dtype
 from ghm_mmdet.density import AverageState
 from ghm_mmdet.losses.call_forms import box_target, example_weight
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_balance, build_density
@@ -23,8 +25,8 @@ class GHMRLoss(GHMLoss):
     Source: Li, Liu, Wang, *Gradient Harmonized Single-stage Detector*, AAAI 2019, section "GHM-R
         Loss".
     One example is one coordinate of one box. It is meant for encoded box deltas: on decoded boxes
-    in pixels the gradient norm is near 1 for every example and its density says nothing. The
-    defaults are those of mmdet's ``GHMR`` and give its numbers.
+    in pixels the gradient norm is near 1 for every example and its density says nothing, unless mu
+    adapts. The defaults are those of mmdet's ``GHMR`` and give its numbers.
 
     Args:
         mu: Width of the quadratic part of ASL1, in the units of the box deltas; above 0. 'median'
@@ -43,6 +45,9 @@ class GHMRLoss(GHMLoss):
         backend: 'reference', 'torch', 'cpp', 'triton' or None, see :class:`GHMCLoss`.
         sync: See :class:`GHMCLoss`.
         nonfinite: 'propagate' or 'skip', see :class:`GHMCLoss`.
+
+    Attributes:
+        mu_of_call: Where mu adapts, that of the last call, float32, 0-dim.
 
     Shape:
         - pred, target: Any equal shapes, (N, 4) from most heads.
@@ -84,6 +89,10 @@ class GHMRLoss(GHMLoss):
             divisor=divisor,
             empty_regions=empty_regions,
         )
+        if adapts and gradient_density.num_regions < MedianError.MIN_REGIONS:
+            raise ValueError(
+                f"bins={bins}: must be {MedianError.MIN_REGIONS} or more with mu='median'"
+            )
         balance = build_balance(equal=equal, tempering=tempering)
         # in units of the median error its mu is 1
         criterion = AuthenticSmoothL1(1.0 if adapts else mu)
@@ -92,11 +101,12 @@ class GHMRLoss(GHMLoss):
         )
         self.outlier_watch = OutlierWatch()
         self.median_error = MedianError(gradient_density.edges, momentum) if adapts else None
-        self._mu: Tensor | None = None  # of the last call, where it adapts
+        self.mu_of_call: Tensor | None = None
+        self._mu_of_step: Tensor | None = None
 
     @property
     def mu(self) -> float:
-        """mu as it is at present, read from the device where it adapts."""
+        """mu of the next optimizer step, read from the device where it adapts."""
         return float(self.median_error.mu()) if self.median_error else self.criterion.mu
 
     @property
@@ -135,16 +145,38 @@ class GHMRLoss(GHMLoss):
                 around the loss computes it a second time.
         """
         weight = example_weight(pred, weight if label_weight is None else label_weight)
+        parsed = box_target(pred, target)
         if self.median_error:
-            # ASL1 of width mu is mu times that of width 1 in units of mu
-            self._mu = mu = self.median_error.mu()
-            pred, target = pred / mu, target / mu
-            return self.harmonize(pred, box_target(pred, target), weight, reduction_override) * mu
-        if not torch.compiler.is_compiling() and self.statistics is not None:
+            pred, parsed = self._in_units_of_mu(pred, parsed)
+        elif not torch.compiler.is_compiling() and self.statistics is not None:
             self.outlier_watch(self.statistics.counts, self.criterion.mu)
-        return self.harmonize(pred, box_target(pred, target), weight, reduction_override)
+        return self.harmonize(pred, parsed, weight, reduction_override)
+
+    def _in_units_of_mu(self, pred: Tensor, target: DenseTarget) -> tuple[Tensor, DenseTarget]:
+        """Errors over mu, in float32 or float64, and their target of zero.
+
+        ASL1 of width mu is mu times ASL1 of width 1 in units of mu.
+        """
+        self.mu_of_call = self.median_error.mu()
+        if self.training and torch.is_grad_enabled():
+            # the counts of all calls of an optimizer step are read at one mu
+            if self.step.begins:
+                self._mu_of_step = self.mu_of_call
+            self.mu_of_call = self._mu_of_step
+        difference = pred.to(working_dtype(pred)) - target.values
+        return difference / self.mu_of_call, DenseTarget(torch.zeros_like(difference))
+
+    def _region_sums(self, *examples: Any) -> RegionSums:
+        sums = super()._region_sums(*examples)
+        if self.median_error is None:
+            return sums
+        return sums._replace(losses=sums.losses * self.mu_of_call)
+
+    def _example_losses(self, *examples: Any) -> Tensor:
+        losses = super()._example_losses(*examples)
+        return losses if self.median_error is None else losses * self.mu_of_call
 
     def _store(self, state: AverageState, seen: RegionSums, keep_old: Tensor) -> None:
         super()._store(state, seen, keep_old)
         if self.median_error:
-            self.median_error.update(seen.counts, self._mu, keep_old)
+            self.median_error.update(seen.counts, self._mu_of_step, keep_old)

@@ -17,6 +17,7 @@ class OptimizerStep:
 
     def __init__(self) -> None:
         self._call = 0
+        self._is_counted = False
         self._is_last = True
         self._seen: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
@@ -26,7 +27,15 @@ class OptimizerStep:
             # what a head left out of the last micro-batch belongs to no later step
             self._seen.clear()
         self._call = 0
+        self._is_counted = True
         self._is_last = is_last
+
+    @property
+    def begins(self) -> bool:
+        """Whether no call of this optimizer step has trained yet."""
+        if torch.compiler.is_compiling() or not self._is_counted:
+            return True
+        return self._call == 0 and not self._seen
 
     def next_call(self) -> int:
         """Number of this call in its iteration, from 0: the level, where a head calls per level."""

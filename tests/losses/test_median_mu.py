@@ -7,6 +7,7 @@ import torch
 from mmdet.registry import MODELS
 
 from ghm_mmdet.analysis.loss_calls import mu_of
+from ghm_mmdet.heads.whole_pyramid import _merge_levels
 from ghm_mmdet.losses import GHMRLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss
 from ghm_mmdet.median_error import MedianError
@@ -84,8 +85,12 @@ CALLS_THAT_DO_NOT_TRAIN = {
     'element by element': lambda loss: loss(*boxes(50), reduction_override='none'),
     'without an example': lambda loss: loss(*boxes(0)),
     'all ignored': lambda loss: loss(*boxes(50), torch.zeros(50)),
-    'with NaN': lambda loss: loss(boxes(50)[0] * torch.nan, boxes(50)[1]),
+    'with one NaN': lambda loss: loss(with_nan(boxes(50)[0]), boxes(50)[1]),
 }
+
+
+def with_nan(pred):
+    return pred.index_fill(0, torch.tensor([7]), torch.nan)
 
 
 @pytest.mark.parametrize('call', CALLS_THAT_DO_NOT_TRAIN)
@@ -105,25 +110,45 @@ def test_it_is_saved_and_restored():
     torch.testing.assert_close(other.state, loss.state)
 
 
-def test_one_mu_for_all_levels_of_a_pyramid():
-    together, apart = settled(), settled()
+@pytest.mark.parametrize(('ignored', 'divisor'), [(True, 1), (False, 7)])
+def test_one_mu_for_all_levels_of_a_pyramid(ignored, divisor):
+    together, apart = settled(0.05), settled(0.05)
     pred, target = boxes(300, seed=99)
     whole = together(pred, target)
     with apart.split_levels():
         parts = [apart(pred[part], target[part]) for part in (slice(0, 200), slice(200, 300))]
-    assert all(not isinstance(part, torch.Tensor) for part in parts)
-    torch.testing.assert_close(apart.merge(parts), whole)
+    # a head may have scaled its levels, which ignoring their factors takes back
+    levels = [part / 7 for part in parts]
+    torch.testing.assert_close(_merge_levels(levels, ignore_factors=ignored) * divisor, whole)
     assert apart.mu == pytest.approx(together.mu)
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
-def test_other_dtypes(dtype):
-    loss = settled()
-    pred, target = boxes(300, seed=99, dtype=dtype)
-    value = loss(pred, target)
-    value.backward()
-    assert pred.grad.dtype == dtype and pred.grad.isfinite().all()
-    torch.testing.assert_close(value.float(), settled()(*boxes(300, seed=99)), rtol=0.01, atol=0)
+def test_other_dtypes_lose_nothing_against_the_same_mu_as_a_number(dtype):
+    loss = settled(0.003)
+    oracle = GHMRLoss(mu=loss.mu, bins=BINS, momentum=0.7)
+    oracle.density.load_state_dict(loss.density.state_dict())
+    gradients = []
+    for each in (loss, oracle):
+        pred, target = boxes(300, seed=99, dtype=dtype)
+        (each(pred, target) * 2**10).backward()
+        gradients.append(pred.grad)
+    assert gradients[0].dtype == dtype
+    torch.testing.assert_close(*gradients, rtol=2 * torch.finfo(dtype).eps + 1e-5, atol=0)
+
+
+@pytest.mark.parametrize('share', [0.6, 1.0])
+def test_a_median_of_zero_ends_nothing(share):
+    loss = GHMRLoss(mu='median', bins=BINS, momentum=0.7)
+    exact = int(400 * share)
+    for seed in range(400):
+        pred, target = boxes(400, 0.1, seed)
+        value = loss(torch.cat([target[:exact], pred[exact:]]), target)
+    assert loss.mu == pytest.approx(MedianError.MINIMUM, rel=1e-3)
+    assert value.isfinite()
+    for seed in range(60):
+        loss(*boxes(400, 0.1, seed))
+    assert loss.mu == pytest.approx(0.0674, rel=0.1)
 
 
 def test_compiled_as_a_whole():
@@ -137,6 +162,12 @@ def test_compiled_as_a_whole():
 def test_it_is_built_from_a_config():
     config = dict(type='GHMRLoss', mu='median', bins=BINS, momentum=0.7, loss_weight=10.0)
     assert isinstance(MODELS.build(config), GHMLoss)
+
+
+@pytest.mark.parametrize('bins', [1, 4])
+def test_too_few_regions_are_refused(bins):
+    with pytest.raises(ValueError, match=f"^bins={bins}: must be 5 or more with mu='median'$"):
+        GHMRLoss(mu='median', bins=bins)
 
 
 @pytest.mark.parametrize('mu', ['mean', '', 0, -1.0, True, None])
@@ -163,8 +194,41 @@ def test_it_moves_once_for_an_optimizer_step():
     pred, target = boxes(400, 0.1, seed=99)
     together(pred, target)
     before = apart.mu
-    for is_last, part in ((False, slice(0, 150)), (True, slice(150, 400))):
-        assert apart.mu == before
-        apart.step.begin_iteration(is_last)
-        apart(pred[part], target[part])
+    accumulate(apart, pred, target)
     assert apart.mu == together.mu != before
+
+
+def accumulate(loss, pred, target):
+    before = loss.mu
+    for is_last, part in ((False, slice(0, 150)), (True, slice(150, 400))):
+        assert loss.mu == before or loss.mu == pytest.approx(MedianError.START)
+        loss.step.begin_iteration(is_last)
+        loss(pred[part], target[part])
+
+
+def test_fine_tuning_with_accumulated_gradients(training_run):
+    loss = GHMRLoss(mu='median', bins=BINS, momentum=0.7)
+    training_run(0)
+    loss.load_state_dict(settled().state_dict())
+    pred, target = boxes(400, 0.5, seed=99)
+    accumulate(loss, pred, target)
+    assert loss.mu == pytest.approx(float(pred.abs().median()), rel=0.05)
+
+
+def test_levels_of_a_head_that_calls_for_each_share_the_mu_of_their_step():
+    loss = settled(0.05)
+    loss.step.begin_iteration(is_last=True)
+    used = []
+    for seed in range(3):
+        loss(*boxes(100, 1.0, seed))
+        used.append(float(loss.mu_of_call))
+    assert used[0] == used[1] == used[2] != loss.mu
+
+
+def test_skipped_input_sends_back_nothing_and_changes_nothing():
+    loss = settled(nonfinite='skip')
+    before = loss.mu
+    pred, target = boxes(50)
+    value = loss(with_nan(pred), target)
+    value.backward()
+    assert value == 0 and not pred.grad.any() and loss.mu == before
