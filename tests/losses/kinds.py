@@ -50,10 +50,6 @@ def _ghmc(**arguments) -> GHMCLoss:
     return GHMCLoss(use_sigmoid=True, **arguments)
 
 
-def _ghmr_of_median(**arguments) -> GHMRLoss:
-    return GHMRLoss(mu='median', **arguments)
-
-
 def _labels(size: int, random: Generator) -> Tensor:
     return torch.randint(0, WIDTH + 1, (size,), generator=random)
 
@@ -73,7 +69,6 @@ KINDS = {
     'values': Kind(_ghmc, lambda n, r: (_values(n, r), _weight(n, r))),
     'boxes': Kind(GHMRLoss, lambda n, r: (_values(n, r),)),
     'boxes and weight': Kind(GHMRLoss, lambda n, r: (_values(n, r), _weight(n, r))),
-    'boxes, median mu': Kind(_ghmr_of_median, lambda n, r: (_values(n, r), _weight(n, r))),
 }
 STATES = {
     'moving average': dict(momentum=0.75),
