@@ -76,11 +76,13 @@ def set_resume(cfg: Config, resume: str) -> None:
 
     Args:
         cfg: With its work dir; changed in place.
-        resume: A file, or 'auto', which starts from the beginning where there is none.
+        resume: A file, or 'auto', which starts from the beginning where there is none: with the
+            weights of the config's ``load_from``, if it has one.
     """
-    cfg.load_from = newest_complete(Path(cfg.work_dir)) if resume == 'auto' else resume
+    found = newest_complete(Path(cfg.work_dir)) if resume == 'auto' else resume
     # without a file MMEngine would look for one, and find the one that is cut off
-    cfg.resume = cfg.load_from is not None
+    cfg.resume = found is not None
+    cfg.load_from = found or cfg.get('load_from')
 
 
 def newest_complete(work_dir: Path) -> str | None:

@@ -54,7 +54,7 @@ def prepare(args: argparse.Namespace) -> Config:
     if args.resume or cfg.get('resume'):
         set_resume(cfg, args.resume or cfg.get('load_from') or 'auto')
     if cfg.get('load_from'):
-        check_checkpoint(cfg.load_from, '--resume' if args.resume else 'load_from')
+        check_checkpoint(cfg.load_from, '--resume' if args.resume and cfg.resume else 'load_from')
     else:
         check_pretrained(cfg)
     check_data(cfg, ('train', 'val'))

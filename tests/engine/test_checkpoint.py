@@ -63,6 +63,15 @@ def test_resume_takes_the_file_that_is_named(tmp_path):
     assert resumed(tmp_path, 'some.pth') == 'some.pth'
 
 
+@pytest.mark.parametrize('whole', [True, False])
+def test_fine_tuning_starts_from_its_weights_until_there_is_something_to_resume(tmp_path, whole):
+    write(tmp_path / 'epoch_1.pth', whole)
+    cfg = Config(dict(work_dir=str(tmp_path), load_from='pretrained.pth'))
+    set_resume(cfg, 'auto')
+    expected = str(tmp_path / 'epoch_1.pth') if whole else 'pretrained.pth'
+    assert (cfg.load_from, cfg.resume) == (expected, whole)
+
+
 @pytest.mark.parametrize('unit', ['epoch', 'iter'])
 def test_resume_takes_the_newest_whole_checkpoint_and_names_those_that_are_not(tmp_path, unit):
     write(tmp_path / 'best_coco_bbox_mAP_epoch_99.pth')
