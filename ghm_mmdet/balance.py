@@ -16,13 +16,13 @@ TOTAL_GRADIENT = 0.5
 
 
 class Balance(NamedTuple):
-    """beta_j^tempering, or with equal gradient (beta_j / g_j)^tempering, to scale.
+    """beta_j^tempering, or with equal gradient (beta_j / g_j)^tempering, times a factor.
 
     Attributes:
         equal: 'weight' gives the regions the same total weight (paper), 'gradient' the same total
             gradient norm.
         tempering: Exponent in [0, 1]: 1 balances in full (paper), 0 not at all, which is cross
-            entropy or smooth L1, with 'gradient' to scale.
+            entropy or authentic smooth L1, with 'gradient' times what makes the total one half.
     """
 
     equal: str = 'weight'

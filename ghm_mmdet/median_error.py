@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class MedianError(nn.Module):
-    """Running median of |d|, without another pass over the examples.
+    """Running median of |d|, from counts alone.
 
     gr = |d| / sqrt(d^2 + mu^2) grows with |d|, so that its median belongs to the median of |d|,
     which is mu gr / sqrt(1 - gr^2).

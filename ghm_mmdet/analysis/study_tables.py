@@ -96,7 +96,7 @@ TABLES = {
             ),
             _variant(TEMPERED_GRADIENT, 'levels', 'a density per level', type='RetinaHead'),
             _variant(TEMPERED_GRADIENT, 'no-prior', 'bias of p = 0.5', init_cfg=NO_PRIOR),
-            GHM_C,
+            Row('ghmc', 'GHM-C as published', GHM_C.config),
             _variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL),
         ),
         paired=True,

@@ -54,7 +54,7 @@ class GHMCLoss(GHMLoss):
         equal: 'weight' gives every region the same total weight (paper), 'gradient' the same total
             gradient norm, so that the many easy examples go on being pushed (ours).
         tempering: Exponent of the weights in [0, 1]: 1 is the paper's, 0 plain cross entropy, with
-            equal gradient to scale (ours).
+            equal gradient times what keeps the total gradient (ours).
         backend: What computes: 'reference', 'torch', 'cpp' or 'triton'. None is what the
             environment variable ``GHM_MMDET_BACKEND`` says, else the device's own.
         sync: Whether the density and the moving average are those of all ranks' examples together
