@@ -2,6 +2,7 @@
 # regions of the same total gradient, one density over the pyramid, and L1 for the boxes. Put
 # num_classes and your data in, and load_from a detector that has been trained on something larger
 # where there is one.
+# - Measured with 3 and 5 classes; with 80 classes on 50 images focal loss was ahead.
 # - The loss weight keeps focal loss's balance with L1: tools/loss_balance.py measures yours.
 # - bins and momentum are for 100 positives an iteration or more; docs/settings.md has the rule.
 _base_ = './retinanet_r50_fpn_ghm-pyramid-1x_coco.py'
