@@ -11,7 +11,6 @@ import torch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-
 PATIENCE = 240  # seconds
 
 

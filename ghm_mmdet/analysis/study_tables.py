@@ -27,17 +27,10 @@ TEMPERED_GRADIENT = Row(
     'GHM-C, equal gradient, tempering 0.75, L1',
     _bccd('ghmc-tempered-gradient'),
 )
+OHEM = Row('ohem', 'OHEM, smooth L1', 'paper/retinanet_r101_fpn_ohem-smooth-l1-1x_coco.py')
+L1 = dict(loss_bbox=dict(_delete_=True, type='L1Loss', loss_weight=1.0))
 SMOOTH_L1 = dict(loss_bbox__type='SmoothL1Loss', loss_bbox__beta=1 / 9, loss_bbox__loss_weight=1.0)
 TUNED_FOCAL = dict(loss_cls__gamma=1.0)
-OHEM = dict(
-    loss_cls=dict(
-        _delete_=True,
-        type='OHEMLoss',
-        use_sigmoid=True,
-        loss=dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),
-        negatives_per_positive=3,
-    )
-)
 NO_PRIOR = dict(
     type='Normal',
     layer='Conv2d',
@@ -67,7 +60,7 @@ TABLES = {
         (
             FOCAL,
             Row('ce', 'cross entropy, L1', _bccd('ce')),
-            _variant(FOCAL, 'ohem', 'OHEM, three negatives a positive, L1', **OHEM),
+            _variant(OHEM, 'ohem', 'OHEM, three negatives a positive, L1', **L1),
             GHM_C,
             Row('tempered', 'GHM-C, tempering 0.75, L1', _bccd('ghmc-tempered')),
             EQUAL_GRADIENT,
@@ -96,7 +89,7 @@ TABLES = {
             ),
             _variant(TEMPERED_GRADIENT, 'levels', 'a density per level', type='RetinaHead'),
             _variant(TEMPERED_GRADIENT, 'no-prior', 'bias of p = 0.5', init_cfg=NO_PRIOR),
-            Row('ghmc', 'GHM-C as published', GHM_C.config),
+            _variant(GHM_C, 'ghmc', 'GHM-C as published'),
             _variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL),
         ),
         paired=True,
