@@ -3,6 +3,9 @@
 The paper gives every region the same total weight, so that a region's total gradient grows with
 its g, from near 0 to 2/M, and the many easy examples are hardly pushed any further. On few images
 that leaves the background at scores that a longer training would have pushed down.
+
+The paper takes a crowd at g near 1 for outliers, and takes weight from it. Where most positives are
+there, because the model has not learned them yet, it never learns them.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from torch import Tensor
+
+from ghm_mmdet.isotonic import non_increasing
 
 TOTAL_GRADIENT = 0.5
 """With ``equal='gradient'``: what M filled regions of equal weight come to, (1/M) sum_j g_j."""
@@ -23,10 +28,13 @@ class Balance(NamedTuple):
             gradient norm.
         tempering: Exponent in [0, 1]: 1 balances in full (paper), 0 not at all, which is cross
             entropy or authentic smooth L1, with 'gradient' times what makes the total one half.
+        outliers: 'damp' takes weight from a crowd at large g as from any other (paper); 'keep' has
+            weights that never fall as g grows.
     """
 
     equal: str = 'weight'
     tempering: float = 1.0
+    outliers: str = 'damp'
 
     def weight(self, beta: Tensor, counts: Tensor, gradient_norm: Tensor) -> Tensor:
         """Weight per region, float32, shape (M,).
@@ -44,13 +52,21 @@ class Balance(NamedTuple):
         if self == Balance():
             return beta
         if self.equal == 'weight':
-            weight = self._tempered(beta)
+            weight = self._shaped(beta)
             return weight / _divisor(_mean(weight, counts))
-        weight = self._tempered(beta / gradient_norm)
+        weight = self._shaped(beta / gradient_norm)
         return TOTAL_GRADIENT * weight / _divisor(_mean(weight * gradient_norm, counts))
 
-    def _tempered(self, weight: Tensor) -> Tensor:
-        return weight.pow(self.tempering).where(weight > 0, 0)
+    def _shaped(self, weight: Tensor) -> Tensor:
+        known = weight > 0
+        if self.outliers == 'keep':
+            weight = _never_falling(weight, known)
+        return weight.pow(self.tempering).where(known, 0)
+
+
+def _never_falling(weight: Tensor, known: Tensor) -> Tensor:
+    """The weights of the nearest density, times g or not, that does not rise as g grows."""
+    return 1 / non_increasing(1 / weight.where(known, 1), known)
 
 
 def _mean(values: Tensor, counts: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ TEMPERED_GRADIENT = Row(
     'GHM-C, equal gradient, tempering 0.75, L1',
     _bccd('ghmc-tempered-gradient'),
 )
+SMALL_DATA = Row('small-data', 'the same, outliers kept, L1', _bccd('ghmc-small-data'))
 OHEM = Row('ohem', 'OHEM, smooth L1', 'paper/retinanet_r101_fpn_ohem-smooth-l1-1x_coco.py')
 L1 = dict(loss_bbox=dict(_delete_=True, type='L1Loss', loss_weight=1.0))
 SMOOTH_L1 = dict(loss_bbox__type='SmoothL1Loss', loss_bbox__beta=1 / 9, loss_bbox__loss_weight=1.0)
@@ -42,7 +43,7 @@ NO_PRIOR = dict(
 def _cause(name: str, label: str, **changes: object) -> Row:
     """A row that differs from what was chosen in settings of its GHM-C."""
     settings = {f'loss_cls__{key}': each for key, each in changes.items()}
-    return _variant(TEMPERED_GRADIENT, name, label, **settings)
+    return _variant(SMALL_DATA, name, label, **settings)
 
 
 def _ghm_r(**settings: object) -> dict[str, object]:
@@ -65,6 +66,7 @@ TABLES = {
             Row('tempered', 'GHM-C, tempering 0.75, L1', _bccd('ghmc-tempered')),
             EQUAL_GRADIENT,
             TEMPERED_GRADIENT,
+            SMALL_DATA,
         ),
         paired=True,
     ),
@@ -72,8 +74,11 @@ TABLES = {
         'What makes the difference: one setting changed at a time, with L1 boxes',
         (
             _variant(
-                TEMPERED_GRADIENT, 'chosen', 'equal gradient, tempering 0.75, loss weight 0.25'
+                SMALL_DATA,
+                'chosen',
+                'equal gradient, tempering 0.75, outliers kept, loss weight 0.25',
             ),
+            _cause('damped', 'outliers damped', outliers='damp'),
             _cause('untempered', 'no tempering', tempering=1.0),
             _cause('half-tempered', 'tempering 0.5', tempering=0.5),
             _cause('equal-weight', 'equal weight', equal='weight'),
@@ -87,8 +92,8 @@ TABLES = {
                 empty_regions='decay',
                 bias_correction=True,
             ),
-            _variant(TEMPERED_GRADIENT, 'levels', 'a density per level', type='RetinaHead'),
-            _variant(TEMPERED_GRADIENT, 'no-prior', 'bias of p = 0.5', init_cfg=NO_PRIOR),
+            _variant(SMALL_DATA, 'levels', 'a density per level', type='RetinaHead'),
+            _variant(SMALL_DATA, 'no-prior', 'bias of p = 0.5', init_cfg=NO_PRIOR),
             _variant(GHM_C, 'ghmc', 'GHM-C as published'),
             _variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL),
         ),
@@ -153,11 +158,14 @@ TABLES = {
                 **TUNED_FOCAL,
                 **SMOOTH_L1,
             ),
-            _variant(TEMPERED_GRADIENT, 'ghmc', 'GHM-C (equal gradient, tempering 0.75), L1'),
             _variant(
-                TEMPERED_GRADIENT,
+                SMALL_DATA, 'ghmc', 'GHM-C (equal gradient, tempering 0.75, outliers kept), L1'
+            ),
+            _variant(TEMPERED_GRADIENT, 'ghmc-damped', 'the same, outliers damped'),
+            _variant(
+                SMALL_DATA,
                 'ghm',
-                "the same GHM-C, GHM-R of the same balance with mu='median'",
+                "the same as ghmc, GHM-R (equal gradient, tempering 0.75) with mu='median'",
                 **_ghm_r(mu='median', equal='gradient', tempering=0.75, loss_weight=10.0),
             ),
         ),

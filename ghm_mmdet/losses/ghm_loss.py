@@ -102,7 +102,7 @@ def build_density(
     )
 
 
-def build_balance(*, equal: str, tempering: float) -> Balance:
+def build_balance(*, equal: str, tempering: float, outliers: str, density: str) -> Balance:
     """The balance that the arguments of a loss name.
 
     Raises:
@@ -110,7 +110,10 @@ def build_balance(*, equal: str, tempering: float) -> Balance:
     """
     check_choice('equal', equal, ('weight', 'gradient'))
     check_interval('tempering', tempering, '[0, 1]')
-    return Balance(equal, tempering)
+    check_choice('outliers', outliers, ('damp', 'keep'))
+    if outliers == 'keep' and density == 'exact':
+        raise ValueError("outliers='keep': must be 'damp' with density='exact'")
+    return Balance(equal, tempering, outliers)
 
 
 class GHMLoss(nn.Module):

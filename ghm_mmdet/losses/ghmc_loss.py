@@ -55,6 +55,9 @@ class GHMCLoss(GHMLoss):
             gradient norm, so that the many easy examples go on being pushed (ours).
         tempering: Exponent of the weights in [0, 1]: 1 is the paper's, 0 plain cross entropy, with
             equal gradient times what keeps the total gradient (ours).
+        outliers: 'damp' takes weight from a crowd at g near 1 as from any other (paper), 'keep' has
+            weights that never fall as g grows, for data on which most positives are that crowd
+            (ours). Needs the unit regions.
         backend: What computes: 'reference', 'torch', 'cpp' or 'triton'. None is what the
             environment variable ``GHM_MMDET_BACKEND`` says, else the device's own.
         sync: Whether the density and the moving average are those of all ranks' examples together
@@ -94,6 +97,7 @@ class GHMCLoss(GHMLoss):
         empty_regions: str = 'freeze',
         equal: str = 'weight',
         tempering: float = 1.0,
+        outliers: str = 'damp',
         backend: str | None = None,
         sync: bool = False,
         nonfinite: str = 'propagate',
@@ -110,7 +114,9 @@ class GHMCLoss(GHMLoss):
             divisor=divisor,
             empty_regions=empty_regions,
         )
-        balance = build_balance(equal=equal, tempering=tempering)
+        balance = build_balance(
+            equal=equal, tempering=tempering, outliers=outliers, density=density
+        )
         criterion = CRITERIA[use_sigmoid, activated]()
         super().__init__(
             criterion, gradient_density, balance, loss_weight, reduction, backend, sync, nonfinite

@@ -42,6 +42,7 @@ class GHMRLoss(GHMLoss):
         empty_regions: 'freeze' or 'decay', see :class:`GHMCLoss`.
         equal: 'weight' or 'gradient', see :class:`GHMCLoss`.
         tempering: In [0, 1], see :class:`GHMCLoss`.
+        outliers: 'damp' or 'keep', see :class:`GHMCLoss`.
         backend: 'reference', 'torch', 'cpp', 'triton' or None, see :class:`GHMCLoss`.
         sync: See :class:`GHMCLoss`.
         nonfinite: 'propagate' or 'skip', see :class:`GHMCLoss`.
@@ -73,6 +74,7 @@ class GHMRLoss(GHMLoss):
         empty_regions: str = 'freeze',
         equal: str = 'weight',
         tempering: float = 1.0,
+        outliers: str = 'damp',
         backend: str | None = None,
         sync: bool = False,
         nonfinite: str = 'propagate',
@@ -93,7 +95,9 @@ class GHMRLoss(GHMLoss):
             raise ValueError(
                 f"bins={bins}: must be {MedianError.MIN_REGIONS} or more with mu='median'"
             )
-        balance = build_balance(equal=equal, tempering=tempering)
+        balance = build_balance(
+            equal=equal, tempering=tempering, outliers=outliers, density=density
+        )
         # in units of the median error its mu is 1
         criterion = AuthenticSmoothL1(1.0 if adapts else mu)
         super().__init__(

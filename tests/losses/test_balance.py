@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.optimize import isotonic_regression
 
 from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMCLoss, GHMRLoss
 from tests.losses.kinds import KINDS, STATES
@@ -10,7 +11,18 @@ from tests.losses.kinds import KINDS, STATES
 pytestmark = pytest.mark.usefixtures('backend')
 
 BINS = 10
-BALANCES = [dict(equal=equal, tempering=t) for equal in ('weight', 'gradient') for t in (0.5, 1.0)]
+BALANCES = [
+    dict(equal=equal, tempering=tempering, outliers=outliers)
+    for equal in ('weight', 'gradient')
+    for tempering in (0.5, 1.0)
+    for outliers in ('damp', 'keep')
+]
+OF_UNIT_REGIONS = [name for name, state in STATES.items() if state.get('density') != 'exact']
+STATES_AND_OUTLIERS = [
+    *((name, 'damp') for name in STATES),
+    *((name, 'keep') for name in OF_UNIT_REGIONS),
+]
+PAPER = dict(equal='weight', tempering=1.0, outliers='damp')
 
 
 def example(anchors=400, classes=4):
@@ -21,14 +33,19 @@ def example(anchors=400, classes=4):
     return logits, labels, one_hot
 
 
-@pytest.mark.parametrize('balance', BALANCES[:1] + BALANCES[2:])
+@pytest.mark.parametrize('balance', [each for each in BALANCES if each != PAPER])
 @pytest.mark.parametrize('reduction', ['none', 'mean', 'sum'])
 def test_definition(balance, reduction):
     logits, labels, one_hot = example()
     index = ((logits.sigmoid() - one_hot).abs() * BINS).floor().long()
     counts = torch.bincount(index.flatten(), minlength=BINS).double()
     made_equal = (torch.arange(BINS) + 0.5) / BINS if balance['equal'] == 'gradient' else 1
-    beta = ((1 / (counts * made_equal)) ** balance['tempering'])[index]
+    inverse = counts * made_equal
+    if balance['outliers'] == 'keep':
+        fitted = isotonic_regression(inverse.numpy(), increasing=False).x
+        assert (fitted != inverse.numpy()).any()
+        inverse = torch.from_numpy(fitted.copy())
+    beta = (1 / inverse ** balance['tempering'])[index]
     if balance['equal'] == 'gradient':
         beta *= 0.5 / (beta * made_equal[index]).mean()
     else:
@@ -74,22 +91,47 @@ def test_equal_gradient_is_equal_up_to_the_width_of_a_region():
 
 
 @pytest.mark.parametrize('tempering', [0.0, 0.5, 0.9])
-@pytest.mark.parametrize('state', STATES)
+@pytest.mark.parametrize(('state', 'outliers'), STATES_AND_OUTLIERS)
 @pytest.mark.parametrize('kind', KINDS)
-def test_the_mean_weight_is_one_whatever_the_state(kind, state, tempering):
-    loss = KINDS[kind].make(**STATES[state], tempering=tempering)
+def test_the_mean_weight_is_one_whatever_the_state(kind, state, tempering, outliers):
+    loss = KINDS[kind].make(**STATES[state], tempering=tempering, outliers=outliers)
     for counts, beta in called(loss, kind):
         torch.testing.assert_close((beta * counts).sum() / counts.sum(), torch.tensor(1.0))
 
 
 @pytest.mark.parametrize('tempering', [0.0, 0.5, 1.0])
-@pytest.mark.parametrize('state', STATES)
+@pytest.mark.parametrize(('state', 'outliers'), STATES_AND_OUTLIERS)
 @pytest.mark.parametrize('kind', KINDS)
-def test_equal_gradient_has_a_total_of_one_half_whatever_the_state(kind, state, tempering):
-    loss = KINDS[kind].make(**STATES[state], equal='gradient', tempering=tempering)
+def test_equal_gradient_has_a_total_of_one_half_whatever_the_state(
+    kind, state, tempering, outliers
+):
+    balance = dict(equal='gradient', tempering=tempering, outliers=outliers)
+    loss = KINDS[kind].make(**STATES[state], **balance)
     for counts, beta in called(loss, kind):
         total = (beta * loss.density.gradient_norm * counts).sum() / counts.sum()
         torch.testing.assert_close(total, torch.tensor(0.5))
+
+
+@pytest.mark.parametrize('equal', ['weight', 'gradient'])
+@pytest.mark.parametrize('state', OF_UNIT_REGIONS)
+@pytest.mark.parametrize('kind', KINDS)
+def test_kept_outliers_never_weigh_less_than_easier_examples(kind, state, equal):
+    loss = KINDS[kind].make(**STATES[state], equal=equal, tempering=0.75, outliers='keep')
+    for _, beta in called(loss, kind):
+        filled = beta[beta > 0]
+        assert (filled[1:] >= filled[:-1] * (1 - 1e-6)).all()
+
+
+def test_a_density_that_falls_has_no_outliers_to_keep():
+    gradient_norm = (torch.arange(5) + 0.5) / 5
+    logits = gradient_norm.logit().repeat_interleave(6 ** torch.arange(4, -1, -1))[:, None]
+    background = torch.ones(len(logits), dtype=torch.long)
+    balance = dict(equal='gradient', tempering=0.75)
+    damped, kept = (
+        GHMCLoss(use_sigmoid=True, bins=5, outliers=outliers, **balance)(logits, background)
+        for outliers in ('damp', 'keep')
+    )
+    torch.testing.assert_close(kept, damped)
 
 
 def called(loss, kind):
@@ -127,6 +169,8 @@ def test_no_example_at_all(kind):
         (dict(equal='loss'), "^equal='loss': "),
         (dict(tempering=-0.1), '^tempering=-0.1: '),
         (dict(tempering=1.5), '^tempering=1.5: '),
+        (dict(outliers='drop'), "^outliers='drop': "),
+        (dict(outliers='keep', density='exact'), "^outliers='keep': must be 'damp' with "),
     ],
     ids=str,
 )

@@ -1,0 +1,37 @@
+"""Isotonic regression of a short row of numbers, without reading it from its device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def non_increasing(values: Tensor, known: Tensor) -> Tensor:
+    """The row nearest to ``values`` in least squares that nowhere rises.
+
+    Where it has to be flat it is the mean of the values there, so that no value counts twice. By
+    the min-max formula, max over b >= j and then min over a <= j of the mean of values a to b
+    (Barlow et al., *Statistical Inference under Order Restrictions*, 1972), O(M^2) in memory.
+
+    Args:
+        values: Shape (M,), at least 0, float.
+        known: Bool, shape (M,). Other values have no say.
+
+    Returns:
+        Shape (M,); what is unknown gets what the known ones beside it allow, infinity where there
+        is no known one.
+    """
+    kept = values.where(known, 0)
+    length = _sums(known.double())
+    # float64: counts of many millions beside single ones
+    mean = _sums(kept.double()) / length.clamp(min=1)
+    forwards = torch.ones_like(mean, dtype=torch.bool).triu()
+    usable = forwards & (length > 0)
+    highest = mean.where(usable, -torch.inf).flip(1).cummax(1).values.flip(1)
+    return highest.where(forwards & highest.isfinite(), torch.inf).amin(0).to(values.dtype)
+
+
+def _sums(values: Tensor) -> Tensor:
+    """Of the values a to b, float64, shape (M, M)."""
+    until = values.cumsum(0)
+    return until[None, :] - (until - values)[:, None]
