@@ -48,6 +48,12 @@ def test_ten_shapes_take_few_graphs(kind, state):
     assert counter.frame_count <= 1 + RECOMPILATIONS
 
 
+def test_weights_that_never_fall():
+    eager = KINDS['labels'].make(momentum=0.75, equal='gradient', tempering=0.5, outliers='keep')
+    graph, _ = compiled(copy.deepcopy(eager))
+    assert_same_steps(eager, graph, [KINDS['labels'].call(size) for size in (30, 0, 1, 31)])
+
+
 @pytest.mark.parametrize('kind', ['labels and weight', 'boxes'])
 def test_no_anchor_and_a_single_one(kind):
     eager = KINDS[kind].make(momentum=0.75)
