@@ -5,7 +5,7 @@ its g, from near 0 to 2/M, and the many easy examples are hardly pushed any furt
 that leaves the background at scores that a longer training would have pushed down.
 
 The paper takes a crowd at g near 1 for outliers, and takes weight from it. Where most positives are
-there, because the model has not learned them yet, it never learns them.
+there, because the model has not learned them yet, that holds it back from learning them.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ TOTAL_GRADIENT = 0.5
 class Balance(NamedTuple):
     """beta_j^tempering, or with equal gradient (beta_j / g_j)^tempering, times a factor.
 
+    With outliers kept, beta_j or beta_j / g_j is first made one that never falls as g grows.
+
     Attributes:
         equal: 'weight' gives the regions the same total weight (paper), 'gradient' the same total
             gradient norm.
         tempering: Exponent in [0, 1]: 1 balances in full (paper), 0 not at all, which is cross
             entropy or authentic smooth L1, with 'gradient' times what makes the total one half.
         outliers: 'damp' takes weight from a crowd at large g as from any other (paper); 'keep' has
-            weights that never fall as g grows.
+            weights that never fall as g grows. Every region that has a density has a say in them,
+            also by its moving average alone.
     """
 
     equal: str = 'weight'
@@ -65,7 +68,7 @@ class Balance(NamedTuple):
 
 
 def _never_falling(weight: Tensor, known: Tensor) -> Tensor:
-    """The weights of the nearest density, times g or not, that does not rise as g grows."""
+    """1 over the row nearest to 1 / weight that does not rise as g grows."""
     return 1 / non_increasing(1 / weight.where(known, 1), known)
 
 

@@ -230,6 +230,10 @@ class ExactDensity(GradientDensity):
         return torch.lerp(prefix[left], prefix[left + 1], cell - left)
 
 
+NO_DENSITY = 1e-20
+"""Share of N below which a density is a decayed average of long ago, whose beta would overflow."""
+
+
 def harmonizing_weight(density: Tensor, total: Tensor) -> Tensor:
     """beta = N / GD (paper, "Gradient Density"), 0 where there is no density.
 
@@ -237,5 +241,5 @@ def harmonizing_weight(density: Tensor, total: Tensor) -> Tensor:
         density: GD per region, shape (M,).
         total: N, 0-dim.
     """
-    occupied = density > 0
+    occupied = density > NO_DENSITY * total
     return (total / density.where(occupied, 1)).where(occupied, 0)

@@ -18,13 +18,12 @@ def non_increasing(values: Tensor, known: Tensor) -> Tensor:
         known: Bool, shape (M,). Other values have no say.
 
     Returns:
-        Shape (M,); what is unknown gets what the known ones beside it allow, infinity where there
-        is no known one.
+        Shape (M,). An unknown one is fitted as the next known one, or the last where none follows;
+        infinite where none is known.
     """
-    kept = values.where(known, 0)
     length = _sums(known.double())
-    # float64: counts of many millions beside single ones
-    mean = _sums(kept.double()) / length.clamp(min=1)
+    # float64: single examples beside many millions
+    mean = _sums(values.where(known, 0).double()) / length.clamp(min=1)
     forwards = torch.ones_like(mean, dtype=torch.bool).triu()
     usable = forwards & (length > 0)
     highest = mean.where(usable, -torch.inf).flip(1).cummax(1).values.flip(1)
@@ -32,6 +31,5 @@ def non_increasing(values: Tensor, known: Tensor) -> Tensor:
 
 
 def _sums(values: Tensor) -> Tensor:
-    """Of the values a to b, float64, shape (M, M)."""
-    until = values.cumsum(0)
-    return until[None, :] - (until - values)[:, None]
+    """Of the values a to b, shape (M, M). Without differences, in which small values are lost."""
+    return values.expand(len(values), -1).triu().cumsum(1)

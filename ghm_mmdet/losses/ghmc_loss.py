@@ -55,9 +55,9 @@ class GHMCLoss(GHMLoss):
             gradient norm, so that the many easy examples go on being pushed (ours).
         tempering: Exponent of the weights in [0, 1]: 1 is the paper's, 0 plain cross entropy, with
             equal gradient times what keeps the total gradient (ours).
-        outliers: 'damp' takes weight from a crowd at g near 1 as from any other (paper), 'keep' has
-            weights that never fall as g grows, for data on which most positives are that crowd
-            (ours). Needs the unit regions.
+        outliers: 'damp' takes weight from a crowd of hard examples as from any other (paper),
+            'keep' has weights that never fall as g grows, for data on which most positives are that
+            crowd (ours). Of unit regions only.
         backend: What computes: 'reference', 'torch', 'cpp' or 'triton'. None is what the
             environment variable ``GHM_MMDET_BACKEND`` says, else the device's own.
         sync: Whether the density and the moving average are those of all ranks' examples together

@@ -42,7 +42,8 @@ class GHMRLoss(GHMLoss):
         empty_regions: 'freeze' or 'decay', see :class:`GHMCLoss`.
         equal: 'weight' or 'gradient', see :class:`GHMCLoss`.
         tempering: In [0, 1], see :class:`GHMCLoss`.
-        outliers: 'damp' or 'keep', see :class:`GHMCLoss`.
+        outliers: 'damp' takes weight from a crowd of large errors as from any other (paper), 'keep'
+            has weights that never fall as gr grows (ours). Of unit regions only.
         backend: 'reference', 'torch', 'cpp', 'triton' or None, see :class:`GHMCLoss`.
         sync: See :class:`GHMCLoss`.
         nonfinite: 'propagate' or 'skip', see :class:`GHMCLoss`.

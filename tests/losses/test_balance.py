@@ -122,7 +122,7 @@ def test_kept_outliers_never_weigh_less_than_easier_examples(kind, state, equal)
         assert (filled[1:] >= filled[:-1] * (1 - 1e-6)).all()
 
 
-def test_a_density_that_falls_has_no_outliers_to_keep():
+def test_nothing_is_pooled_where_counts_times_g_fall_all_along():
     gradient_norm = (torch.arange(5) + 0.5) / 5
     logits = gradient_norm.logit().repeat_interleave(6 ** torch.arange(4, -1, -1))[:, None]
     background = torch.ones(len(logits), dtype=torch.long)
@@ -154,13 +154,29 @@ def test_negatives_and_positives_pull_alike_when_two_regions_are_filled():
     torch.testing.assert_close(positive, torch.tensor(-0.25), rtol=0.02, atol=0)
 
 
+@pytest.mark.parametrize('outliers', ['damp', 'keep'])
 @pytest.mark.parametrize('kind', KINDS)
-def test_no_example_at_all(kind):
+def test_no_example_at_all(kind, outliers):
     prediction = torch.zeros(0, 4, requires_grad=True)
     arguments = KINDS[kind].call(0).arguments
-    loss = KINDS[kind].make(equal='gradient', tempering=0.5, momentum=0.5)
+    loss = KINDS[kind].make(equal='gradient', tempering=0.5, momentum=0.5, outliers=outliers)
     loss(prediction, *arguments).backward()
     assert loss.statistics.beta.isfinite().all()
+
+
+@pytest.mark.parametrize('balance', BALANCES, ids=str)
+def test_a_region_that_has_long_been_empty_weighs_nothing(balance):
+    """Its decayed average ends in numbers whose inverse is infinite."""
+    loss = GHMCLoss(use_sigmoid=True, bins=5, momentum=0.75, empty_regions='decay', **balance)
+    labels = torch.ones(20, dtype=torch.long)
+    loss(torch.full((20, 1), 3.0), labels)
+    logits = torch.full((20, 1), -3.0, requires_grad=True)
+    for _ in range(500):
+        value = loss(logits, labels)
+        assert value.isfinite()
+    value.backward()
+    assert logits.grad.isfinite().all()
+    assert loss.statistics.beta[-1] == 0
 
 
 @pytest.mark.parametrize(

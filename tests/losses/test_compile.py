@@ -13,6 +13,7 @@ from tests.losses.kinds import KINDS, STATES, WIDTH
 pytestmark = pytest.mark.usefixtures('fresh_compiler')
 SIZES = [40, 41, 7, 100, 5, 64, 33, 2, 12, 90]
 RECOMPILATIONS = 2
+NEVER_FALLING = dict(equal='gradient', tempering=0.75, outliers='keep')
 COMPILER = next(filter(shutil.which, ('c++', 'g++', 'clang++')), None)
 
 
@@ -48,15 +49,10 @@ def test_ten_shapes_take_few_graphs(kind, state):
     assert counter.frame_count <= 1 + RECOMPILATIONS
 
 
-def test_weights_that_never_fall():
-    eager = KINDS['labels'].make(momentum=0.75, equal='gradient', tempering=0.5, outliers='keep')
-    graph, _ = compiled(copy.deepcopy(eager))
-    assert_same_steps(eager, graph, [KINDS['labels'].call(size) for size in (30, 0, 1, 31)])
-
-
+@pytest.mark.parametrize('balance', [{}, NEVER_FALLING], ids=['paper', 'never falling'])
 @pytest.mark.parametrize('kind', ['labels and weight', 'boxes'])
-def test_no_anchor_and_a_single_one(kind):
-    eager = KINDS[kind].make(momentum=0.75)
+def test_no_anchor_and_a_single_one(kind, balance):
+    eager = KINDS[kind].make(momentum=0.75, **balance)
     graph, _ = compiled(copy.deepcopy(eager))
     assert_same_steps(eager, graph, [KINDS[kind].call(size) for size in (30, 0, 1, 31)])
 
@@ -124,9 +120,10 @@ def test_the_back_end_is_chosen_when_the_graph_runs(monkeypatch):
 
 
 @pytest.mark.skipif(COMPILER is None, reason='needs a C++ compiler')
-def test_code_that_inductor_generates():
+@pytest.mark.parametrize('balance', [{}, NEVER_FALLING], ids=['paper', 'never falling'])
+def test_code_that_inductor_generates(balance):
     """On logits that, as a head's permuted map, are not contiguous."""
-    eager = KINDS['labels'].make(momentum=0.75)
+    eager = KINDS['labels'].make(momentum=0.75, **balance)
     module = copy.deepcopy(eager)
     graph = torch.compile(module, fullgraph=True, dynamic=False)
     for seed in range(2):
