@@ -24,10 +24,8 @@ def non_increasing(values: Tensor, known: Tensor) -> Tensor:
     length = _sums(known.double())
     # float64: single examples beside many millions
     mean = _sums(values.where(known, 0).double()) / length.clamp(min=1)
-    forwards = torch.ones_like(mean, dtype=torch.bool).triu()
-    usable = forwards & (length > 0)
-    highest = mean.where(usable, -torch.inf).flip(1).cummax(1).values.flip(1)
-    return highest.where(forwards & highest.isfinite(), torch.inf).amin(0).to(values.dtype)
+    highest = mean.where(length > 0, -torch.inf).flip(1).cummax(1).values.flip(1)
+    return highest.where(highest.isfinite().triu(), torch.inf).amin(0).to(values.dtype)
 
 
 def _sums(values: Tensor) -> Tensor:
