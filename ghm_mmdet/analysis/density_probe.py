@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ghm_mmdet.analysis.loss_calls import parse_call
 from ghm_mmdet.analysis.region_counts import LossReader
-from ghm_mmdet.losses import GHMCLoss
+from ghm_mmdet.losses import GHMCLoss, GHMRLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss, Statistics
 
 
@@ -109,7 +109,7 @@ class DensityProbe:
             call = parse_call(arguments, keywords)
             if call is None:
                 return
-            if getattr(loss, 'mu_of_call', None) is not None:
+            if isinstance(loss, GHMRLoss) and loss.mu_of_call is not None:
                 reader.mu = float(loss.mu_of_call)
             seen = reader.read(call)
             calls.counts.append(seen.counts.sum(1))

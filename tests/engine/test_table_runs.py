@@ -10,7 +10,7 @@ from mmengine.config import Config
 from ghm_mmdet.engine import table_progress
 from ghm_mmdet.engine.check_config import check_config
 from ghm_mmdet.engine.config import ConfigError
-from ghm_mmdet.engine.reproduce import TABLES
+from ghm_mmdet.engine.table_plan import TABLES
 from ghm_mmdet.engine.table_progress import TableProgress
 from ghm_mmdet.engine.table_runs import (
     SMALL_BASES,
