@@ -6,7 +6,7 @@
 # - equal='gradient': with equal weight the many easy negatives are hardly pushed, scores stay up
 #   everywhere, and the centerness decides the ranking. tempering=0.75: less of the noise of regions
 #   that hold few examples.
-# - loss_weight: what a small model needed with SGD, as here; with AdamW it was 0.15 (docs/heads.md).
+# - loss_weight: what a small model needed with SGD, as here; with AdamW 0.15 (docs/heads.md).
 # - The boxes keep their IoU loss, as they are decoded: GHM-R is for encoded box deltas.
 _base_ = 'mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py'
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)

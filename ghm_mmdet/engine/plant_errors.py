@@ -13,6 +13,7 @@ from ghm_mmdet.data.coco_file import DataError, read_coco_file
 from ghm_mmdet.data.planted_errors import plant_errors
 from ghm_mmdet.engine.command_line import one_line_errors
 from ghm_mmdet.engine.config import ConfigError
+from ghm_mmdet.engine.new_file import write_new_json
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(arguments)
     with one_line_errors(args.debug):
         content = noisy_file(args.source, args.label_noise, args.missing, args.seed)
-        _write_new(Path(args.out), content)
+        write_new_json(Path(args.out), content)
     wrong = sum('true_category_id' in each for each in content['annotations'])
     print(
         f'{args.out}: {len(content["annotations"])} annotations, {wrong} mislabelled; '
@@ -65,16 +66,6 @@ def noisy_file(source: str, label_noise: float, missing: float, seed: int) -> di
         content['annotations'], categories, label_noise, missing, np.random.default_rng(seed)
     )
     return content
-
-
-def _write_new(path: Path, content: dict) -> None:
-    try:
-        with path.open('x', encoding='utf-8') as file:
-            json.dump(content, file)
-    except FileExistsError:
-        raise ConfigError(f'{path}: exists already; remove it or name another file') from None
-    except OSError as error:
-        raise ConfigError(f'{path}: cannot be written: {error.strerror}') from error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -170,6 +170,11 @@ BROKEN = {
         (TRAIN_FILE, 'new.json', '--label-noise', '1.5'),
         '--label-noise 1.5: must be',
     ),
+    'a report on nothing': Broken(
+        'correct_labels',
+        (TRAIN_FILE, 'none.json', 'new.json'),
+        'none.json: no such annotation file',
+    ),
     'seeds below one': Broken(
         'reproduce', ('small-data', '--data', 'bccd', '--seeds', '0'), '--seeds 0: must be'
     ),

@@ -1,0 +1,102 @@
+"""Write a COCO file in which labels that a trained detector contradicts are changed to its own.
+
+For data with many wrong labels: train, let the detector judge the labels that it was trained with,
+train again on what this writes. It takes the word of tools/analyze_gradients.py --worst N, with N
+as large as the data set. What is right and hard is changed now and then, so where the labels are
+good, look at the pictures in its report instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from ghm_mmdet.arguments import check_interval
+from ghm_mmdet.data.coco_file import CocoFile, DataError, read_coco_file
+from ghm_mmdet.data.corrected_labels import correct_labels
+from ghm_mmdet.engine.command_line import one_line_errors
+from ghm_mmdet.engine.config import ConfigError
+from ghm_mmdet.engine.new_file import write_new_json
+
+JUDGED = ('gradient_norm', 'believed_category_id')
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``tools/correct_labels.py`` with the given arguments, by default the command line's."""
+    args = _parser().parse_args(arguments)
+    with one_line_errors(args.debug):
+        content = corrected_file(args.source, args.worst, args.above)
+        write_new_json(Path(args.out), content)
+    changed = sum('annotated_category_id' in each for each in content['annotations'])
+    print(f'{args.out}: {len(content["annotations"])} annotations, {changed} with another class')
+
+
+def corrected_file(source: str, worst: str, above: float) -> dict:
+    """Content of a COCO file with the classes that a detector believes in.
+
+    What was changed stays on record as ``annotated_category_id``.
+
+    Args:
+        source: Annotation file that the detector was trained with.
+        worst: ``worst_labels.json`` of its report.
+        above: Labels with a larger gradient norm are changed.
+
+    Raises:
+        ConfigError: ``above`` is out of range.
+        DataError: A file is none in COCO format, or the second does not judge the first one.
+    """
+    try:
+        check_interval('--above', above, '[0, 1]')
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    annotated = read_coco_file(source)
+    suspects = _suspects(read_coco_file(worst), annotated)
+    content = json.loads(Path(source).read_text('utf-8'))
+    content['annotations'] = correct_labels(content['annotations'], suspects, above)
+    return content
+
+
+def _suspects(worst: CocoFile, annotated: CocoFile) -> dict[int, dict]:
+    """By the id of the annotation. Those without one in the file, such as ignored ones, are out."""
+    if not worst.categories.items() <= annotated.categories.items():
+        raise DataError(f'{worst.path}: has other categories than {annotated.path}')
+    category = {each['id']: each['category_id'] for each in annotated.annotations}
+    known = {}
+    for each in worst.annotations:
+        missing = [key for key in JUDGED if key not in each]
+        if missing:
+            raise DataError(
+                f'{worst.path}: has no {missing[0]!r}; must be a worst_labels.json of '
+                'tools/analyze_gradients.py'
+            )
+        if category.get(each['id'], each['category_id']) != each['category_id']:
+            raise DataError(
+                f'{worst.path}: annotation {each["id"]} has category {each["category_id"]}, in '
+                f'{annotated.path} it has {category[each["id"]]}; must be about the same labels'
+            )
+        if each['id'] in category:
+            known[each['id']] = each
+    return known
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('source', metavar='FILE', help='annotation file in COCO format')
+    parser.add_argument(
+        'worst', metavar='WORST', help='worst_labels.json of a report on the same file'
+    )
+    parser.add_argument('out', metavar='OUT', help='file to write; it must not be there yet')
+    parser.add_argument(
+        '--above',
+        type=float,
+        default=0.5,
+        metavar='G',
+        help='change labels whose gradient norm is larger; default: 0.5, from where on the '
+        'detector has a higher score for another class',
+    )
+    parser.add_argument(
+        '--debug', action='store_true', help='show the traceback behind an error message'
+    )
+    return parser

@@ -1,0 +1,122 @@
+"""tools/correct_labels.py: labels that a detector contradicts get its class, others stay."""
+
+import json
+
+import pytest
+
+from ghm_mmdet.analysis.labelling import coco_of_suspects
+from ghm_mmdet.analysis.suspects import Suspect
+from ghm_mmdet.data.coco_file import read_coco_file
+from ghm_mmdet.engine.correct_labels import main
+from ghm_mmdet.engine.plant_errors import main as plant
+
+
+@pytest.fixture
+def noisy(coco_folder, tmp_path, monkeypatch):
+    """Planted wrong labels in 'noisy.json', and a detector's word on them in 'worst.json'.
+
+    The detector sees the true class of every object, and of the mislabelled ones it is the surer
+    the larger the id.
+    """
+    monkeypatch.chdir(tmp_path)
+    plant([str(coco_folder / 'annotations/instances_train.json'), 'noisy.json', '--label-noise=.5'])
+    content = read('noisy.json')
+    classes = [each['name'] for each in content['categories']]
+    suspects = [judged(each) for each in content['annotations']]
+    write('worst.json', coco_of_suspects(suspects, classes, content))
+    return content
+
+
+def judged(annotation):
+    label = annotation['category_id'] - 1
+    true = annotation.get('true_category_id', annotation['category_id']) - 1
+    x, y, width, height = annotation['bbox']
+    norm = 0.1 if true == label else 0.6 + annotation['id'] / 100
+    seen = (None, 0.0) if true == label else (true, norm)
+    box = (x, y, x + width, y + height)
+    return Suspect(annotation['image_id'], 'x.png', (48, 64), box, label, 1 - norm, *seen, norm)
+
+
+def read(path):
+    with open(path) as file:
+        return json.load(file)
+
+
+def write(path, content):
+    with open(path, 'w') as file:
+        json.dump(content, file)
+
+
+def test_a_detector_that_is_right_undoes_wrong_labels(noisy, coco_folder, capsys):
+    main(['noisy.json', 'worst.json', 'new.json'])
+    new = read_coco_file('new.json').annotations
+    true = read_coco_file(str(coco_folder / 'annotations/instances_train.json')).annotations
+    assert [each['category_id'] for each in new] == [each['category_id'] for each in true]
+    assert 'new.json: 8 annotations, 4 with another class' in capsys.readouterr().out
+
+
+def test_all_but_the_changed_classes_is_as_it_was(noisy):
+    main(['noisy.json', 'worst.json', 'new.json'])
+    new = read('new.json')
+    for each in new['annotations']:
+        each['category_id'] = each.pop('annotated_category_id', each['category_id'])
+    assert new == noisy == read('noisy.json')
+
+
+def test_above_is_how_sure_the_detector_has_to_be(noisy):
+    wrong = sorted(each['id'] for each in noisy['annotations'] if 'true_category_id' in each)
+    main(['noisy.json', 'worst.json', 'new.json', '--above', str(0.6 + wrong[1] / 100)])
+    changed = [each for each in read('new.json')['annotations'] if 'annotated_category_id' in each]
+    assert sorted(each['id'] for each in changed) == wrong[2:]
+
+
+def test_an_object_that_the_detector_does_not_see_keeps_its_class(noisy):
+    worst = read('worst.json')
+    for each in worst['annotations']:
+        each.update(gradient_norm=0.9, believed_category_id=None)
+    write('worst.json', worst)
+    main(['noisy.json', 'worst.json', 'new.json'])
+    assert read('new.json') == noisy
+
+
+def _no_judgement(worst):
+    del worst['annotations'][0]['gradient_norm']
+
+
+def _other_labels(worst):
+    worst['annotations'][0]['category_id'] = worst['annotations'][0]['category_id'] % 3 + 1
+
+
+def _other_categories(worst):
+    worst['categories'][0]['name'] = 'other'
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (_no_judgement, "worst.json: has no 'gradient_norm'; must be a worst_labels.json"),
+        (_other_labels, 'must be about the same labels'),
+        (_other_categories, 'worst.json: has other categories than noisy.json'),
+    ],
+)
+def test_a_report_on_something_else_is_refused(noisy, tmp_path, change, message):
+    worst = read('worst.json')
+    change(worst)
+    write('worst.json', worst)
+    with pytest.raises(SystemExit) as error:
+        main(['noisy.json', 'worst.json', 'new.json'])
+    assert message in str(error.value) and '\n' not in str(error.value)
+    assert not (tmp_path / 'new.json').exists()
+
+
+@pytest.mark.parametrize('above', ['-0.1', '1.5', 'nan'])
+def test_above_out_of_range_gets_one_line(noisy, tmp_path, above):
+    with pytest.raises(SystemExit, match=r'--above=.*: must be a number in'):
+        main(['noisy.json', 'worst.json', 'new.json', f'--above={above}'])
+    assert not (tmp_path / 'new.json').exists()
+
+
+def test_a_file_that_is_there_stays(noisy):
+    with pytest.raises(SystemExit, match='exists already; remove it or name another file'):
+        main(['noisy.json', 'worst.json', 'noisy.json'])
+    assert read('noisy.json') == noisy
