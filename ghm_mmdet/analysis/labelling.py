@@ -34,11 +34,13 @@ def coco_of_suspects(
     numbers = [numbers.get(name, index + 1) for index, name in enumerate(classes)]
     names = zip(numbers, classes, strict=True)
     images = {each.image_id: each for each in suspects}
-    known = _by_image(annotated['annotations'])
-    free = 1 + max((each['id'] for each in annotated['annotations']), default=0)
+    objects = [each for each in annotated['annotations'] if not _is_ignored(each)]
+    known = _by_image(objects)
+    ids = [each['id'] for each in annotated['annotations'] if isinstance(each['id'], int)]
+    free = 1 + max(ids, default=0)
     annotations = []
     for index, each in enumerate(suspects):
-        found = _find(known[each.image_id], each, numbers)
+        found = _take(known[each.image_id], each, numbers)
         annotations.append(_annotation(each, numbers, free + index if found is None else found))
     return {
         'images': [_image(each, image_folder) for each in images.values()],
@@ -57,7 +59,7 @@ def _image(suspect: Suspect, folder: str) -> dict:
     }
 
 
-def _annotation(suspect: Suspect, numbers: list[int], number: int) -> dict:
+def _annotation(suspect: Suspect, numbers: list[int], number: int | str) -> dict:
     x1, y1, x2, y2 = suspect.box
     category = suspect.believed if suspect.label is None else suspect.label
     believed = suspect.believed
@@ -82,16 +84,29 @@ def _by_image(annotations: Sequence[dict]) -> dict[int, list[dict]]:
     return groups
 
 
-def _find(candidates: Sequence[dict], suspect: Suspect, numbers: list[int]) -> int | None:
-    """The id of the annotation that a suspect is, None where there is none."""
+def _is_ignored(annotation: dict) -> bool:
+    return bool(annotation.get('iscrowd') or annotation.get('ignore'))
+
+
+def _take(candidates: list[dict], suspect: Suspect, numbers: list[int]) -> int | str | None:
+    """The id of the annotation that a suspect is, None where there is none.
+
+    It is no candidate afterwards: one object may be annotated twice.
+    """
     if suspect.label is None:
         return None
+    of_class = [each for each in candidates if each['category_id'] == numbers[suspect.label]]
+    nearest = min(of_class, key=lambda each: _distance(each, suspect), default=None)
+    if nearest is None or _distance(nearest, suspect) > SAME_BOX:
+        return None
+    candidates.remove(nearest)
+    return nearest['id']
+
+
+def _distance(annotation: dict, suspect: Suspect) -> float:
+    """Largest distance of two sides in pixels."""
     height, width = suspect.image_shape
-    for each in candidates:
-        x, y, w, h = each['bbox']
-        # resizing clips boxes to the picture
-        corners = (max(x, 0), max(y, 0), min(x + w, width), min(y + h, height))
-        same = all(abs(a - b) <= SAME_BOX for a, b in zip(corners, suspect.box, strict=True))
-        if same and each['category_id'] == numbers[suspect.label]:
-            return each['id']
-    return None
+    x, y, w, h = annotation['bbox']
+    # resizing clips boxes to the picture
+    corners = (max(x, 0), max(y, 0), min(x + w, width), min(y + h, height))
+    return max(abs(a - b) for a, b in zip(corners, suspect.box, strict=True))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 
 def correct_labels(
-    annotations: Sequence[dict], suspects: Mapping[int, dict], above: float
+    annotations: Sequence[dict], suspects: Mapping[int | str, dict], above: float
 ) -> list[dict]:
     """Give objects the class that the detector sees, where it contradicts the annotated one.
 
@@ -17,7 +17,7 @@ def correct_labels(
             has a higher score for another class than for the annotated one.
 
     Returns:
-        As many annotations. One that was changed has its former category as
+        As many annotations. One that was changed has the category of before the first change as
         ``annotated_category_id``.
     """
 
@@ -25,9 +25,10 @@ def correct_labels(
         suspect = suspects.get(annotation['id'])
         if suspect is None or suspect['gradient_norm'] <= above:
             return annotation
-        former, believed = annotation['category_id'], suspect['believed_category_id']
+        believed = suspect['believed_category_id']
         if believed is None:
             return annotation
-        return {**annotation, 'category_id': believed, 'annotated_category_id': former}
+        first = annotation.get('annotated_category_id', annotation['category_id'])
+        return {**annotation, 'category_id': believed, 'annotated_category_id': first}
 
     return [corrected(each) for each in annotations]

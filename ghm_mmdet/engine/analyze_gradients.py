@@ -38,6 +38,7 @@ from ghm_mmdet.engine.progress import shown
 
 NUM_REGIONS = 90  # whole numbers of them in the 10 and the 30 regions of the published settings
 SCORE_THRESHOLD = 0.01
+SHOWN = 200  # crops in a gallery of the page; the COCO files have all
 ANNOTATED = (
     'Labels that the model cannot believe',
     'One entry for each annotated object, the largest g = (1 - p of its label + p of the best '
@@ -166,7 +167,7 @@ def _write(
         title=f'What {Path(args.config).stem} sees',
         facts=facts,
         pictures=pictures,
-        galleries=[Gallery(*heading, suspects) for heading, suspects in headings],
+        galleries=[Gallery(*heading, suspects[:SHOWN]) for heading, suspects in headings],
         classes=classes,
         config=cfg.pretty_text,
     )
@@ -194,7 +195,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--images', type=int, help='at most so many images; default: all')
     parser.add_argument(
-        '--worst', type=int, default=50, help='how many of the worst examples; default: 50'
+        '--worst',
+        type=int,
+        default=50,
+        help=f'how many of the worst examples, of which the page shows {SHOWN}; default: 50',
     )
     parser.add_argument(
         '--per-class', action='store_true', help='draw the positives of each class too'

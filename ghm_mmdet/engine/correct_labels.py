@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 
 from ghm_mmdet.arguments import check_interval
@@ -20,21 +21,21 @@ from ghm_mmdet.engine.command_line import one_line_errors
 from ghm_mmdet.engine.config import ConfigError
 from ghm_mmdet.engine.new_file import write_new_json
 
-JUDGED = ('gradient_norm', 'believed_category_id')
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``tools/correct_labels.py`` with the given arguments, by default the command line's."""
     args = _parser().parse_args(arguments)
     with one_line_errors(args.debug):
-        content = corrected_file(args.source, args.worst, args.above)
+        content, judged, changed = corrected_file(args.source, args.worst, args.above)
         write_new_json(Path(args.out), content)
-    changed = sum('annotated_category_id' in each for each in content['annotations'])
-    print(f'{args.out}: {len(content["annotations"])} annotations, {changed} with another class')
+    print(
+        f'{args.out}: {len(content["annotations"])} annotations, {judged} judged, {changed} with '
+        'another class'
+    )
 
 
-def corrected_file(source: str, worst: str, above: float) -> dict:
-    """Content of a COCO file with the classes that a detector believes in.
+def corrected_file(source: str, worst: str, above: float) -> tuple[dict, int, int]:
+    """A COCO file with the classes that a detector believes in.
 
     What was changed stays on record as ``annotated_category_id``.
 
@@ -42,6 +43,9 @@ def corrected_file(source: str, worst: str, above: float) -> dict:
         source: Annotation file that the detector was trained with.
         worst: ``worst_labels.json`` of its report.
         above: Labels with a larger gradient norm are changed.
+
+    Returns:
+        Its content, how many annotations were judged, and how many were changed.
 
     Raises:
         ConfigError: ``above`` is out of range.
@@ -54,31 +58,38 @@ def corrected_file(source: str, worst: str, above: float) -> dict:
     annotated = read_coco_file(source)
     suspects = _suspects(read_coco_file(worst), annotated)
     content = json.loads(Path(source).read_text('utf-8'))
-    content['annotations'] = correct_labels(content['annotations'], suspects, above)
-    return content
+    corrected = correct_labels(content['annotations'], suspects, above)
+    pairs = zip(content['annotations'], corrected, strict=True)
+    changed = sum(before['category_id'] != after['category_id'] for before, after in pairs)
+    return {**content, 'annotations': corrected}, len(suspects), changed
 
 
-def _suspects(worst: CocoFile, annotated: CocoFile) -> dict[int, dict]:
-    """By the id of the annotation. Those without one in the file, such as ignored ones, are out."""
+def _suspects(worst: CocoFile, annotated: CocoFile) -> dict[int | str, dict]:
+    """By the id of the annotation; those that the file has no annotation for are left out."""
     if not worst.categories.items() <= annotated.categories.items():
         raise DataError(f'{worst.path}: has other categories than {annotated.path}')
-    category = {each['id']: each['category_id'] for each in annotated.annotations}
-    known = {}
-    for each in worst.annotations:
-        missing = [key for key in JUDGED if key not in each]
-        if missing:
+    objects = {each['id']: each for each in annotated.annotations}
+    known = {each['id']: each for each in worst.annotations if each['id'] in objects}
+    if not known:
+        raise DataError(f'{worst.path}: has none of the annotations of {annotated.path}')
+    for number, each in known.items():
+        _check_judgement(worst, each)
+        if any(each[key] != objects[number][key] for key in ('image_id', 'category_id')):
             raise DataError(
-                f'{worst.path}: has no {missing[0]!r}; must be a worst_labels.json of '
-                'tools/analyze_gradients.py'
+                f'{worst.path}: annotation {number} has another image or category than in '
+                f'{annotated.path}; must be about the same labels'
             )
-        if category.get(each['id'], each['category_id']) != each['category_id']:
-            raise DataError(
-                f'{worst.path}: annotation {each["id"]} has category {each["category_id"]}, in '
-                f'{annotated.path} it has {category[each["id"]]}; must be about the same labels'
-            )
-        if each['id'] in category:
-            known[each['id']] = each
     return known
+
+
+def _check_judgement(worst: CocoFile, suspect: dict) -> None:
+    norm, believed = suspect.get('gradient_norm'), suspect.get('believed_category_id')
+    if not isinstance(norm, Real) or believed not in (None, *worst.categories.values()):
+        raise DataError(
+            f'{worst.path}: annotation {suspect["id"]} has gradient_norm={norm!r} and '
+            f'believed_category_id={believed!r}; must be a number, and a category or null, as '
+            'tools/analyze_gradients.py writes them'
+        )
 
 
 def _parser() -> argparse.ArgumentParser:

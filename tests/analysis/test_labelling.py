@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from pycocotools.coco import COCO
@@ -57,3 +58,22 @@ def test_without_the_data_sets_file_everything_is_numbered(written):
     coco = written([LABELLED, FREE], None)
     assert list(coco.anns) == [1, 2]
     assert coco.anns[1]['category_id'] == 2
+
+
+def test_every_annotation_is_one_suspect_at_most(written):
+    twice = {'id': 72, 'image_id': 3, 'category_id': 11, 'bbox': [0.5, 5.2, 19.6, 24.8]}
+    source = {**SOURCE, 'annotations': [*SOURCE['annotations'], twice]}
+    near = replace(LABELLED, box=(0.5, 5.2, 20.1, 30.0))
+    assert list(written([near, LABELLED], source).anns) == [72, 71]
+
+
+@pytest.mark.parametrize('kind', ['iscrowd', 'ignore'])
+def test_a_region_that_is_ignored_is_no_object(written, kind):
+    crowd = {**SOURCE['annotations'][1], 'id': 69, kind: 1}
+    source = {**SOURCE, 'annotations': [crowd, *SOURCE['annotations']]}
+    assert list(written([LABELLED], source).anns) == [71]
+
+
+def test_ids_may_be_text(written):
+    text = {**SOURCE['annotations'][1], 'id': 'a'}
+    assert list(written([LABELLED, FREE], {**SOURCE, 'annotations': [text]}).anns) == ['a', 2]

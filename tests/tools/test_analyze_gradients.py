@@ -45,9 +45,14 @@ def analyze(config, path, out, *options):
     main([str(config), str(path), '--out', str(out), *options])
 
 
-def test_report_of_a_ghm_detector(small_config, checkpoint, coco_folder, tmp_path, capsys):
+def test_report_of_a_ghm_detector(
+    small_config, checkpoint, coco_folder, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr('ghm_mmdet.engine.analyze_gradients.SHOWN', 3)
     out = tmp_path / 'report'
-    analyze(small_config, checkpoint(small_config), out, '--per-class', '--worst', '5')
+    path = checkpoint(small_config)
+    capsys.readouterr()  # what the weights' initialization logs
+    analyze(small_config, path, out, '--per-class', '--worst', '5')
     printed = capsys.readouterr()
     assert '8/8' in printed.err and 'ETA' in printed.err
     named = printed.out.splitlines()
@@ -64,6 +69,7 @@ def test_report_of_a_ghm_detector(small_config, checkpoint, coco_folder, tmp_pat
     source = json.loads((coco_folder / 'annotations' / 'instances_train.json').read_text())
     source = {each['id']: each for each in source['annotations']}
     assert len(labels.anns) == 5
+    assert 3 <= (out / 'report.html').read_text().count('data:image/jpeg') <= 2 * 3
     for each in labels.anns.values():
         assert each['category_id'] == source[each['id']]['category_id']
         assert each['bbox'] == pytest.approx(source[each['id']]['bbox'], abs=0.1)

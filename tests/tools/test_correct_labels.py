@@ -52,7 +52,7 @@ def test_a_detector_that_is_right_undoes_wrong_labels(noisy, coco_folder, capsys
     new = read_coco_file('new.json').annotations
     true = read_coco_file(str(coco_folder / 'annotations/instances_train.json')).annotations
     assert [each['category_id'] for each in new] == [each['category_id'] for each in true]
-    assert 'new.json: 8 annotations, 4 with another class' in capsys.readouterr().out
+    assert 'new.json: 8 annotations, 8 judged, 4 with another class' in capsys.readouterr().out
 
 
 def test_all_but_the_changed_classes_is_as_it_was(noisy):
@@ -79,12 +79,44 @@ def test_an_object_that_the_detector_does_not_see_keeps_its_class(noisy):
     assert read('new.json') == noisy
 
 
-def _no_judgement(worst):
+def test_a_second_round_keeps_the_first_label_on_record(noisy, capsys):
+    main(['noisy.json', 'worst.json', 'once.json'])
+    once = read('once.json')
+    worst = read('worst.json')
+    category = {each['id']: each['category_id'] for each in once['annotations']}
+    for each in worst['annotations']:
+        former = each['category_id']
+        each.update(category_id=category[each['id']], believed_category_id=former)
+    write('worst.json', worst)
+    main(['once.json', 'worst.json', 'twice.json'])
+    twice = read('twice.json')
+    first = {each['id']: each['category_id'] for each in noisy['annotations']}
+    for each in twice['annotations']:
+        assert each['category_id'] == each.get('annotated_category_id', each['category_id'])
+        assert each['category_id'] == first[each['id']]
+    assert '8 judged, 4 with another class' in capsys.readouterr().out.splitlines()[-1]
+
+
+def _no_norm(worst):
     del worst['annotations'][0]['gradient_norm']
+
+
+def _no_category(worst):
+    worst['annotations'][0]['believed_category_id'] = 99
+
+
+def _other_objects(worst):
+    for each in worst['annotations']:
+        each['id'] += 100
 
 
 def _other_labels(worst):
     worst['annotations'][0]['category_id'] = worst['annotations'][0]['category_id'] % 3 + 1
+
+
+def _other_images(worst):
+    first, second = worst['annotations'][:2]
+    first['image_id'], second['image_id'] = second['image_id'], first['image_id']
 
 
 def _other_categories(worst):
@@ -94,8 +126,11 @@ def _other_categories(worst):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (_no_judgement, "worst.json: has no 'gradient_norm'; must be a worst_labels.json"),
+        (_no_norm, 'has gradient_norm=None and'),
+        (_no_category, 'and believed_category_id=99; must be a number, and a category or null'),
+        (_other_objects, 'worst.json: has none of the annotations of noisy.json'),
         (_other_labels, 'must be about the same labels'),
+        (_other_images, 'must be about the same labels'),
         (_other_categories, 'worst.json: has other categories than noisy.json'),
     ],
 )
