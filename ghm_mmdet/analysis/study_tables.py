@@ -162,6 +162,7 @@ TABLES = {
                 SMALL_DATA, 'ghmc', 'GHM-C (equal gradient, tempering 0.75, outliers kept), L1'
             ),
             _variant(TEMPERED_GRADIENT, 'ghmc-damped', 'the same, outliers damped'),
+            _variant(SMALL_DATA, 'ghmc-no-prior', 'ghmc with a bias of p = 0.5', init_cfg=NO_PRIOR),
             _variant(
                 SMALL_DATA,
                 'ghm',
