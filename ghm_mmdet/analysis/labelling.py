@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from ghm_mmdet.analysis.suspects import Suspect
+from ghm_mmdet.data.coco_file import is_ignored
 
 SAME_BOX = 1.0  # pixels that a box may be off after it was resized and back
 
@@ -34,7 +35,7 @@ def coco_of_suspects(
     numbers = [numbers.get(name, index + 1) for index, name in enumerate(classes)]
     names = zip(numbers, classes, strict=True)
     images = {each.image_id: each for each in suspects}
-    objects = [each for each in annotated['annotations'] if not _is_ignored(each)]
+    objects = [each for each in annotated['annotations'] if not is_ignored(each)]
     known = _by_image(objects)
     ids = [each['id'] for each in annotated['annotations'] if isinstance(each['id'], int)]
     free = 1 + max(ids, default=0)
@@ -82,10 +83,6 @@ def _by_image(annotations: Sequence[dict]) -> dict[int, list[dict]]:
     for each in annotations:
         groups[each['image_id']].append(each)
     return groups
-
-
-def _is_ignored(annotation: dict) -> bool:
-    return bool(annotation.get('iscrowd') or annotation.get('ignore'))
 
 
 def _take(candidates: list[dict], suspect: Suspect, numbers: list[int]) -> int | str | None:

@@ -31,19 +31,20 @@ class CocoFile:
         images: Its images by id, with the keys of ``IMAGE_KEYS``.
         annotations: Its annotations, with the keys of ``ANNOTATION_KEYS``.
         categories: Its category ids by name, in the order of the file.
+        content: All of it, as it was read.
     """
 
     path: str
     images: dict[int, dict]
     annotations: list[dict]
     categories: dict[str, int]
+    content: dict
 
     def trainable(self, category_ids: Iterable[int]) -> np.ndarray:
         """Mask (A,) of the annotations that mmdet keeps as objects of the given categories."""
         wanted = set(category_ids)
         keep = [
-            entry['category_id'] in wanted and not (entry.get('ignore') or entry.get('iscrowd'))
-            for entry in self.annotations
+            entry['category_id'] in wanted and not is_ignored(entry) for entry in self.annotations
         ]
         return np.array(keep, dtype=bool) & self._visible()
 
@@ -55,6 +56,11 @@ class CocoFile:
         overlap = np.minimum(boxes[:, :2] + boxes[:, 2:], limits) - np.maximum(boxes[:, :2], 0)
         areas = np.array([entry['area'] for entry in self.annotations], dtype=float)
         return (boxes[:, 2:] >= 1).all(axis=1) & (overlap > 0).all(axis=1) & (areas > 0)
+
+
+def is_ignored(annotation: dict) -> bool:
+    """Whether an annotation is a crowd or an ignored region, and no object."""
+    return bool(annotation.get('iscrowd') or annotation.get('ignore'))
 
 
 def read_coco_file(path: str) -> CocoFile:
@@ -80,7 +86,7 @@ def read_coco_file(path: str) -> CocoFile:
     _check_references(path, content['annotations'], images, set(categories.values()))
     _check_boxes(path, content['annotations'])
     _check_crowding(path, content['annotations'])
-    return CocoFile(path, images, content['annotations'], categories)
+    return CocoFile(path, images, content['annotations'], categories, content)
 
 
 def _read_json(path: str) -> object:

@@ -23,10 +23,8 @@ def correct_labels(
 
     def corrected(annotation: dict) -> dict:
         suspect = suspects.get(annotation['id'])
-        if suspect is None or suspect['gradient_norm'] <= above:
-            return annotation
-        believed = suspect['believed_category_id']
-        if believed is None:
+        believed = None if suspect is None else suspect['believed_category_id']
+        if believed is None or suspect['gradient_norm'] <= above:
             return annotation
         first = annotation.get('annotated_category_id', annotation['category_id'])
         return {**annotation, 'category_id': believed, 'annotated_category_id': first}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ghm_mmdet.data.coco_file import is_ignored
+
 
 def plant_errors(
     annotations: list[dict],
@@ -28,7 +30,7 @@ def plant_errors(
         The corrupted annotations, in which each mislabelled object has the extra key
         `true_category_id`; and the annotations that were left out.
     """
-    objects = [ann['id'] for ann in annotations if not (ann.get('iscrowd') or ann.get('ignore'))]
+    objects = [ann['id'] for ann in annotations if not is_ignored(ann)]
     order = rng.permutation(objects).tolist()
     shifts = rng.integers(1, len(category_ids), len(order)).tolist()
     left_out = set(order[: round(missing * len(order))])

@@ -49,6 +49,11 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         help='override settings of the config, such as model.bbox_head.loss_cls.bins=20; '
         'a list is written "[a,b]" without spaces',
     )
+    add_debug(parser)
+
+
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that :func:`one_line_errors` is called with."""
     parser.add_argument(
         '--debug', action='store_true', help='show the traceback behind an error message'
     )

@@ -16,7 +16,7 @@ from ghm_mmdet.analysis.run_labels import run_labels
 from ghm_mmdet.analysis.run_table import check_metric, markdown, summarize, write_table
 from ghm_mmdet.analysis.runs import Run, read_run
 from ghm_mmdet.analysis.style import save
-from ghm_mmdet.engine.command_line import one_line_errors
+from ghm_mmdet.engine.command_line import add_debug, one_line_errors
 from ghm_mmdet.engine.config import ConfigError
 
 CURVES = 'curves.csv'
@@ -108,7 +108,5 @@ def _parser() -> argparse.ArgumentParser:
         default='coco/bbox_mAP',
         help='of the validations, larger is better (default: %(default)s)',
     )
-    parser.add_argument(
-        '--debug', action='store_true', help='show the traceback behind an error message'
-    )
+    add_debug(parser)
     return parser

@@ -9,7 +9,6 @@ good, look at the pictures in its report instead.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 from ghm_mmdet.arguments import check_interval
 from ghm_mmdet.data.coco_file import CocoFile, DataError, read_coco_file
 from ghm_mmdet.data.corrected_labels import correct_labels
-from ghm_mmdet.engine.command_line import one_line_errors
+from ghm_mmdet.engine.command_line import add_debug, one_line_errors
 from ghm_mmdet.engine.config import ConfigError
 from ghm_mmdet.engine.new_file import write_new_json
 
@@ -57,11 +56,10 @@ def corrected_file(source: str, worst: str, above: float) -> tuple[dict, int, in
         raise ConfigError(str(error)) from None
     annotated = read_coco_file(source)
     suspects = _suspects(read_coco_file(worst), annotated)
-    content = json.loads(Path(source).read_text('utf-8'))
-    corrected = correct_labels(content['annotations'], suspects, above)
-    pairs = zip(content['annotations'], corrected, strict=True)
+    corrected = correct_labels(annotated.annotations, suspects, above)
+    pairs = zip(annotated.annotations, corrected, strict=True)
     changed = sum(before['category_id'] != after['category_id'] for before, after in pairs)
-    return {**content, 'annotations': corrected}, len(suspects), changed
+    return {**annotated.content, 'annotations': corrected}, len(suspects), changed
 
 
 def _suspects(worst: CocoFile, annotated: CocoFile) -> dict[int | str, dict]:
@@ -107,7 +105,5 @@ def _parser() -> argparse.ArgumentParser:
         help='change labels whose gradient norm is larger; default: 0.5, from where on the '
         'detector has a higher score for another class',
     )
-    parser.add_argument(
-        '--debug', action='store_true', help='show the traceback behind an error message'
-    )
+    add_debug(parser)
     return parser

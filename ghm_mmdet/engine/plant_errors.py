@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from ghm_mmdet.data.coco_file import DataError, read_coco_file
 from ghm_mmdet.data.planted_errors import plant_errors
-from ghm_mmdet.engine.command_line import one_line_errors
+from ghm_mmdet.engine.command_line import add_debug, one_line_errors
 from ghm_mmdet.engine.config import ConfigError
 from ghm_mmdet.engine.new_file import write_new_json
 
@@ -55,17 +54,17 @@ def noisy_file(source: str, label_noise: float, missing: float, seed: int) -> di
         )
     if seed < 0:
         raise ConfigError(f'--seed {seed}: must be 0 or more')
-    categories = list(read_coco_file(source).categories.values())
-    content = json.loads(Path(source).read_text('utf-8'))
-    wrong = any('true_category_id' in each for each in content['annotations'])
-    if wrong or content.get('missing_annotations'):
+    file = read_coco_file(source)
+    categories = list(file.categories.values())
+    wrong = any('true_category_id' in each for each in file.annotations)
+    if wrong or file.content.get('missing_annotations'):
         raise DataError(f'{source}: has planted errors already; name the file without them')
     if label_noise and len(categories) < 2:
         raise DataError(f'{source}: has one category, so that no label can be a wrong one')
-    content['annotations'], content['missing_annotations'] = plant_errors(
-        content['annotations'], categories, label_noise, missing, np.random.default_rng(seed)
+    kept, left_out = plant_errors(
+        file.annotations, categories, label_noise, missing, np.random.default_rng(seed)
     )
-    return content
+    return {**file.content, 'annotations': kept, 'missing_annotations': left_out}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,7 +86,5 @@ def _parser() -> argparse.ArgumentParser:
         help='fraction of the objects whose box is left out (default: %(default)s)',
     )
     parser.add_argument('--seed', type=int, default=0, help='chooses them (default: %(default)s)')
-    parser.add_argument(
-        '--debug', action='store_true', help='show the traceback behind an error message'
-    )
+    add_debug(parser)
     return parser

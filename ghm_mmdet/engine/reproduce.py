@@ -22,7 +22,7 @@ from rich.progress import track
 
 from ghm_mmdet.analysis.reproduction_table import csv_text, markdown, measured_rows
 from ghm_mmdet.analysis.run_table import Summary
-from ghm_mmdet.engine.command_line import one_line_errors
+from ghm_mmdet.engine.command_line import add_debug, one_line_errors
 from ghm_mmdet.engine.config import ConfigError
 from ghm_mmdet.engine.table_plan import RESULTS, SETTINGS, TABLES, Plan, prepare
 from ghm_mmdet.engine.table_progress import TableProgress
@@ -219,7 +219,5 @@ def _parser() -> argparse.ArgumentParser:
         help='override settings of the config of every run',
     )
     parser.add_argument('--dry-run', action='store_true', help='print the commands, run nothing')
-    parser.add_argument(
-        '--debug', action='store_true', help='show the traceback behind an error message'
-    )
+    add_debug(parser)
     return parser

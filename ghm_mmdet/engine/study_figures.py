@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ghm_mmdet.analysis.density_log import draw_looks, read_looks
 from ghm_mmdet.analysis.noise_figure import MARKERS, draw_noise, read_table
 from ghm_mmdet.analysis.style import save
-from ghm_mmdet.engine.command_line import one_line_errors
+from ghm_mmdet.engine.command_line import add_debug, one_line_errors
 from ghm_mmdet.engine.config import ConfigError
 
 
@@ -67,9 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument('--out', required=True, metavar='FILE.png', help='the SVG lies beside it')
-    common.add_argument(
-        '--debug', action='store_true', help='show the traceback behind an error message'
-    )
+    add_debug(common)
     figures = parser.add_subparsers(required=True, metavar='FIGURE')
     noise = figures.add_parser('noise', parents=[common], help='AP against wrong labels')
     noise.add_argument('tables', nargs='+', metavar='SHARE=TABLE.csv')
