@@ -47,7 +47,6 @@ import triton
 import triton.language as tl
 
 INFINITY = tl.constexpr(float('inf'))
-NAN = tl.constexpr(float('nan'))
 NEGATIVE_LOG2_E = tl.constexpr(-1.4426950408889634)
 
 WINDOW_BITS = tl.constexpr(4)
@@ -178,7 +177,7 @@ def load_examples(
     weights = tl.where(positive, given.to(tl.float32), 0.0) * columns
     examples = tl.where(positive, columns, 0)
 
-    x = tl.load(across(prediction, major, minor, BLOCK), mask=valid, other=NAN).to(tl.float32)
+    x = tl.load(across(prediction, major, minor, BLOCK), mask=valid, other=float('nan')).to(tl.float32)
     if TARGET == 'dense':
         y = tl.load(across(target, major, minor, BLOCK), mask=valid, other=0).to(tl.float32)
     else:
@@ -194,7 +193,7 @@ def load_examples(
         else:
             y = tl.where(at_label, 1.0, 0.0)
     if TARGET != 'label':
-        x = tl.where(tl.abs(y) < INFINITY, x, NAN)
+        x = tl.where(tl.abs(y) < INFINITY, x, float('nan'))
     return x, y, valid, weights, examples
 
 

@@ -32,6 +32,10 @@ def compile_only(kernel, *arguments, grid, warmup, **keywords):
         else:
             signature[parameter.name] = _type(value, (index,), constants)
     binary = triton.compile(ASTSource(kernel, signature, constants), target=AMPERE)
+    # Triton refuses every launch after a change of these: a NaN is unequal to itself
+    for (name, _), (value, module) in kernel.used_global_vals.items():
+        if module[name] != value:
+            raise SystemExit(f'{kernel.__name__}: the global {name} seems to change')
     print(kernel.__name__, len(binary.asm['cubin']))
 
 
