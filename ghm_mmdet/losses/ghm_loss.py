@@ -15,11 +15,9 @@ from ghm_mmdet.arguments import check_choice, check_interval, check_positive_int
 from ghm_mmdet.balance import Balance
 from ghm_mmdet.criteria import Criterion, Target
 from ghm_mmdet.density import (
-    AverageState,
     ExactDensity,
     GradientDensity,
     UnitRegionDensity,
-    harmonizing_weight,
 )
 from ghm_mmdet.losses.before_update import before_update
 from ghm_mmdet.losses.nonfinite_flags import NonfiniteFlags
@@ -27,6 +25,7 @@ from ghm_mmdet.losses.optimizer_step import OptimizerStep
 from ghm_mmdet.losses.ranks import over_ranks
 from ghm_mmdet.ops import RegionSums, example_losses, region_sums
 from ghm_mmdet.ops.backends import MODULES
+from ghm_mmdet.ops.harmonize import Reduction, harmonized_loss, weights
 
 REDUCTIONS = ('none', 'mean', 'sum')
 
@@ -137,7 +136,10 @@ class GHMLoss(nn.Module):
     Attributes:
         step: Where the calls are in the training, for the hook that knows.
         nonfinite_flags: Of the calls that train, for the same hook.
+        mean_by_weight: Whether N is the sum of the weights, and not the number of valid examples.
     """
+
+    mean_by_weight = False
 
     def __init__(
         self,
@@ -175,10 +177,6 @@ class GHMLoss(nn.Module):
         """The buffers that change in training; at zero they start afresh."""
         return self.density.state
 
-    def total(self, sums: RegionSums) -> Tensor:
-        """N, the number that the mean divides by: the valid examples."""
-        return sums.counts.sum().to(sums.losses.dtype)
-
     @contextmanager
     def split_levels(self) -> Iterator[None]:
         """Inside, calls return a :class:`PartialLoss`; :meth:`merge` makes the loss of them."""
@@ -194,9 +192,7 @@ class GHMLoss(nn.Module):
         The first part's factor is taken for all: parts that a head scales apart have theirs in
         their sums.
         """
-        total = parts[0].sums
-        for part in parts[1:]:
-            total = total.merge(part.sums)
+        total = RegionSums.total([part.sums for part in parts])
         nonfinite = torch.stack([part.sums.nonfinite for part in parts])
         return self._reduce(total, self.reduction, nonfinite) * parts[0].factor
 
@@ -220,9 +216,10 @@ class GHMLoss(nn.Module):
             poisoned = sums.nonfinite > 0
             prediction.register_hook(lambda gradient: gradient.masked_fill(poisoned, 0))
         if reduction == 'none':
-            beta = self._weigh(sums)[0] * self.loss_weight
-            losses = self._example_losses(prediction, target, weight, beta)
-            losses = self._without_poison(losses, sums)
+            beta, _ = weights(self.density, self.balance, self._reduction(reduction), sums)
+            losses = self._example_losses(prediction, target, weight, beta * self.loss_weight)
+            if self.nonfinite == 'skip':
+                losses = losses.where(sums.nonfinite == 0, 0)
             return losses if losses.shape == prediction.shape else losses.squeeze(-1)
         if self._splits_levels:
             return PartialLoss(self, sums)
@@ -244,44 +241,41 @@ class GHMLoss(nn.Module):
         ranks = get_world_size() if self.sync and trains else 1
         if ranks > 1:
             sums = over_ranks(sums)
-        beta = self._weigh_and_update(sums, nonfinite) if trains else self._weigh(sums)[0]
+        seen, keep_old = self._so_far(sums, nonfinite) if trains else (sums, None)
+        how = self._reduction(reduction, ranks)
+        loss, beta = harmonized_loss(
+            self.density, self.balance, how, sums, seen, keep_old, self.backend
+        )
+        if keep_old is not None:
+            self._update(seen, keep_old)
         self.statistics = Statistics(sums.counts, sums.losses.detach(), beta)
-        loss = (beta.to(sums.losses.dtype) * sums.losses).sum()
-        if reduction == 'mean':
-            loss = loss / self.total(sums).clamp(min=1) * ranks
-        return self._without_poison(loss, sums) * self.loss_weight
+        return loss
 
-    def _without_poison(self, loss: Tensor, sums: RegionSums) -> Tensor:
-        return loss if self.nonfinite == 'propagate' else loss.where(sums.nonfinite == 0, 0)
+    def _reduction(self, name: str, ranks: int = 1) -> Reduction:
+        return Reduction(
+            factor=self.loss_weight * (ranks if name == 'mean' else 1),
+            mean=name == 'mean',
+            by_weight=self.mean_by_weight,
+            skips=self.nonfinite == 'skip',
+        )
 
     @torch.no_grad()
-    def _weigh_and_update(self, sums: RegionSums, nonfinite: Tensor) -> Tensor:
-        """beta of a call that trains: the moving average goes on where the optimizer steps."""
-        poisoned = sums.nonfinite > 0
+    def _so_far(self, sums: RegionSums, nonfinite: Tensor) -> tuple[RegionSums, Tensor | None]:
+        """What this optimizer step has seen with this call, which trains.
+
+        Returns:
+            The sums with its counts; and where the optimizer steps after them, a 0-dim number that
+            is 0 unless input was not finite, else None.
+        """
         if self.state:
             self._before_update()
         call = self.step.next_call()
         self.nonfinite_flags(call, nonfinite)
-        seen, poisoned = self.step.so_far(call, sums, poisoned)
-        beta, state = self._weigh(seen)
-        if self.step.is_last:
-            self._store(state, seen, poisoned)
-        return beta
+        seen, poisoned = self.step.so_far(call, sums)
+        return seen, poisoned if self.step.is_last else None
 
-    def _store(self, state: AverageState, seen: RegionSums, keep_old: Tensor) -> None:
-        """Make what these examples have changed the module's own, unless ``keep_old`` holds."""
-        self.density.store(state, keep_old)
-
-    @torch.no_grad()
-    def _weigh(self, sums: RegionSums) -> tuple[Tensor, AverageState]:
-        """beta per region, of poisoned input NaN or 0, and the moving average behind it."""
-        state = self.density.average(sums.counts)
-        density = self.density.density(sums.counts, state)
-        total = self.total(sums).clamp(min=1).to(density.dtype)
-        beta = harmonizing_weight(density, total)
-        beta = self.balance.weight(beta, sums.counts, self.density.gradient_norm)
-        poisoned = float('nan') if self.nonfinite == 'propagate' else 0.0
-        return beta.where(sums.nonfinite == 0, poisoned), state
+    def _update(self, seen: RegionSums, keep_old: Tensor) -> None:
+        """Change what else than the density follows the examples, unless ``keep_old`` is not 0."""
 
     def _before_update(self) -> None:
         before_update(self.state, self._was_restored)

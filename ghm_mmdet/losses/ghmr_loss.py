@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ghm_mmdet.arguments import check_interval
 from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, working_dtype
-from ghm_mmdet.density import AverageState
 from ghm_mmdet.losses.call_forms import box_target, example_weight
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_balance, build_density
 from ghm_mmdet.losses.outlier_watch import OutlierWatch
@@ -60,6 +59,8 @@ class GHMRLoss(GHMLoss):
         >>> deltas = torch.randn(64, 4, requires_grad=True)
         >>> loss(deltas, torch.zeros(64, 4)).backward()
     """
+
+    mean_by_weight = True  # as in mmdet; with weights of 0 and 1 that is the valid examples
 
     def __init__(
         self,
@@ -120,10 +121,6 @@ class GHMRLoss(GHMLoss):
         median = [self.median_error.average] if self.median_error else []
         return [*self.density.state, *median]
 
-    def total(self, sums: RegionSums) -> Tensor:
-        """N: the sum of the weights, as in mmdet; with weights of 0 and 1 the valid examples."""
-        return sums.weight_sum
-
     def forward(
         self,
         pred: Tensor,
@@ -181,7 +178,6 @@ class GHMRLoss(GHMLoss):
         losses = super()._example_losses(*examples)
         return losses if self.median_error is None else losses * self.mu_of_call
 
-    def _store(self, state: AverageState, seen: RegionSums, keep_old: Tensor) -> None:
-        super()._store(state, seen, keep_old)
+    def _update(self, seen: RegionSums, keep_old: Tensor) -> None:
         if self.median_error:
-            self.median_error.update(seen.counts, self._mu_of_step, keep_old)
+            self.median_error.update(seen.counts, self._mu_of_step, keep_old != 0)

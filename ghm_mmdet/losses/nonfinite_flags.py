@@ -10,15 +10,16 @@ class NonfiniteFlags(nn.Module):
     """Levels with NaN or infinite input since the flags were last taken.
 
     Attributes:
-        flags: bool, shape (LEVELS,); not part of the state dict, and never read here, so that the
-            host does not wait for the device.
+        counts: Of such examples, int64, shape (LEVELS,); not part of the state dict, and never read
+            here, so that the host does not wait for the device.
     """
 
-    LEVELS = 16  # calls beyond share the last flag
+    LEVELS = 16  # calls beyond share the last place
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer('flags', torch.zeros(self.LEVELS, dtype=torch.bool), persistent=False)
+        zeros = torch.zeros(self.LEVELS, dtype=torch.int64)
+        self.register_buffer('counts', zeros, persistent=False)
 
     def forward(self, first: int, nonfinite: Tensor) -> None:
         """Note how many examples of some levels were not finite.
@@ -28,11 +29,11 @@ class NonfiniteFlags(nn.Module):
             nonfinite: int64, shape (L,), one for each.
         """
         start = min(first, self.LEVELS - 1)
-        levels = self.flags[start : start + len(nonfinite)]
-        levels |= nonfinite[: len(levels)] > 0
+        levels = self.counts[start : start + len(nonfinite)]
+        levels += nonfinite[: len(levels)]
 
     def take(self) -> Tensor:
-        """The flags, shape (LEVELS,), which are then unset."""
-        taken = self.flags.clone()
-        self.flags.zero_()
+        """Whether each level had any, bool, shape (LEVELS,); then they are forgotten."""
+        taken = self.counts > 0
+        self.counts.zero_()
         return taken

@@ -45,19 +45,20 @@ class OptimizerStep:
         self._call += 1
         return self._call - 1
 
-    def so_far(self, call: int, sums: RegionSums, poisoned: Tensor) -> tuple[RegionSums, Tensor]:
+    def so_far(self, call: int, sums: RegionSums) -> tuple[RegionSums, Tensor]:
         """The counts of this call and of the same one earlier in the optimizer step.
 
         Args:
             call: Its number.
-            sums: Its own.
-            poisoned: Whether its input was not finite, bool, 0-dim. Later calls forget its counts.
+            sums: Its own. Later calls forget its counts where input was not finite.
 
         Returns:
-            The summary with these counts, and whether any of the calls was poisoned.
+            The summary with these counts, and a 0-dim number that is not 0 if any of the calls had
+            input that was not finite.
         """
         if self.is_last and not self._seen:
-            return sums, poisoned
+            return sums, sums.nonfinite
+        poisoned = sums.nonfinite > 0
         mine = (sums.counts, sums.weight_sum.detach())
         *before, was_poisoned = self._seen.pop(
             call, (*map(torch.zeros_like, mine), torch.zeros_like(poisoned))

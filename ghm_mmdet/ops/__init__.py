@@ -1,6 +1,7 @@
-"""How region sums and their gradient are computed: one back end per file, one small interface."""
+"""How region sums and what follows from them are computed: one back end per file."""
 
+from ghm_mmdet.ops.harmonize import harmonized_loss
 from ghm_mmdet.ops.region_ops import example_losses, region_sums
 from ghm_mmdet.ops.sums import RegionSums
 
-__all__ = ['RegionSums', 'example_losses', 'region_sums']
+__all__ = ['RegionSums', 'example_losses', 'harmonized_loss', 'region_sums']

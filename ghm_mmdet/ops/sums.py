@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -22,6 +24,7 @@ class RegionSums(NamedTuple):
     weight_sum: Tensor
     nonfinite: Tensor
 
-    def merge(self, other: RegionSums) -> RegionSums:
-        """The summary of both sets of examples together."""
-        return RegionSums(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+    @classmethod
+    def total(cls, parts: Sequence[RegionSums]) -> RegionSums:
+        """The summary of the examples of all parts together."""
+        return cls(*(torch.stack(fields).sum(0) for fields in zip(*parts, strict=True)))

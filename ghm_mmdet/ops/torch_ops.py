@@ -41,7 +41,7 @@ def region_sums(
 ) -> RegionSums:
     """Counts and loss sums per region, see :func:`ghm_mmdet.ops.region_sums`; no gradient."""
     parts = [_chunk_sums(criterion, rows, edges) for rows in _chunks(prediction, target, weight)]
-    total = RegionSums(*(torch.stack(fields).sum(0) for fields in zip(*parts, strict=True)))
+    total = RegionSums.total(parts)
     dtype = working_dtype(prediction)
     return total._replace(losses=total.losses.to(dtype), weight_sum=total.weight_sum.to(dtype))
 

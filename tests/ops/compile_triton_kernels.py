@@ -14,9 +14,12 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction, mangle_type
 
+from ghm_mmdet.balance import Balance
 from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, LabelTarget, SigmoidCrossEntropy
-from ghm_mmdet.density import region_edges
-from ghm_mmdet.ops import triton_ops
+from ghm_mmdet.density import UnitRegionDensity, region_edges
+from ghm_mmdet.ops import triton_harmonize, triton_ops
+from ghm_mmdet.ops.harmonize import Reduction
+from ghm_mmdet.ops.sums import RegionSums
 
 AMPERE = GPUTarget('cuda', 80, 32)
 
@@ -55,6 +58,15 @@ def call(criterion, prediction, target, weight, regions):
     triton_ops.gradient(criterion, prediction, target, weight, edges, sums.losses)
 
 
+def harmonize(regions, balance, **state):
+    """The kernel behind them."""
+    counts, losses = torch.ones(regions, dtype=torch.int64), torch.zeros(regions)
+    sums = RegionSums(counts, losses, torch.zeros(()), torch.zeros((), dtype=torch.int64))
+    density = UnitRegionDensity(regions, **state)
+    how = Reduction(1.0, mean=True, by_weight=False, skips=False)
+    triton_harmonize.harmonized_loss(density, balance, how, sums, sums, sums.nonfinite)
+
+
 if __name__ == '__main__':
     JITFunction.run = compile_only
     triton_ops.INTERPRETED = True
@@ -68,3 +80,5 @@ if __name__ == '__main__':
     call(cross_entropy, logits[:, :1].float(), LabelTarget(labels), ones, 1)
     call(cross_entropy, logits.half().t(), DenseTarget(logits.t()), None, 4)
     call(AuthenticSmoothL1(0.02), boxes, DenseTarget(boxes), torch.ones(anchors, 4), 4)
+    harmonize(30, Balance(), momentum=0.75)
+    harmonize(100, Balance('gradient', 0.75, 'keep'), momentum=0.75, bias_correction=True)

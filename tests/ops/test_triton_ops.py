@@ -322,6 +322,7 @@ def test_kernels_compile_for_cuda(tmp_path):
         'add_programs_kernel',
         'many_regions_kernel',
         'gradient_kernel',
+        'harmonize_kernel',
     }
 
 

@@ -1,0 +1,110 @@
+"""From region sums to a loss: density.py and balance.py in turn, or in one launch on CUDA."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ghm_mmdet.balance import Balance
+from ghm_mmdet.density import AverageState, GradientDensity, harmonizing_weight
+from ghm_mmdet.ops import backends
+from ghm_mmdet.ops.sums import RegionSums
+
+
+class Reduction(NamedTuple):
+    """How the loss is made of the sum over the examples, beta_i l_i.
+
+    Attributes:
+        factor: Of the loss.
+        mean: Whether it is divided by N, at least 1.
+        by_weight: Whether N is the sum of the weights, and not the number of valid examples.
+        skips: Whether input that is not finite makes the loss zero, and not NaN.
+    """
+
+    factor: float
+    mean: bool
+    by_weight: bool
+    skips: bool
+
+    def total(self, sums: RegionSums) -> Tensor:
+        """N, at least 1, float, 0-dim."""
+        total = sums.weight_sum if self.by_weight else sums.counts.sum().to(sums.losses.dtype)
+        return total.clamp(min=1)
+
+
+def harmonized_loss(
+    density: GradientDensity,
+    balance: Balance,
+    reduction: Reduction,
+    sums: RegionSums,
+    seen: RegionSums,
+    keep_old: Tensor | None,
+    backend: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The loss of these sums, differentiable in ``sums.losses``, and beta per region.
+
+    Args:
+        density: Its moving average is changed in place, see ``keep_old``.
+        balance: What the weights make equal.
+        reduction: From the sum to the loss.
+        sums: Of the examples that the loss is of.
+        seen: With the counts that the density is of.
+        keep_old: 0-dim; a value other than 0 leaves the moving average as it is. None: do so.
+        backend: That the loss asks for, or None.
+
+    Returns:
+        Loss, float, 0-dim; beta, float32, shape (M,).
+    """
+    fused = _fused(density, sums, backend)
+    if fused is not None:
+        return fused.harmonized_loss(density, balance, reduction, sums, seen, keep_old)
+    return in_turn(density, balance, reduction, sums, seen, keep_old)
+
+
+def in_turn(
+    density: GradientDensity,
+    balance: Balance,
+    reduction: Reduction,
+    sums: RegionSums,
+    seen: RegionSums,
+    keep_old: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """:func:`harmonized_loss` in whole-tensor operations, the oracle of the other way."""
+    beta, state = weights(density, balance, reduction, seen)
+    if keep_old is not None:
+        density.store(state, keep_old != 0)
+    loss = (beta.to(sums.losses.dtype) * sums.losses).sum()
+    if reduction.mean:
+        loss = loss / reduction.total(sums)
+    if reduction.skips:
+        loss = loss.where(sums.nonfinite == 0, 0)
+    return loss * reduction.factor, beta
+
+
+@torch.no_grad()
+def weights(
+    density: GradientDensity, balance: Balance, reduction: Reduction, sums: RegionSums
+) -> tuple[Tensor, AverageState]:
+    """beta per region, of poisoned input NaN or 0, and the moving average behind it."""
+    state = density.average(sums.counts)
+    gradient_density = density.density(sums.counts, state)
+    total = reduction.total(sums).to(gradient_density.dtype)
+    beta = harmonizing_weight(gradient_density, total)
+    beta = balance.weight(beta, sums.counts, density.gradient_norm)
+    poisoned = 0.0 if reduction.skips else float('nan')
+    return beta.where(sums.nonfinite == 0, poisoned), state
+
+
+def _fused(density: GradientDensity, sums: RegionSums, backend: str | None) -> ModuleType | None:
+    """The module with the kernel, where it can be used."""
+    # a compiler fuses the operations by itself, and sees through them
+    if torch.compiler.is_compiling():
+        return None
+    if backends.choose(sums.losses.device, backend).name != 'triton':
+        return None
+    module = import_module('ghm_mmdet.ops.triton_harmonize')
+    return module if module.takes(density, sums) else None

@@ -1,0 +1,243 @@
+"""Region sums to a loss in one launch, on CUDA.
+
+density.py, balance.py and the mean over the examples are some fifty operations on M numbers, each of
+which the host hands to the device on its own. Here they are one kernel, for unit regions, M up to
+``MOST_REGIONS`` and float32; all else, and a graph that ``torch.compile`` makes, takes those modules
+themselves, which are also what this is tested against. The names in the kernel are theirs.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ghm_mmdet.balance import TOTAL_GRADIENT, Balance
+from ghm_mmdet.density import NO_DENSITY, GradientDensity, UnitRegionDensity
+from ghm_mmdet.ops.harmonize import Reduction
+from ghm_mmdet.ops.sums import RegionSums
+
+MOST_REGIONS = 128
+# A thread holds this many numbers of the table that isotonic regression takes.
+TABLE_PER_WARP = 1024
+
+LEAST_SHARE = tl.constexpr(NO_DENSITY)
+HALF = tl.constexpr(TOTAL_GRADIENT)
+
+
+def takes(density: GradientDensity, sums: RegionSums) -> bool:
+    """Whether the kernel can compute this."""
+    return (
+        type(density) is UnitRegionDensity
+        and density.num_regions <= MOST_REGIONS
+        and sums.losses.dtype == torch.float32
+    )
+
+
+def harmonized_loss(
+    density: UnitRegionDensity,
+    balance: Balance,
+    reduction: Reduction,
+    sums: RegionSums,
+    seen: RegionSums,
+    keep_old: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """The loss of these sums, differentiable in ``sums.losses``, and beta per region.
+
+    Args:
+        density: Its moving average is changed in place, see ``keep_old``.
+        balance: What the weights make equal.
+        reduction: From the sum to the loss.
+        sums: Of the examples that the loss is of.
+        seen: With the counts that the density is of.
+        keep_old: 0-dim; a value other than 0 leaves the moving average as it is. None: do so.
+
+    Returns:
+        Loss, float32, 0-dim; beta, float32, shape (M,).
+    """
+    beta = torch.empty_like(density.edges[1:])
+    return _HarmonizedLoss.apply(
+        sums.losses, beta, density, balance, reduction, sums, seen, keep_old
+    ), beta
+
+
+class _HarmonizedLoss(torch.autograd.Function):
+    """A loss that is linear in the sums: beta is constant in the backward pass."""
+
+    @staticmethod
+    def forward(ctx, losses, beta, density, balance, reduction, sums, seen, keep_old):
+        scale, loss = torch.empty_like(beta), losses.new_empty(())
+        regions = density.num_regions
+        block = triton.next_power_of_2(regions)
+        has_state = density.has_state
+        corrects = has_state and density.bias_correction
+        keeps = balance.outliers == 'keep'
+        with torch.cuda.device_of(losses):
+            harmonize_kernel[(1,)](
+                *(sums.counts, losses, sums.weight_sum, sums.nonfinite),
+                *(seen.counts, seen.weight_sum),
+                sums.nonfinite if keep_old is None else keep_old,
+                density.moving_average if has_state else beta,
+                density.moving_weight if corrects else beta,
+                density.edges,
+                *(beta, scale, loss),
+                *(density.momentum, 1 - density.momentum, balance.tempering, reduction.factor),
+                REGIONS=regions,
+                BLOCK=block,
+                HAS_STATE=has_state,
+                STORES=has_state and keep_old is not None,
+                BIAS_CORRECTION=corrects,
+                DECAYS=density.empty_regions == 'decay',
+                ALL_REGIONS=density.divisor == 'all',
+                EQUAL='paper' if balance == Balance() else balance.equal,
+                KEEPS_OUTLIERS=keeps,
+                MEAN=reduction.mean,
+                BY_WEIGHT=reduction.by_weight,
+                SKIPS=reduction.skips,
+                num_warps=max(block * block // TABLE_PER_WARP, 1) if keeps else 1,
+            )
+        ctx.save_for_backward(scale)
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        (scale,) = ctx.saved_tensors
+        return gradient * scale, *[None] * 7
+
+
+@triton.jit
+def larger(a, b):
+    return tl.maximum(a, b)
+
+
+@triton.jit
+def non_increasing(values, known, BLOCK: tl.constexpr):
+    """See :func:`ghm_mmdet.isotonic.non_increasing`; row a, column b."""
+    column = tl.arange(0, BLOCK)[None, :]
+    behind = column >= tl.arange(0, BLOCK)[:, None]
+    use = behind & known[None, :]
+    length = tl.cumsum(tl.where(use, 1.0, 0.0).to(tl.float64), 1)
+    total = tl.cumsum(tl.where(use, values[None, :], 0.0).to(tl.float64), 1)
+    mean = tl.where(length > 0, total / tl.maximum(length, 1.0), float('-inf'))
+    highest = tl.associative_scan(mean, 1, larger, reverse=True)
+    counts = behind & (highest > float('-inf'))
+    return tl.min(tl.where(counts, highest, float('inf')), 0).to(tl.float32)
+
+
+@triton.jit
+def average(old, new, counts, momentum, rest, DECAYS: tl.constexpr):
+    blended = momentum * old + rest * new
+    return blended if DECAYS else tl.where(counts > 0, blended, old)
+
+
+@triton.jit
+def weighted_mean(values, counts):
+    return tl.sum(values * counts) / tl.maximum(tl.sum(counts), 1.0)
+
+
+@triton.jit
+def shaped(weight, tempering, KEEPS_OUTLIERS: tl.constexpr, BLOCK: tl.constexpr):
+    known = weight > 0
+    if KEEPS_OUTLIERS:
+        weight = 1 / non_increasing(1 / tl.where(known, weight, 1.0), known, BLOCK)
+    # in float64, whose functions are exact; those of float32 are approximations of the hardware
+    logarithm = tl.log(tl.where(known, weight, 1.0).to(tl.float64))
+    return tl.where(known, tl.exp(tempering * logarithm), 0.0).to(tl.float32)
+
+
+@triton.jit
+def harmonize_kernel(
+    counts,
+    losses,
+    weight_sum,
+    nonfinite,
+    seen_counts,
+    seen_weight_sum,
+    keep_old,
+    moving_average,
+    moving_weight,
+    edges,
+    beta_out,
+    scale_out,
+    loss_out,
+    momentum,
+    rest,
+    tempering,
+    factor,
+    REGIONS: tl.constexpr,
+    BLOCK: tl.constexpr,
+    HAS_STATE: tl.constexpr,
+    STORES: tl.constexpr,
+    BIAS_CORRECTION: tl.constexpr,
+    DECAYS: tl.constexpr,
+    ALL_REGIONS: tl.constexpr,
+    EQUAL: tl.constexpr,
+    KEEPS_OUTLIERS: tl.constexpr,
+    MEAN: tl.constexpr,
+    BY_WEIGHT: tl.constexpr,
+    SKIPS: tl.constexpr,
+):
+    """One program: beta (M,), d loss / d losses (M,), the loss, and the moving average in place."""
+    region = tl.arange(0, BLOCK)
+    inside = region < REGIONS
+    whole = tl.load(seen_counts + region, mask=inside, other=0)
+    seen = whole.to(tl.float32)
+    filled = whole > 0
+
+    smoothed = seen
+    if HAS_STATE:
+        old = tl.load(moving_average + region, mask=inside, other=0.0)
+        new = average(old, seen, seen, momentum, rest, DECAYS)
+        smoothed = new
+        if BIAS_CORRECTION:
+            old_weight = tl.load(moving_weight + region, mask=inside, other=0.0)
+            weight = average(old_weight, 1.0, seen, momentum, rest, DECAYS)
+            smoothed = new / tl.where(weight > 0, weight, 1.0)
+        if STORES:
+            stores = inside & (tl.load(keep_old) == 0)
+            tl.store(moving_average + region, new, mask=stores)
+            if BIAS_CORRECTION:
+                tl.store(moving_weight + region, weight, mask=stores)
+
+    if ALL_REGIONS:
+        density = smoothed * REGIONS
+    else:
+        density = smoothed * tl.sum(filled.to(tl.int32)).to(tl.float32)
+    if BY_WEIGHT:
+        total = tl.load(seen_weight_sum)
+    else:
+        total = tl.sum(whole).to(tl.float32)
+    total = tl.maximum(total, 1.0)
+    occupied = density > total * LEAST_SHARE
+    beta = tl.where(occupied, total / tl.where(occupied, density, 1.0), 0.0)
+
+    if EQUAL == 'weight':
+        beta = shaped(beta, tempering, KEEPS_OUTLIERS, BLOCK)
+        mean = weighted_mean(beta, seen)
+        beta = beta / tl.where(mean > 0, mean, 1.0)
+    if EQUAL == 'gradient':
+        left = tl.load(edges + region, mask=inside, other=1.0)
+        right = tl.load(edges + region + 1, mask=inside, other=1.0)
+        gradient_norm = (left + right) / 2
+        beta = shaped(beta / gradient_norm, tempering, KEEPS_OUTLIERS, BLOCK)
+        mean = weighted_mean(beta * gradient_norm, seen)
+        beta = beta * HALF / tl.where(mean > 0, mean, 1.0)
+
+    poisoned = tl.load(nonfinite) > 0
+    beta = tl.where(poisoned, 0.0 if SKIPS else float('nan'), beta)
+    tl.store(beta_out + region, beta, mask=inside)
+
+    scale = beta * factor
+    if MEAN:
+        if BY_WEIGHT:
+            examples = tl.load(weight_sum)
+        else:
+            own = tl.load(counts + region, mask=inside, other=0)
+            examples = tl.sum(own).to(tl.float32)
+        scale = scale / tl.maximum(examples, 1.0)
+    tl.store(scale_out + region, scale, mask=inside)
+    terms = tl.where(inside, scale * tl.load(losses + region, mask=inside, other=0.0), 0.0)
+    tl.store(loss_out, tl.sum(terms))

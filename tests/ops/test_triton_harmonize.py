@@ -1,0 +1,126 @@
+"""The loss from region sums in one kernel, against density.py and balance.py in turn."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import torch
+
+from ghm_mmdet.losses import GHMCLoss, GHMRLoss
+from ghm_mmdet.ops import harmonize
+from tests.losses.kinds import KINDS
+
+pytest.importorskip('triton', reason='needs the triton package')
+triton_ops = pytest.importorskip('ghm_mmdet.ops.triton_ops')
+
+DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
+pytestmark = pytest.mark.skipif(
+    DEVICE == 'cpu' and not triton_ops.INTERPRETED,
+    reason='triton was imported before TRITON_INTERPRET=1 was set, and there is no CUDA device',
+)
+STATES = [
+    dict(momentum=momentum, bias_correction=corrected, empty_regions=empty, divisor=divisor)
+    for momentum, corrected, empty, divisor in [
+        (0, False, 'freeze', 'non_empty'),
+        *product((0.75,), (False, True), ('freeze', 'decay'), ('non_empty', 'all')),
+    ]
+]
+BALANCES = [
+    dict(equal=equal, tempering=tempering, outliers=outliers)
+    for equal, tempering, outliers in product(
+        ('weight', 'gradient'), (0.0, 0.75, 1.0), ('damp', 'keep')
+    )
+]
+CASES = [
+    *((state, {}) for state in STATES),
+    *((STATES[1], balance) for balance in BALANCES),
+    (STATES[0], BALANCES[-1]),
+    (STATES[4], BALANCES[3]),
+]
+
+
+@pytest.fixture(autouse=True)
+def no_other_way(monkeypatch):
+    """Every loss on Triton has to be made by the kernel, or the comparison would say nothing."""
+    found = harmonize._fused
+
+    def checked(density, sums, backend):
+        fused = found(density, sums, backend)
+        assert (fused is not None) == (backend == 'triton')
+        return fused
+
+    monkeypatch.setattr(harmonize, '_fused', checked)
+
+
+def run(backend, kind, calls, poison=(), accumulate=1, **arguments):
+    """Losses, gradients, weights and moving averages of some calls in training."""
+    loss = KINDS[kind].make(backend=backend, **arguments).to(DEVICE)
+    result = []
+    for number in range(calls):
+        prediction, rest = KINDS[kind].call(60, seed=number, device=DEVICE)
+        prediction = prediction * (number + 1)
+        if number in poison:
+            prediction[3, 1] = torch.inf
+        prediction.requires_grad_()
+        if accumulate > 1:
+            loss.step.begin_iteration(is_last=number % accumulate == accumulate - 1)
+        value = loss(prediction, *rest)
+        (3 * value).backward()
+        result += [value.detach(), prediction.grad, loss.statistics.beta]
+        result += [buffer.clone() for buffer in loss.state]
+    return result
+
+
+def assert_same(kind, calls=3, **arguments):
+    ours = run('triton', kind, calls, **arguments)
+    oracle = run('reference', kind, calls, **arguments)
+    for mine, theirs in zip(ours, oracle, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-7, equal_nan=True)
+
+
+@pytest.mark.parametrize(('state', 'balance'), CASES)
+def test_states_and_balances(state, balance):
+    assert_same('labels and weight', bins=10, loss_weight=0.25, **state, **balance)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('reduction', ['mean', 'sum'])
+def test_kinds_of_calls(kind, reduction):
+    assert_same(kind, bins=10, momentum=0.75, reduction=reduction, outliers='keep')
+
+
+@pytest.mark.parametrize('bins', [1, 2, 33, 100])
+def test_numbers_of_regions(bins):
+    arguments = dict(bins=bins, momentum=0.75, equal='gradient', tempering=0.75, outliers='keep')
+    assert_same('labels and weight', **arguments)
+
+
+@pytest.mark.parametrize('nonfinite', ['propagate', 'skip'])
+@pytest.mark.parametrize('accumulate', [1, 2])
+@pytest.mark.parametrize('kind', ['labels and weight', 'boxes and weight'])
+def test_input_that_is_not_finite_and_accumulated_gradients(nonfinite, accumulate, kind):
+    arguments = dict(bins=10, momentum=0.75, bias_correction=True, nonfinite=nonfinite)
+    assert_same(kind, calls=6, poison=(2,), accumulate=accumulate, **arguments)
+
+
+def test_median_mu():
+    assert_same('boxes and weight', bins=10, momentum=0.75, mu='median', outliers='keep')
+
+
+@pytest.mark.parametrize('make', [lambda **kw: GHMCLoss(use_sigmoid=True, **kw), GHMRLoss])
+def test_levels_make_the_loss_of_all_their_examples(make):
+    prediction = torch.randn(40, 4, device=DEVICE)
+    target = torch.rand(40, 4, device=DEVICE)
+    whole = make(bins=10, backend='triton')(prediction, target)
+    loss = make(bins=10, backend='triton')
+    with loss.split_levels():
+        parts = [loss(*level) for level in zip(prediction.split(13), target.split(13), strict=True)]
+    torch.testing.assert_close(loss.merge(parts), whole, rtol=1e-5, atol=0)
+
+
+def test_eval_mode_leaves_the_moving_average_alone():
+    loss = GHMCLoss(use_sigmoid=True, momentum=0.75, backend='triton').to(DEVICE).eval()
+    loss(torch.randn(40, 4, device=DEVICE), torch.rand(40, 4, device=DEVICE))
+    assert loss.statistics.beta.any()
+    assert not loss.density.moving_average.any()
