@@ -54,6 +54,10 @@ class Criterion(ABC):
         """
         return prediction
 
+    def background(self, prediction: Tensor) -> int:
+        """The largest label, which stands for background: one past the prediction's classes."""
+        return prediction.size(-1)
+
     @abstractmethod
     def evaluate(self, prediction: Tensor, target: Target) -> Evaluation:
         """Loss and gradient norm of every example, and whether its input is finite."""

@@ -21,6 +21,9 @@ class SoftmaxCrossEntropy(Criterion):
     def examples(self, prediction: Tensor) -> Tensor:
         return prediction[..., :1]
 
+    def background(self, prediction: Tensor) -> int:
+        return prediction.size(-1) - 1
+
     def evaluate(self, prediction: Tensor, target: Target) -> Evaluation:
         log_probability = prediction.to(working_dtype(prediction)).log_softmax(dim=-1)
         zero = log_probability.new_zeros(()).expand_as(log_probability)

@@ -80,14 +80,6 @@ def example_weight(prediction: Tensor, weight: Tensor | None) -> Tensor | None:
     return weight.detach()
 
 
-def bad_labels(target: LabelTarget, num_classes: int, weight: Tensor | None) -> Tensor:
-    """Number of labels outside [0, C] at anchors that are not ignored, int64, 0-dim."""
-    outside = (target.labels < 0) | (target.labels > num_classes)
-    if weight is not None:
-        outside = outside & (weight > 0).any(dim=-1)
-    return outside.sum()
-
-
 def _check_labels(prediction: Tensor, labels: Tensor) -> None:
     if prediction.dim() != 2 or labels.shape != prediction.shape[:1]:
         raise ValueError(

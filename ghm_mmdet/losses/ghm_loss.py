@@ -23,9 +23,9 @@ from ghm_mmdet.losses.before_update import before_update
 from ghm_mmdet.losses.nonfinite_flags import NonfiniteFlags
 from ghm_mmdet.losses.optimizer_step import OptimizerStep
 from ghm_mmdet.losses.ranks import over_ranks
-from ghm_mmdet.ops import RegionSums, example_losses, region_sums
+from ghm_mmdet.ops import RegionSums, example_losses, harmonized_loss, region_sums
 from ghm_mmdet.ops.backends import MODULES
-from ghm_mmdet.ops.harmonize import Reduction, harmonized_loss, weights
+from ghm_mmdet.ops.harmonize import Reduction, weights
 
 REDUCTIONS = ('none', 'mean', 'sum')
 

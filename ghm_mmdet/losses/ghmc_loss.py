@@ -11,10 +11,12 @@ from ghm_mmdet.criteria import (
     ProbabilityCrossEntropy,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
+    Target,
 )
-from ghm_mmdet.losses.call_forms import bad_labels, classification_target, example_weight
+from ghm_mmdet.losses.call_forms import classification_target, example_weight
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_balance, build_density
 from ghm_mmdet.losses.label_check import LabelCheck
+from ghm_mmdet.ops import RegionSums
 
 CRITERIA = {
     (True, False): SigmoidCrossEntropy,
@@ -156,7 +158,10 @@ class GHMCLoss(GHMLoss):
         examples = self.criterion.examples(pred)
         weight = example_weight(examples, weight if label_weight is None else label_weight)
         parsed = classification_target(pred, target, scores=self.use_sigmoid)
-        if isinstance(parsed, LabelTarget):
-            background = pred.size(-1) if self.use_sigmoid else pred.size(-1) - 1
-            self.label_check(bad_labels(parsed, background, weight), background)
         return self.harmonize(pred, parsed, weight, reduction_override)
+
+    def _region_sums(self, prediction: Tensor, target: Target, weight: Tensor | None) -> RegionSums:
+        sums = super()._region_sums(prediction, target, weight)
+        if isinstance(target, LabelTarget):
+            self.label_check(sums.bad_labels, self.criterion.background(prediction))
+        return sums

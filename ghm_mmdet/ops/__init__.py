@@ -1,6 +1,6 @@
 """How region sums and what follows from them are computed: one back end per file."""
 
-from ghm_mmdet.ops.harmonize import harmonized_loss
+from ghm_mmdet.ops.harmonize_ops import harmonized_loss
 from ghm_mmdet.ops.region_ops import example_losses, region_sums
 from ghm_mmdet.ops.sums import RegionSums
 

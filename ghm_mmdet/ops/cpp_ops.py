@@ -19,7 +19,7 @@ from ghm_mmdet.criteria import (
     SigmoidCrossEntropy,
     Target,
 )
-from ghm_mmdet.ops import torch_ops
+from ghm_mmdet.ops import reference, torch_ops
 from ghm_mmdet.ops.sums import RegionSums
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
@@ -47,7 +47,8 @@ def region_sums(
         return torch_ops.region_sums(criterion, prediction, target, weight, edges)
     from ghm_mmdet.ops import _cpu
 
-    return RegionSums(*_cpu.region_sums(*arguments))
+    bad_labels = reference.bad_labels(criterion, prediction, target, weight)
+    return RegionSums(*_cpu.region_sums(*arguments), bad_labels)
 
 
 def gradient(

@@ -1,9 +1,7 @@
-"""From region sums to a loss: density.py and balance.py in turn, or in one launch on CUDA."""
+"""From region sums to a loss: density.py, balance.py and the mean over the examples, in turn."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from types import ModuleType
 from typing import NamedTuple
 
 import torch
@@ -11,7 +9,6 @@ from torch import Tensor
 
 from ghm_mmdet.balance import Balance
 from ghm_mmdet.density import AverageState, GradientDensity, harmonizing_weight
-from ghm_mmdet.ops import backends
 from ghm_mmdet.ops.sums import RegionSums
 
 
@@ -36,14 +33,13 @@ class Reduction(NamedTuple):
         return total.clamp(min=1)
 
 
-def harmonized_loss(
+def in_turn(
     density: GradientDensity,
     balance: Balance,
     reduction: Reduction,
     sums: RegionSums,
     seen: RegionSums,
     keep_old: Tensor | None,
-    backend: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The loss of these sums, differentiable in ``sums.losses``, and beta per region.
 
@@ -54,26 +50,10 @@ def harmonized_loss(
         sums: Of the examples that the loss is of.
         seen: With the counts that the density is of.
         keep_old: 0-dim; a value other than 0 leaves the moving average as it is. None: do so.
-        backend: That the loss asks for, or None.
 
     Returns:
         Loss, float, 0-dim; beta, float32, shape (M,).
     """
-    fused = _fused(density, sums, backend)
-    if fused is not None:
-        return fused.harmonized_loss(density, balance, reduction, sums, seen, keep_old)
-    return in_turn(density, balance, reduction, sums, seen, keep_old)
-
-
-def in_turn(
-    density: GradientDensity,
-    balance: Balance,
-    reduction: Reduction,
-    sums: RegionSums,
-    seen: RegionSums,
-    keep_old: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    """:func:`harmonized_loss` in whole-tensor operations, the oracle of the other way."""
     beta, state = weights(density, balance, reduction, seen)
     if keep_old is not None:
         density.store(state, keep_old != 0)
@@ -97,14 +77,3 @@ def weights(
     beta = balance.weight(beta, sums.counts, density.gradient_norm)
     poisoned = 0.0 if reduction.skips else float('nan')
     return beta.where(sums.nonfinite == 0, poisoned), state
-
-
-def _fused(density: GradientDensity, sums: RegionSums, backend: str | None) -> ModuleType | None:
-    """The module with the kernel, where it can be used."""
-    # a compiler fuses the operations by itself, and sees through them
-    if torch.compiler.is_compiling():
-        return None
-    if backends.choose(sums.losses.device, backend).name != 'triton':
-        return None
-    module = import_module('ghm_mmdet.ops.triton_harmonize')
-    return module if module.takes(density, sums) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ghm_mmdet.criteria import Criterion, Evaluation, Target
+from ghm_mmdet.criteria import Criterion, Evaluation, LabelTarget, Target
 from ghm_mmdet.density import region_index
 from ghm_mmdet.ops.sums import RegionSums
 
@@ -28,7 +28,20 @@ def region_sums(
         losses=_sum_by_index(evaluation.loss.double(), index, edges).to(dtype),
         weight_sum=weights.sum(dtype=torch.float64).to(dtype),
         nonfinite=(valid & ~evaluation.finite).sum(),
+        bad_labels=bad_labels(criterion, prediction, target, weight),
     )
+
+
+def bad_labels(
+    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None
+) -> Tensor:
+    """See :class:`RegionSums`; 0 for targets that are no labels."""
+    if not isinstance(target, LabelTarget):
+        return prediction.new_zeros((), dtype=torch.int64)
+    outside = (target.labels < 0) | (target.labels > criterion.background(prediction))
+    if weight is not None:
+        outside = outside & (weight > 0).any(dim=-1)
+    return outside.sum()
 
 
 def gradient(

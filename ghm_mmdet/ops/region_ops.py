@@ -94,7 +94,7 @@ def _region_sums(
     edges: Tensor,
     criterion: str,
     backend: str | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     target = _pack(labels, score, values)
     module = backends.module_for(prediction.device, backend)
     return tuple(module.region_sums(Criterion.by_key(criterion), prediction, target, weight, edges))
@@ -107,6 +107,7 @@ def _(prediction, labels, score, values, weight, edges, criterion, backend):
         prediction.new_empty(regions, dtype=torch.int64),
         prediction.new_empty(regions, dtype=dtype),
         prediction.new_empty((), dtype=dtype),
+        prediction.new_empty((), dtype=torch.int64),
         prediction.new_empty((), dtype=torch.int64),
     )
 
@@ -141,7 +142,7 @@ def _save_region_sums(ctx, inputs, output):
     ctx.save_for_backward(*tensors)
 
 
-def _region_sums_backward(ctx, _counts, scale, _weight_sum, _nonfinite):
+def _region_sums_backward(ctx, _counts, scale, _weight_sum, _nonfinite, _bad_labels):
     gradient = _region_sums_gradient(scale, *ctx.saved_tensors, ctx.criterion, ctx.backend)
     return gradient, *[None] * 7
 

@@ -6,7 +6,8 @@ thousand made-up examples tell whether that went well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
@@ -15,14 +16,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ghm_mmdet.balance import Balance
 from ghm_mmdet.criteria import LabelTarget, SigmoidCrossEntropy
-from ghm_mmdet.density import region_edges
+from ghm_mmdet.density import UnitRegionDensity, region_edges
 from ghm_mmdet.ops import reference
+from ghm_mmdet.ops.harmonize import Reduction, in_turn
+from ghm_mmdet.ops.sums import RegionSums
 
 SHAPE = (1001, 5)
 # Few and many regions have kernels of their own. The last number is the relative tolerance of the
 # gradient: devices round differently, but a miscompiled kernel is off by more.
 CASES = ((torch.float32, 30, 1e-4), (torch.bfloat16, 3840, 2**-7))
+BALANCE = Balance('gradient', 0.75, 'keep')  # takes the most of the compiler
 NEAR_AN_EDGE = 2e-6  # where rounding decides on the region
 
 _obstacles: dict[torch.device, str | None] = {}
@@ -77,10 +82,35 @@ def disagreement(backend: ModuleType, device: torch.device) -> str | None:
     return None
 
 
+def harmonizing_disagreement(
+    harmonized: Callable[..., tuple[Tensor, Tensor]], device: torch.device
+) -> str | None:
+    """What a function makes of region sums otherwise than the reference on the CPU, or None.
+
+    Args:
+        harmonized: Has the arguments of :func:`ghm_mmdet.ops.harmonize.in_turn`.
+        device: Where it computes.
+    """
+    with torch.device('cpu'):
+        counts, zero = torch.arange(30) % 7, torch.zeros((), dtype=torch.int64)
+        sums = RegionSums(counts, counts.sqrt(), counts.sum().float(), zero, zero)
+        density = UnitRegionDensity(len(counts), momentum=0.75, bias_correction=True)
+    call = BALANCE, Reduction(1.0, mean=True, by_weight=False, skips=False)
+    elsewhere = copy.deepcopy(density).to(device), RegionSums(*(each.to(device) for each in sums))
+    expected = in_turn(density, *call, sums, sums, zero)
+    found = harmonized(elsewhere[0], *call, elsewhere[1], elsewhere[1], elsewhere[1].nonfinite)
+    pairs = zip([*expected, *density.state], [*found, *elsewhere[0].state], strict=True)
+    if all(torch.allclose(theirs.cpu(), mine, rtol=1e-4, atol=1e-6) for mine, theirs in pairs):
+        return None
+    return f'its loss of the sums in {len(counts)} regions is wrong'
+
+
 def _find_obstacle(device: torch.device) -> str | None:
     try:
         with _waiting_allowed():
-            return disagreement(import_module('ghm_mmdet.ops.triton_ops'), device)
+            wrong = disagreement(import_module('ghm_mmdet.ops.triton_ops'), device)
+            fused = import_module('ghm_mmdet.ops.triton_harmonize').harmonized_loss
+            return wrong or harmonizing_disagreement(fused, device)
     # a package that is missing, a compiler, a driver: each raises something else
     except Exception as error:
         return ' '.join(f'{type(error).__name__}: {error}'.split())

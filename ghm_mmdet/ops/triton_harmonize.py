@@ -1,9 +1,9 @@
 """Region sums to a loss in one launch, on CUDA.
 
-density.py, balance.py and the mean over the examples are some fifty operations on M numbers, each of
-which the host hands to the device on its own. Here they are one kernel, for unit regions, M up to
-``MOST_REGIONS`` and float32; all else, and a graph that ``torch.compile`` makes, takes those modules
-themselves, which are also what this is tested against. The names in the kernel are theirs.
+density.py, balance.py and the mean over the examples are some fifty operations on M numbers, each
+of which the host hands to the device on its own. Here they are one kernel, for unit regions, M up
+to ``MOST_REGIONS`` and float32; all else, and a graph that ``torch.compile`` makes, takes those
+modules themselves, which are also what this is tested against. The names in the kernel are theirs.
 """
 
 from __future__ import annotations
@@ -206,10 +206,7 @@ def harmonize_kernel(
         density = smoothed * REGIONS
     else:
         density = smoothed * tl.sum(filled.to(tl.int32)).to(tl.float32)
-    if BY_WEIGHT:
-        total = tl.load(seen_weight_sum)
-    else:
-        total = tl.sum(whole).to(tl.float32)
+    total = tl.load(seen_weight_sum) if BY_WEIGHT else tl.sum(whole).to(tl.float32)
     total = tl.maximum(total, 1.0)
     occupied = density > total * LEAST_SHARE
     beta = tl.where(occupied, total / tl.where(occupied, density, 1.0), 0.0)

@@ -108,7 +108,8 @@ def unit_region(gradient_norm, regions):
 def locate(tile, size, BLOCK: tl.constexpr):
     """First major and minor index of a tile, int64."""
     minor_tiles = tl.cdiv(size[1], BLOCK[1])
-    return (tile // minor_tiles) * BLOCK[0], (tile % minor_tiles) * BLOCK[1]
+    row = tile // minor_tiles
+    return row.to(tl.int64) * BLOCK[0], (tile - row * minor_tiles).to(tl.int64) * BLOCK[1]
 
 
 @triton.jit
@@ -149,6 +150,8 @@ def load_examples(
         x, y, valid: Shape (R, F); x is NaN where it is ignored or where y is not finite.
         weights, examples: What each weight contributes to the weight sum, and the number of its
             valid examples; one entry per weight.
+        bad_labels: Whether an anchor that is not ignored has a label outside [0, C], one entry per
+            anchor; not told of weights for every example.
     """
     inside_major = inside(major, size[0], BLOCK[0])
     inside_minor = inside(minor, size[1], BLOCK[1])
@@ -173,6 +176,7 @@ def load_examples(
         given = tl.load(across(weight, major, minor, BLOCK), mask=inside_both, other=0)
         columns = 1
     positive = given > 0
+    bad_labels = tl.zeros([ANCHORS], tl.int32)
     valid = positive & inside_both
     weights = tl.where(positive, given.to(tl.float32), 0.0) * columns
     examples = tl.where(positive, columns, 0)
@@ -186,6 +190,10 @@ def load_examples(
         label = tl.load(along(target[0], target[1], anchor, ANCHORS), mask=anchors, other=-1)
         label = label.to(tl.int64)
         is_object = (label >= 0) & (label < size[CLASSES])
+        if WEIGHT != 'example':
+            # an anchor of many classes is seen by several tiles, and counted by the first
+            counts = anchors & (tl.reshape(given, [ANCHORS]) > 0) & (class_0 == 0)
+            bad_labels += (counts & ~is_object & (label != size[CLASSES])).to(tl.int32)
         label = tl.where(is_object, label - class_0, -1).to(tl.int32)
         at_label = tl.expand_dims(column, 1 - CLASSES) == tl.expand_dims(label, CLASSES)
         if TARGET == 'score':
@@ -196,7 +204,7 @@ def load_examples(
             y = tl.where(at_label, 1.0, 0.0)
     if TARGET != 'label':
         x = tl.where(tl.abs(y) < INFINITY, x, float('nan'))
-    return x, y, valid, weights, examples
+    return x, y, valid, weights, examples, bad_labels
 
 
 @triton.jit
@@ -228,12 +236,13 @@ def few_regions_kernel(
     WEIGHTS: tl.constexpr,
     REGIONS: tl.constexpr,
 ):
-    """``tiles`` tiles into the program's column of counts (M + 1, P) and sums (M + 1, P).
+    """``tiles`` tiles into the program's column of counts (M + 2, P) and sums (M + 1, P).
 
-    The last row has the number of valid examples that are not finite, and the sum of the weights.
-    WEIGHTS is the shape of a tile's weights.
+    Behind the regions' rows come the number of valid examples that are not finite and that of bad
+    labels, and the sum of the weights. WEIGHTS is the shape of a tile's weights.
     """
     GROUPS: tl.constexpr = (REGIONS + 2) // 3
+    ANCHORS: tl.constexpr = BLOCK[int(ANCHORS_MINOR)]
     THREADS: tl.constexpr = [BLOCK[0] // BLOCK[2], BLOCK[1] // BLOCK[3]]
     tallies = ()
     losses = ()
@@ -243,12 +252,12 @@ def few_regions_kernel(
         losses = losses + (tl.zeros(THREADS, tl.float32),)
     weights = tl.zeros(WEIGHTS, tl.float32)
     examples = tl.zeros(WEIGHTS, tl.int32)
+    bad_labels = tl.zeros([ANCHORS], tl.int32)
 
     program = tl.program_id(0)
-    first = program.to(tl.int64) * tiles
-    for tile in range(first, first + tiles):
+    for tile in range(program * tiles, (program + 1) * tiles):
         major, minor = locate(tile, size, BLOCK)
-        x, y, _valid, tile_weights, tile_examples = load_examples(
+        x, y, _valid, tile_weights, tile_examples, tile_bad_labels = load_examples(
             prediction,
             target,
             weight,
@@ -262,6 +271,7 @@ def few_regions_kernel(
         )
         weights += tile_weights
         examples += tile_examples
+        bad_labels += tile_bad_labels
         loss, derivative, finite = EVALUATE(x, y, mu)
         # zero times NaN would be NaN
         loss = tl.where(finite, loss, 0.0)
@@ -295,6 +305,7 @@ def few_regions_kernel(
         tl.store(counts + j * programs + program, count)
         tl.store(sums + j * programs + program, tl.sum(losses[j]))
     tl.store(counts + REGIONS * programs + program, nonfinite)
+    tl.store(counts + (REGIONS + 1) * programs + program, tl.sum(bad_labels))
     tl.store(sums + REGIONS * programs + program, tl.sum(weights))
 
 
@@ -307,6 +318,7 @@ def add_programs_kernel(
     losses,
     weight_sum,
     nonfinite,
+    bad_labels,
     REGIONS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -319,13 +331,16 @@ def add_programs_kernel(
         places = row + first + tl.arange(0, BLOCK)
         mask = inside(first, programs, BLOCK)
         count += tl.load(partial_counts + places, mask=mask, other=0)
+        mask = mask & (region <= REGIONS)
         total += tl.load(partial_sums + places, mask=mask, other=0.0).to(tl.float64)
     if region < REGIONS:
         tl.store(counts + region, tl.sum(count))
         tl.store(losses + region, tl.sum(total).to(tl.float32))
-    else:
+    elif region == REGIONS:
         tl.store(nonfinite, tl.sum(count))
         tl.store(weight_sum, tl.sum(total).to(tl.float32))
+    else:
+        tl.store(bad_labels, tl.sum(count))
 
 
 @triton.jit
@@ -339,6 +354,7 @@ def many_regions_kernel(
     sums,
     examples,
     weights,
+    bad_labels,
     regions,
     copies,
     EVALUATE: tl.constexpr,
@@ -349,15 +365,17 @@ def many_regions_kernel(
 ):
     """One tile into one of the copies of counts (copies, M) and sums (copies, WINDOWS, M).
 
-    Each program also leaves its number of valid examples and its sum of weights, both (P,).
+    Each program also leaves its numbers of valid examples and of bad labels, and its sum of
+    weights, all (P,).
     """
     program = tl.program_id(0)
-    major, minor = locate(program.to(tl.int64), size, BLOCK)
-    x, y, _valid, tile_weights, tile_examples = load_examples(
+    major, minor = locate(program, size, BLOCK)
+    x, y, _valid, tile_weights, tile_examples, tile_bad_labels = load_examples(
         prediction, target, weight, size, major, minor, TARGET, WEIGHT, ANCHORS_MINOR, BLOCK
     )
     tl.store(examples + program, tl.sum(tile_examples))
     tl.store(weights + program, tl.sum(tile_weights))
+    tl.store(bad_labels + program, tl.sum(tile_bad_labels))
     loss, derivative, finite = EVALUATE(x, y, mu)
     region = tl.where(finite, unit_region(tl.abs(derivative), regions), 0.0).to(tl.int32)
 
@@ -393,8 +411,8 @@ def gradient_kernel(
     BLOCK: tl.constexpr,
 ):
     """One tile of each example's derivative times the scale (M,) of its region."""
-    major, minor = locate(tl.program_id(0).to(tl.int64), size, BLOCK)
-    x, y, valid, _weights, _examples = load_examples(
+    major, minor = locate(tl.program_id(0), size, BLOCK)
+    x, y, valid, _weights, _examples, _bad_labels = load_examples(
         prediction, target, weight, size, major, minor, TARGET, WEIGHT, ANCHORS_MINOR, BLOCK
     )
     _loss, derivative, finite = EVALUATE(x, y, mu)

@@ -50,9 +50,11 @@ def region_sums(
         return reference.region_sums(criterion, prediction, target, weight, edges)
     regions = edges.numel() - 1
     with torch.cuda.device_of(prediction):
-        if regions <= FEW_REGIONS:
-            return _few_regions(*call, regions)
-        return _many_regions(*call, regions)
+        sums = (_few_regions if regions <= FEW_REGIONS else _many_regions)(*call, regions)
+        if call[0].options['WEIGHT'] == 'example':
+            bad_labels = reference.bad_labels(criterion, prediction, target, weight)
+            sums = sums._replace(bad_labels=bad_labels)
+    return sums
 
 
 def gradient(
@@ -118,7 +120,7 @@ def _few_regions(batch: Examples, mathematics: dict, regions: int) -> RegionSums
     tiles_each = min(triton.cdiv(total, PROGRAMS), EXAMPLES_PER_THREAD // per_thread)
     programs = triton.cdiv(total, tiles_each)
     new = batch.prediction[0].new_empty
-    counts = new((regions + 1, programs), dtype=torch.int32)
+    counts = new((regions + 2, programs), dtype=torch.int32)
     sums = new((regions + 1, programs), dtype=torch.float32)
     kernels.few_regions_kernel[(programs,)](
         *batch[:4],
@@ -136,8 +138,9 @@ def _few_regions(batch: Examples, mathematics: dict, regions: int) -> RegionSums
         losses=new(regions, dtype=torch.float32),
         weight_sum=new((), dtype=torch.float32),
         nonfinite=new((), dtype=torch.int64),
+        bad_labels=new((), dtype=torch.int64),
     )
-    kernels.add_programs_kernel[(regions + 1,)](
+    kernels.add_programs_kernel[(regions + 2,)](
         counts, sums, programs, *result, REGIONS=regions, BLOCK=512
     )
     return result
@@ -154,12 +157,14 @@ def _many_regions(batch: Examples, mathematics: dict, regions: int) -> RegionSum
     sums = prediction.new_zeros((copies, windows, regions), dtype=torch.int64)
     valid = prediction.new_empty(programs, dtype=torch.int32)
     weights = prediction.new_empty(programs, dtype=torch.float32)
+    bad_labels = prediction.new_empty(programs, dtype=torch.int32)
     kernels.many_regions_kernel[(programs,)](
         *batch[:4],
         counts=counts,
         sums=sums,
         examples=valid,
         weights=weights,
+        bad_labels=bad_labels,
         regions=regions,
         copies=copies,
         BLOCK=tile,
@@ -174,4 +179,5 @@ def _many_regions(batch: Examples, mathematics: dict, regions: int) -> RegionSum
         losses=(sums.sum(0, dtype=torch.float64) * units.unsqueeze(1)).sum(0).float(),
         weight_sum=weights.sum(dtype=torch.float64).float(),
         nonfinite=valid.sum() - counts.sum(),
+        bad_labels=bad_labels.sum(),
     )

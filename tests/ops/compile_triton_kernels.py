@@ -26,6 +26,7 @@ AMPERE = GPUTarget('cuda', 80, 32)
 
 def compile_only(kernel, *arguments, grid, warmup, **keywords):
     """In place of a launch: compile the kernel for these arguments."""
+    options = {'num_warps': keywords.pop('num_warps', 4)}
     bound = inspect.signature(kernel.fn).bind(*arguments, **keywords)
     signature, constants = {}, {}
     for index, parameter in enumerate(kernel.params):
@@ -34,7 +35,7 @@ def compile_only(kernel, *arguments, grid, warmup, **keywords):
             signature[parameter.name], constants[index,] = 'constexpr', value
         else:
             signature[parameter.name] = _type(value, (index,), constants)
-    binary = triton.compile(ASTSource(kernel, signature, constants), target=AMPERE)
+    binary = triton.compile(ASTSource(kernel, signature, constants), AMPERE, options)
     # Triton refuses every launch after a change of these: a NaN is unequal to itself
     for (name, _), (value, module) in kernel.used_global_vals.items():
         if module[name] != value:
@@ -61,7 +62,8 @@ def call(criterion, prediction, target, weight, regions):
 def harmonize(regions, balance, **state):
     """The kernel behind them."""
     counts, losses = torch.ones(regions, dtype=torch.int64), torch.zeros(regions)
-    sums = RegionSums(counts, losses, torch.zeros(()), torch.zeros((), dtype=torch.int64))
+    none = torch.zeros((), dtype=torch.int64)
+    sums = RegionSums(counts, losses, torch.zeros(()), none, none)
     density = UnitRegionDensity(regions, **state)
     how = Reduction(1.0, mean=True, by_weight=False, skips=False)
     triton_harmonize.harmonized_loss(density, balance, how, sums, sums, sums.nonfinite)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
-from ghm_mmdet.ops import harmonize
+from ghm_mmdet.ops import harmonize_ops
 from tests.losses.kinds import KINDS
 
 pytest.importorskip('triton', reason='needs the triton package')
@@ -43,14 +43,14 @@ CASES = [
 @pytest.fixture(autouse=True)
 def no_other_way(monkeypatch):
     """Every loss on Triton has to be made by the kernel, or the comparison would say nothing."""
-    found = harmonize._fused
+    found = harmonize_ops._fused
 
     def checked(density, sums, backend):
         fused = found(density, sums, backend)
         assert (fused is not None) == (backend == 'triton')
         return fused
 
-    monkeypatch.setattr(harmonize, '_fused', checked)
+    monkeypatch.setattr(harmonize_ops, '_fused', checked)
 
 
 def run(backend, kind, calls, poison=(), accumulate=1, **arguments):
