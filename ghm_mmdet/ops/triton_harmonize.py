@@ -83,7 +83,9 @@ class _HarmonizedLoss(torch.autograd.Function):
                 density.moving_weight if corrects else beta,
                 density.edges,
                 *(beta, scale, loss),
-                *(density.momentum, 1 - density.momentum, balance.tempering, reduction.factor),
+                # an integer would be another type to the kernel
+                *map(float, (density.momentum, 1 - density.momentum)),
+                *map(float, (balance.tempering, reduction.factor)),
                 REGIONS=regions,
                 BLOCK=block,
                 HAS_STATE=has_state,

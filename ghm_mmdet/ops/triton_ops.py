@@ -27,6 +27,9 @@ from ghm_mmdet.ops.triton_layout import Examples, block, examples, tiles, weight
 FEW_REGIONS = 100
 # A thread counts in fields of 8 bits.
 EXAMPLES_PER_THREAD = 255
+# Examples of one tile that a thread holds, up to this M: the fewer, the more threads find room for
+# their sums in the registers, and the more often a tile is begun.
+PER_THREAD = {16: 16, 48: 16, FEW_REGIONS: 8}
 # More programs than fill a large device would only leave more partial sums to add.
 PROGRAMS = 1024
 # Atomics on one address wait for each other, so they are spread over copies of the sums. Copies pay
@@ -113,8 +116,7 @@ def _call(
 
 
 def _few_regions(batch: Examples, mathematics: dict, regions: int) -> RegionSums:
-    # registers of a thread: 4/3 for each region and 5 for each example that it holds
-    per_thread = 16 if regions <= 48 else 8
+    per_thread = next(each for most, each in PER_THREAD.items() if regions <= most)
     tile = block(batch, per_thread)
     total = tiles(batch, tile)
     tiles_each = min(triton.cdiv(total, PROGRAMS), EXAMPLES_PER_THREAD // per_thread)

@@ -84,6 +84,10 @@ def test_states_and_balances(state, balance):
     assert_same('labels and weight', bins=10, loss_weight=0.25, **state, **balance)
 
 
+def test_arguments_that_are_integers():
+    assert_same('labels', bins=10, loss_weight=2, momentum=0, equal='gradient', tempering=1)
+
+
 @pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('reduction', ['mean', 'sum'])
 def test_kinds_of_calls(kind, reduction):
