@@ -116,8 +116,8 @@ def test_median_mu():
 def test_levels_make_the_loss_of_all_their_examples(make):
     prediction = torch.randn(40, 4, device=DEVICE)
     target = torch.rand(40, 4, device=DEVICE)
-    whole = make(bins=10, backend='triton')(prediction, target)
-    loss = make(bins=10, backend='triton')
+    whole = make(bins=10, backend='triton').to(DEVICE)(prediction, target)
+    loss = make(bins=10, backend='triton').to(DEVICE)
     with loss.split_levels():
         parts = [loss(*level) for level in zip(prediction.split(13), target.split(13), strict=True)]
     torch.testing.assert_close(loss.merge(parts), whole, rtol=1e-5, atol=0)
