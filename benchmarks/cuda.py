@@ -23,8 +23,9 @@ from benchmarks.cuda_environment import ROOT
 
 ENVIRONMENT = ROOT / 'build' / 'bench-cuda'
 MOST_SECONDS = 470
-# each test compiles kernels of its own
-WORKERS = ('-n', 'auto', '--maxprocesses', '8')
+SELECT = 'triton or cuda or gpu or device or self_check'
+# on several cores, since each test compiles kernels of its own
+TEST_OPTIONS = ('-q', '-n', 'auto', '--maxprocesses', '8', '-m', 'not long', '-k', SELECT)
 TESTS = ('tests/ops', 'tests/losses', 'tests/heads')
 
 
@@ -67,23 +68,18 @@ def plan(
     offline = ['--wheels', str(wheels)] if wheels else []
     any_torch = ['--without-cuda'] if rehearse else []
     prepare = [sys.executable, '-m', 'benchmarks.cuda_environment', str(folder)]
-    select = 'triton or cuda or gpu or device'
 
     def module(name: str, *arguments: str) -> list[str]:
         return [python, '-m', f'benchmarks.{name}', *arguments]
 
     return [
-        Step('environment', [*prepare, *offline, *any_torch], 150),
-        Step("mmcv's focal loss", module('mmcv_focal.build'), 150),
+        Step('environment', [*prepare, *offline, *any_torch], 120),
+        Step("mmcv's focal loss", module('mmcv_focal.build'), 120),
         Step('GHM-C', module('ghmc_loss', *options), 120),
         Step('GHM-R', module('ghmr_loss', *options), 90),
         Step('training step', module('training_step', *options), 90),
         Step('targets', module('targets', *([str(results)] if results else [])), 20),
-        Step(
-            'tests',
-            [python, '-m', 'pytest', '-q', *WORKERS, '-m', 'not long', '-k', select, *TESTS],
-            200,
-        ),
+        Step('tests', [python, '-m', 'pytest', *TEST_OPTIONS, *TESTS], 200),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the GPU itself takes for a call of GHM-C, kernel by kernel; the rest of the time is the host's.
+"""What the GPU itself takes for a call of GHM-C, by kernel; the rest of the time is the host's.
 
 python -m benchmarks.device_time [--anchors 400000] [--classes 80] [--bins 30]
 """
