@@ -4,20 +4,26 @@ With unit regions L = (1/N) sum_i beta_i l_i = (1/N) sum_j beta_j (sum of l_i ov
 forward pass needs only counts and loss sums per region, and the backward pass multiplies each
 example's own gradient with what its region's sum receives. Nothing is saved but the inputs.
 
-They are custom operators so that torch.compile and CUDA graphs see one opaque node each, with a
-criterion's key in place of the object. Which back end computes is decided inside, when they run: a
-compiled graph is bound to none, and whatever the choice takes is hidden from the tracing.
+They are custom operators so that torch.compile sees one opaque node each, with a criterion's key in
+place of the object. Which back end computes is decided inside, when they run: a compiled graph is
+bound to none, and whatever the choice takes is hidden from the tracing. PyTorch's dispatcher calls
+such an operator through much Python. Outside of a compiler an autograd function does the same for
+the region sums, of which a head has ten a step.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.library import custom_op
 
 from ghm_mmdet.criteria import Criterion, DenseTarget, LabelTarget, Target, working_dtype
 from ghm_mmdet.ops import backends, reference
 from ghm_mmdet.ops.sums import RegionSums
+
+PLAIN = (Tensor, nn.Parameter)
+"""What is no stand-in for a tensor, which the dispatcher alone knows to handle."""
 
 
 def region_sums(
@@ -40,9 +46,9 @@ def region_sums(
         edges: Region edges, shape (M + 1,).
         backend: One of ``backends.MODULES``, or None, see :func:`ghm_mmdet.ops.backends.choose`.
     """
-    return RegionSums(
-        *_region_sums(prediction, *_unpack(target), weight, edges, criterion.key, backend)
-    )
+    arguments = (prediction, *_unpack(target), weight, edges, criterion.key, backend)
+    is_plain = type(prediction) in PLAIN and not torch.compiler.is_compiling()
+    return RegionSums(*(_EagerRegionSums.apply if is_plain else _region_sums)(*arguments))
 
 
 def example_losses(
@@ -84,6 +90,57 @@ def _laid_out_as(prediction: Tensor, values: Tensor) -> Tensor:
     return torch.empty_like(prediction, dtype=values.dtype).copy_(values)
 
 
+def _compute_sums(
+    prediction: Tensor,
+    labels: Tensor | None,
+    score: Tensor | None,
+    values: Tensor | None,
+    weight: Tensor | None,
+    edges: Tensor,
+    criterion: str,
+    backend: str | None,
+) -> RegionSums:
+    target = _pack(labels, score, values)
+    module = backends.module_for(prediction.device, backend)
+    return module.region_sums(Criterion.by_key(criterion), prediction, target, weight, edges)
+
+
+def _compute_gradient(
+    scale: Tensor,
+    prediction: Tensor,
+    labels: Tensor | None,
+    score: Tensor | None,
+    values: Tensor | None,
+    weight: Tensor | None,
+    edges: Tensor,
+    criterion: str,
+    backend: str | None,
+) -> Tensor:
+    target = _pack(labels, score, values)
+    module = backends.module_for(prediction.device, backend)
+    chosen = Criterion.by_key(criterion)
+    gradient = module.gradient(chosen, prediction, target, weight, edges, scale)
+    return _laid_out_as(prediction, gradient)
+
+
+class _EagerRegionSums(torch.autograd.Function):
+    """The operator below without its way through the dispatcher."""
+
+    @staticmethod
+    def forward(ctx, *arguments):
+        *tensors, ctx.criterion, ctx.backend = arguments
+        ctx.save_for_backward(*tensors)
+        sums = _compute_sums(*arguments)
+        ctx.mark_non_differentiable(sums.counts, sums.weight_sum, sums.nonfinite, sums.bad_labels)
+        return tuple(sums)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, _counts, scale, _weight_sum, _nonfinite, _bad_labels):
+        gradient = _compute_gradient(scale, *ctx.saved_tensors, ctx.criterion, ctx.backend)
+        return gradient, *[None] * 7
+
+
 @custom_op('ghm_mmdet::region_sums', mutates_args=())
 def _region_sums(
     prediction: Tensor,
@@ -95,9 +152,9 @@ def _region_sums(
     criterion: str,
     backend: str | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    target = _pack(labels, score, values)
-    module = backends.module_for(prediction.device, backend)
-    return tuple(module.region_sums(Criterion.by_key(criterion), prediction, target, weight, edges))
+    return tuple(
+        _compute_sums(prediction, labels, score, values, weight, edges, criterion, backend)
+    )
 
 
 @_region_sums.register_fake
@@ -124,12 +181,9 @@ def _region_sums_gradient(
     criterion: str,
     backend: str | None,
 ) -> Tensor:
-    target = _pack(labels, score, values)
-    module = backends.module_for(prediction.device, backend)
-    gradient = module.gradient(
-        Criterion.by_key(criterion), prediction, target, weight, edges, scale
+    return _compute_gradient(
+        scale, prediction, labels, score, values, weight, edges, criterion, backend
     )
-    return _laid_out_as(prediction, gradient)
 
 
 @_region_sums_gradient.register_fake
