@@ -26,7 +26,7 @@ MOST_SECONDS = 470
 SELECT = 'triton or cuda or gpu or device or self_check'
 # on several cores, since each test compiles kernels of its own
 TEST_OPTIONS = ('-q', '-n', 'auto', '--maxprocesses', '8', '-m', 'not long', '-k', SELECT)
-TESTS = ('tests/ops', 'tests/losses', 'tests/heads')
+TESTS = ('tests/ops', 'tests/losses', 'tests/heads', 'tests/benchmarks/test_device_time.py')
 
 
 class Step(NamedTuple):

@@ -14,18 +14,20 @@ from torch import Tensor, nn
 from ghm_mmdet.arguments import check_choice, check_interval, check_positive_integer
 from ghm_mmdet.balance import Balance
 from ghm_mmdet.criteria import Criterion, Target
-from ghm_mmdet.density import (
-    ExactDensity,
-    GradientDensity,
-    UnitRegionDensity,
-)
+from ghm_mmdet.density import ExactDensity, GradientDensity, UnitRegionDensity
 from ghm_mmdet.losses.before_update import before_update
 from ghm_mmdet.losses.nonfinite_flags import NonfiniteFlags
 from ghm_mmdet.losses.optimizer_step import OptimizerStep
 from ghm_mmdet.losses.ranks import over_ranks
-from ghm_mmdet.ops import RegionSums, example_losses, harmonized_loss, region_sums
+from ghm_mmdet.ops import (
+    Reduction,
+    RegionSums,
+    example_losses,
+    harmonized_loss,
+    region_sums,
+    region_weights,
+)
 from ghm_mmdet.ops.backends import MODULES
-from ghm_mmdet.ops.harmonize import Reduction, weights
 
 REDUCTIONS = ('none', 'mean', 'sum')
 
@@ -216,7 +218,7 @@ class GHMLoss(nn.Module):
             poisoned = sums.nonfinite > 0
             prediction.register_hook(lambda gradient: gradient.masked_fill(poisoned, 0))
         if reduction == 'none':
-            beta, _ = weights(self.density, self.balance, self._reduction(reduction), sums)
+            beta, _ = region_weights(self.density, self.balance, self._reduction(reduction), sums)
             losses = self._example_losses(prediction, target, weight, beta * self.loss_weight)
             if self.nonfinite == 'skip':
                 losses = losses.where(sums.nonfinite == 0, 0)

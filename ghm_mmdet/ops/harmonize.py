@@ -54,7 +54,7 @@ def in_turn(
     Returns:
         Loss, float, 0-dim; beta, float32, shape (M,).
     """
-    beta, state = weights(density, balance, reduction, seen)
+    beta, state = region_weights(density, balance, reduction, seen)
     if keep_old is not None:
         density.store(state, keep_old != 0)
     loss = (beta.to(sums.losses.dtype) * sums.losses).sum()
@@ -66,7 +66,7 @@ def in_turn(
 
 
 @torch.no_grad()
-def weights(
+def region_weights(
     density: GradientDensity, balance: Balance, reduction: Reduction, sums: RegionSums
 ) -> tuple[Tensor, AverageState]:
     """beta per region, of poisoned input NaN or 0, and the moving average behind it."""

@@ -57,7 +57,7 @@ def harmonized_loss(
     Returns:
         Loss, float32, 0-dim; beta, float32, shape (M,).
     """
-    beta = torch.empty_like(density.edges[1:])
+    beta = sums.losses.new_empty(density.num_regions)
     return _HarmonizedLoss.apply(
         sums.losses, beta, density, balance, reduction, sums, seen, keep_old
     ), beta
@@ -73,6 +73,7 @@ class _HarmonizedLoss(torch.autograd.Function):
         block = triton.next_power_of_2(regions)
         has_state = density.has_state
         corrects = has_state and density.bias_correction
+        equal = 'paper' if balance == Balance() else balance.equal
         keeps = balance.outliers == 'keep'
         with torch.cuda.device_of(losses):
             harmonize_kernel[(1,)](
@@ -81,7 +82,7 @@ class _HarmonizedLoss(torch.autograd.Function):
                 sums.nonfinite if keep_old is None else keep_old,
                 density.moving_average if has_state else beta,
                 density.moving_weight if corrects else beta,
-                density.edges,
+                density.edges if equal == 'gradient' else beta,
                 *(beta, scale, loss),
                 # an integer would be another type to the kernel
                 *map(float, (density.momentum, 1 - density.momentum)),
@@ -93,7 +94,7 @@ class _HarmonizedLoss(torch.autograd.Function):
                 BIAS_CORRECTION=corrects,
                 DECAYS=density.empty_regions == 'decay',
                 ALL_REGIONS=density.divisor == 'all',
-                EQUAL='paper' if balance == Balance() else balance.equal,
+                EQUAL=equal,
                 KEEPS_OUTLIERS=keeps,
                 MEAN=reduction.mean,
                 BY_WEIGHT=reduction.by_weight,
@@ -151,6 +152,82 @@ def shaped(weight, tempering, KEEPS_OUTLIERS: tl.constexpr, BLOCK: tl.constexpr)
 
 
 @triton.jit
+def gradient_density(
+    seen,
+    region,
+    inside,
+    keep_old,
+    moving_average,
+    moving_weight,
+    momentum,
+    rest,
+    REGIONS: tl.constexpr,
+    HAS_STATE: tl.constexpr,
+    STORES: tl.constexpr,
+    BIAS_CORRECTION: tl.constexpr,
+    DECAYS: tl.constexpr,
+    ALL_REGIONS: tl.constexpr,
+):
+    """GD of each region; the moving average behind it is stored in place."""
+    smoothed = seen
+    if HAS_STATE:
+        old = tl.load(moving_average + region, mask=inside, other=0.0)
+        new = average(old, seen, seen, momentum, rest, DECAYS)
+        smoothed = new
+        if BIAS_CORRECTION:
+            old_weight = tl.load(moving_weight + region, mask=inside, other=0.0)
+            weight = average(old_weight, 1.0, seen, momentum, rest, DECAYS)
+            smoothed = new / tl.where(weight > 0, weight, 1.0)
+        if STORES:
+            stores = inside & (tl.load(keep_old) == 0)
+            # several warps may hold the same regions, and all of them have to have read them
+            tl.debug_barrier()
+            tl.store(moving_average + region, new, mask=stores)
+            if BIAS_CORRECTION:
+                tl.store(moving_weight + region, weight, mask=stores)
+    if ALL_REGIONS:
+        return smoothed * REGIONS
+    return smoothed * tl.sum((seen > 0).to(tl.int32)).to(tl.float32)
+
+
+@triton.jit
+def balanced(
+    beta,
+    seen,
+    region,
+    inside,
+    edges,
+    tempering,
+    EQUAL: tl.constexpr,
+    KEEPS_OUTLIERS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """See :class:`ghm_mmdet.balance.Balance`."""
+    if EQUAL == 'weight':
+        beta = shaped(beta, tempering, KEEPS_OUTLIERS, BLOCK)
+        mean = weighted_mean(beta, seen)
+        beta = beta / tl.where(mean > 0, mean, 1.0)
+    if EQUAL == 'gradient':
+        left = tl.load(edges + region, mask=inside, other=1.0)
+        right = tl.load(edges + region + 1, mask=inside, other=1.0)
+        gradient_norm = (left + right) / 2
+        beta = shaped(beta / gradient_norm, tempering, KEEPS_OUTLIERS, BLOCK)
+        mean = weighted_mean(beta * gradient_norm, seen)
+        beta = beta * HALF / tl.where(mean > 0, mean, 1.0)
+    return beta
+
+
+@triton.jit
+def examples(counts, weight_sum, region, inside, BY_WEIGHT: tl.constexpr):
+    """N, at least 1."""
+    if BY_WEIGHT:
+        total = tl.load(weight_sum)
+    else:
+        total = tl.sum(tl.load(counts + region, mask=inside, other=0)).to(tl.float32)
+    return tl.maximum(total, 1.0)
+
+
+@triton.jit
 def harmonize_kernel(
     counts,
     losses,
@@ -185,58 +262,36 @@ def harmonize_kernel(
     """One program: beta (M,), d loss / d losses (M,), the loss, and the moving average in place."""
     region = tl.arange(0, BLOCK)
     inside = region < REGIONS
-    whole = tl.load(seen_counts + region, mask=inside, other=0)
-    seen = whole.to(tl.float32)
-    filled = whole > 0
-
-    smoothed = seen
-    if HAS_STATE:
-        old = tl.load(moving_average + region, mask=inside, other=0.0)
-        new = average(old, seen, seen, momentum, rest, DECAYS)
-        smoothed = new
-        if BIAS_CORRECTION:
-            old_weight = tl.load(moving_weight + region, mask=inside, other=0.0)
-            weight = average(old_weight, 1.0, seen, momentum, rest, DECAYS)
-            smoothed = new / tl.where(weight > 0, weight, 1.0)
-        if STORES:
-            stores = inside & (tl.load(keep_old) == 0)
-            tl.store(moving_average + region, new, mask=stores)
-            if BIAS_CORRECTION:
-                tl.store(moving_weight + region, weight, mask=stores)
-
-    if ALL_REGIONS:
-        density = smoothed * REGIONS
-    else:
-        density = smoothed * tl.sum(filled.to(tl.int32)).to(tl.float32)
-    total = tl.load(seen_weight_sum) if BY_WEIGHT else tl.sum(whole).to(tl.float32)
-    total = tl.maximum(total, 1.0)
+    seen = tl.load(seen_counts + region, mask=inside, other=0).to(tl.float32)
+    density = gradient_density(
+        seen,
+        region,
+        inside,
+        keep_old,
+        moving_average,
+        moving_weight,
+        momentum,
+        rest,
+        REGIONS,
+        HAS_STATE,
+        STORES,
+        BIAS_CORRECTION,
+        DECAYS,
+        ALL_REGIONS,
+    )
+    total = examples(seen_counts, seen_weight_sum, region, inside, BY_WEIGHT)
     occupied = density > total * LEAST_SHARE
     beta = tl.where(occupied, total / tl.where(occupied, density, 1.0), 0.0)
-
-    if EQUAL == 'weight':
-        beta = shaped(beta, tempering, KEEPS_OUTLIERS, BLOCK)
-        mean = weighted_mean(beta, seen)
-        beta = beta / tl.where(mean > 0, mean, 1.0)
-    if EQUAL == 'gradient':
-        left = tl.load(edges + region, mask=inside, other=1.0)
-        right = tl.load(edges + region + 1, mask=inside, other=1.0)
-        gradient_norm = (left + right) / 2
-        beta = shaped(beta / gradient_norm, tempering, KEEPS_OUTLIERS, BLOCK)
-        mean = weighted_mean(beta * gradient_norm, seen)
-        beta = beta * HALF / tl.where(mean > 0, mean, 1.0)
-
+    beta = balanced(beta, seen, region, inside, edges, tempering, EQUAL, KEEPS_OUTLIERS, BLOCK)
     poisoned = tl.load(nonfinite) > 0
     beta = tl.where(poisoned, 0.0 if SKIPS else float('nan'), beta)
     tl.store(beta_out + region, beta, mask=inside)
 
     scale = beta * factor
     if MEAN:
-        if BY_WEIGHT:
-            examples = tl.load(weight_sum)
-        else:
-            own = tl.load(counts + region, mask=inside, other=0)
-            examples = tl.sum(own).to(tl.float32)
-        scale = scale / tl.maximum(examples, 1.0)
+        scale = scale / examples(counts, weight_sum, region, inside, BY_WEIGHT)
     tl.store(scale_out + region, scale, mask=inside)
-    terms = tl.where(inside, scale * tl.load(losses + region, mask=inside, other=0.0), 0.0)
-    tl.store(loss_out, tl.sum(terms))
+    terms = scale * tl.load(losses + region, mask=inside, other=0.0)
+    # a sum that is infinite times a weight of 0 would be NaN
+    used = inside & ~poisoned if SKIPS else inside
+    tl.store(loss_out, tl.sum(tl.where(used, terms, 0.0)))

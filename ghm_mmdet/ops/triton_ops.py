@@ -17,7 +17,13 @@ import triton
 from torch import Tensor
 from triton.runtime.interpreter import InterpretedFunction
 
-from ghm_mmdet.criteria import AuthenticSmoothL1, Criterion, SigmoidCrossEntropy, Target
+from ghm_mmdet.criteria import (
+    AuthenticSmoothL1,
+    Criterion,
+    LabelTarget,
+    SigmoidCrossEntropy,
+    Target,
+)
 from ghm_mmdet.ops import reference
 from ghm_mmdet.ops import triton_kernels as kernels
 from ghm_mmdet.ops.sums import RegionSums
@@ -29,7 +35,7 @@ FEW_REGIONS = 100
 EXAMPLES_PER_THREAD = 255
 # Examples of one tile that a thread holds, up to this M: the fewer, the more threads find room for
 # their sums in the registers, and the more often a tile is begun.
-PER_THREAD = {16: 16, 48: 16, FEW_REGIONS: 8}
+PER_THREAD = {48: 16, FEW_REGIONS: 8}
 # More programs than fill a large device would only leave more partial sums to add.
 PROGRAMS = 1024
 # Atomics on one address wait for each other, so they are spread over copies of the sums. Copies pay
@@ -54,7 +60,7 @@ def region_sums(
     regions = edges.numel() - 1
     with torch.cuda.device_of(prediction):
         sums = (_few_regions if regions <= FEW_REGIONS else _many_regions)(*call, regions)
-        if call[0].options['WEIGHT'] == 'example':
+        if call[0].options['WEIGHT'] == 'example' and isinstance(target, LabelTarget):
             bad_labels = reference.bad_labels(criterion, prediction, target, weight)
             sums = sums._replace(bad_labels=bad_labels)
     return sums

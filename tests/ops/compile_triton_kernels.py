@@ -41,6 +41,15 @@ def compile_only(kernel, *arguments, grid, warmup, **keywords):
         if module[name] != value:
             raise SystemExit(f'{kernel.__name__}: the global {name} seems to change')
     print(kernel.__name__, len(binary.asm['cubin']))
+    if kernel is triton_harmonize.harmonize_kernel and options['num_warps'] > 1:
+        check_order(binary.asm['ptx'])
+
+
+def check_order(ptx):
+    """No warp may store the moving average before all have read it."""
+    loads, barrier, stores = (ptx.find(each) for each in ('ld.global', 'bar.sync', 'st.global'))
+    if not 0 < loads < barrier < stores:
+        raise SystemExit('harmonize_kernel: stores without waiting for all warps')
 
 
 def _type(value, path, constants):
@@ -83,4 +92,5 @@ if __name__ == '__main__':
     call(cross_entropy, logits.half().t(), DenseTarget(logits.t()), None, 4)
     call(AuthenticSmoothL1(0.02), boxes, DenseTarget(boxes), torch.ones(anchors, 4), 4)
     harmonize(30, Balance(), momentum=0.75)
+    harmonize(30, Balance('gradient', 0.75, 'keep'))
     harmonize(100, Balance('gradient', 0.75, 'keep'), momentum=0.75, bias_correction=True)

@@ -37,7 +37,7 @@ def case(criterion, dtype, weights, spread=1.5):
     generator = torch.Generator().manual_seed(0)
     prediction = torch.randn(ANCHORS, CLASSES, generator=generator) * spread
     if criterion == 'labels':
-        target = LabelTarget(torch.randint(0, CLASSES + 1, (ANCHORS,), generator=generator))
+        target = LabelTarget(torch.randint(-1, CLASSES + 2, (ANCHORS,), generator=generator))
     else:
         target = DenseTarget(torch.rand(ANCHORS, CLASSES, generator=generator))
     share = {'few per anchor': 0.05, 'most per anchor': 0.9, 'per example': 0.7}.get(weights)
@@ -52,7 +52,7 @@ def case(criterion, dtype, weights, spread=1.5):
 def check(computed, arguments):
     prediction = arguments[1]
     sums, expected = (module.region_sums(*arguments)._asdict() for module in (computed, reference))
-    for name in ('counts', 'nonfinite'):
+    for name in ('counts', 'nonfinite', 'bad_labels'):
         assert torch.equal(sums[name], expected[name])
     for name in ('losses', 'weight_sum'):
         torch.testing.assert_close(sums[name], expected[name], rtol=2e-6, atol=1e-6)

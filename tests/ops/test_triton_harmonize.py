@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import product
 
 import pytest
 import torch
 
+from ghm_mmdet.balance import Balance
+from ghm_mmdet.density import ExactDensity, UnitRegionDensity
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
-from ghm_mmdet.ops import harmonize_ops
+from ghm_mmdet.ops import Reduction, RegionSums, harmonize_ops
 from tests.losses.kinds import KINDS
 
 pytest.importorskip('triton', reason='needs the triton package')
 triton_ops = pytest.importorskip('ghm_mmdet.ops.triton_ops')
+triton_harmonize = pytest.importorskip('ghm_mmdet.ops.triton_harmonize')
 
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 pytestmark = pytest.mark.skipif(
@@ -94,7 +98,7 @@ def test_kinds_of_calls(kind, reduction):
     assert_same(kind, bins=10, momentum=0.75, reduction=reduction, outliers='keep')
 
 
-@pytest.mark.parametrize('bins', [1, 2, 33, 100])
+@pytest.mark.parametrize('bins', [1, 2, 33, 128])
 def test_numbers_of_regions(bins):
     arguments = dict(bins=bins, momentum=0.75, equal='gradient', tempering=0.75, outliers='keep')
     assert_same('labels and weight', **arguments)
@@ -114,17 +118,58 @@ def test_median_mu():
 
 @pytest.mark.parametrize('make', [lambda **kw: GHMCLoss(use_sigmoid=True, **kw), GHMRLoss])
 def test_levels_make_the_loss_of_all_their_examples(make):
-    prediction = torch.randn(40, 4, device=DEVICE)
     target = torch.rand(40, 4, device=DEVICE)
-    whole = make(bins=10, backend='triton').to(DEVICE)(prediction, target)
-    loss = make(bins=10, backend='triton').to(DEVICE)
-    with loss.split_levels():
-        parts = [loss(*level) for level in zip(prediction.split(13), target.split(13), strict=True)]
-    torch.testing.assert_close(loss.merge(parts), whole, rtol=1e-5, atol=0)
+    at_once = torch.randn(40, 4, device=DEVICE, requires_grad=True)
+    by_level = at_once.detach().clone().requires_grad_()
+    whole = make(bins=10, momentum=0.75, backend='triton').to(DEVICE)
+    loss = copy.deepcopy(whole)
+    for _ in range(2):
+        with loss.split_levels():
+            levels = zip(by_level.split(13), target.split(13), strict=True)
+            parts = [loss(*level) for level in levels]
+        ours, oracle = loss.merge(parts), whole(at_once, target)
+        ours.backward()
+        oracle.backward()
+        torch.testing.assert_close(ours, oracle, rtol=1e-5, atol=0)
+    torch.testing.assert_close(by_level.grad, at_once.grad)
+    torch.testing.assert_close(loss.state_dict(), whole.state_dict())
 
 
 def test_eval_mode_leaves_the_moving_average_alone():
-    loss = GHMCLoss(use_sigmoid=True, momentum=0.75, backend='triton').to(DEVICE).eval()
-    loss(torch.randn(40, 4, device=DEVICE), torch.rand(40, 4, device=DEVICE))
-    assert loss.statistics.beta.any()
-    assert not loss.density.moving_average.any()
+    call = torch.randn(40, 4, device=DEVICE), torch.rand(40, 4, device=DEVICE)
+    loss = GHMCLoss(use_sigmoid=True, momentum=0.75, backend='triton').to(DEVICE)
+    loss(*call)
+    before = copy.deepcopy(loss.state_dict())
+    oracle = copy.deepcopy(loss.eval())
+    oracle.backend = 'reference'
+    torch.testing.assert_close(loss(*call), oracle(*call))
+    torch.testing.assert_close(loss.statistics.beta, oracle.statistics.beta)
+    assert torch.equal(loss.density.moving_average, before['density.moving_average'])
+
+
+@pytest.mark.parametrize(
+    ('density', 'dtype', 'takes'),
+    [
+        (UnitRegionDensity(128), torch.float32, True),
+        (UnitRegionDensity(129), torch.float32, False),
+        (UnitRegionDensity(30), torch.float64, False),
+        (ExactDensity(1.0), torch.float32, False),
+    ],
+)
+def test_what_the_kernel_takes(density, dtype, takes):
+    assert triton_harmonize.takes(density, made_up_sums(density.num_regions, dtype)) == takes
+
+
+def made_up_sums(regions, dtype=torch.float32):
+    counts, zero = torch.ones(regions, dtype=torch.int64), torch.zeros((), dtype=torch.int64)
+    return RegionSums(counts, torch.ones(regions, dtype=dtype), counts.sum(), zero, zero)
+
+
+def test_an_infinite_sum_is_skipped_too():
+    sums = made_up_sums(10)
+    sums.losses[3] = torch.inf
+    sums = RegionSums(*(each.to(DEVICE) for each in sums._replace(nonfinite=torch.tensor(1))))
+    density = UnitRegionDensity(10).to(DEVICE)
+    how = Reduction(1.0, mean=True, by_weight=False, skips=True)
+    loss, _ = triton_harmonize.harmonized_loss(density, Balance(), how, sums, sums, None)
+    assert loss == 0
