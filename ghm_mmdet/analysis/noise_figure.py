@@ -13,7 +13,7 @@ from matplotlib.ticker import PercentFormatter
 from ghm_mmdet.analysis.run_log import RunError
 from ghm_mmdet.analysis.style import COLOURS, LINE_WIDTH, finish, panels
 
-MARKERS = {'focal loss': 'D', 'cross entropy': 's', 'GHM-C': 'o'}
+MARKERS = {'focal loss': 'D', 'cross entropy': 's', 'GHM-C': 'o', 'GHM-C, no prior': '^'}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ COLOURS = {
     'OHEM': '#CC79A7',
     'focal loss': '#009E73',
     'GHM-C': '#0072B2',
+    'GHM-C, no prior': '#0072B2',
     'smooth L1': '#E69F00',
     'authentic smooth L1': '#009E73',
     'GHM-R': '#0072B2',
