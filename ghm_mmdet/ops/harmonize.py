@@ -41,19 +41,7 @@ def in_turn(
     seen: RegionSums,
     keep_old: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """The loss of these sums, differentiable in ``sums.losses``, and beta per region.
-
-    Args:
-        density: Its moving average is changed in place, see ``keep_old``.
-        balance: What the weights make equal.
-        reduction: From the sum to the loss.
-        sums: Of the examples that the loss is of.
-        seen: With the counts that the density is of.
-        keep_old: 0-dim; a value other than 0 leaves the moving average as it is. None: do so.
-
-    Returns:
-        Loss, float, 0-dim; beta, float32, shape (M,).
-    """
+    """:func:`ghm_mmdet.ops.harmonized_loss` in whole-tensor operations; the oracle of the kernel."""
     beta, state = region_weights(density, balance, reduction, seen)
     if keep_old is not None:
         density.store(state, keep_old != 0)

@@ -24,10 +24,19 @@ def harmonized_loss(
     keep_old: Tensor | None,
     backend: str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """See :func:`ghm_mmdet.ops.harmonize.in_turn`.
+    """The loss of these sums, differentiable in ``sums.losses``, and beta per region.
 
     Args:
-        backend: That the loss asks for, or None.
+        density: Its moving average is changed in place, see ``keep_old``.
+        balance: What the weights make equal.
+        reduction: From the sum to the loss.
+        sums: Of the examples that the loss is of.
+        seen: With the counts that the density is of.
+        keep_old: 0-dim; a value other than 0 leaves the moving average as it is. None: do so.
+        backend: One of ``backends.MODULES``, or None, see :func:`ghm_mmdet.ops.backends.choose`.
+
+    Returns:
+        Loss, float, 0-dim; beta, float32, shape (M,).
     """
     module = _fused(density, sums, backend)
     compute = in_turn if module is None else module.harmonized_loss

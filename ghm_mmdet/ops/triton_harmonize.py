@@ -44,19 +44,7 @@ def harmonized_loss(
     seen: RegionSums,
     keep_old: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """The loss of these sums, differentiable in ``sums.losses``, and beta per region.
-
-    Args:
-        density: Its moving average is changed in place, see ``keep_old``.
-        balance: What the weights make equal.
-        reduction: From the sum to the loss.
-        sums: Of the examples that the loss is of.
-        seen: With the counts that the density is of.
-        keep_old: 0-dim; a value other than 0 leaves the moving average as it is. None: do so.
-
-    Returns:
-        Loss, float32, 0-dim; beta, float32, shape (M,).
-    """
+    """See :func:`ghm_mmdet.ops.harmonized_loss`; float32 alone."""
     beta = sums.losses.new_empty(density.num_regions)
     return _HarmonizedLoss.apply(
         sums.losses, beta, density, balance, reduction, sums, seen, keep_old
