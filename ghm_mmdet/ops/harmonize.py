@@ -41,7 +41,7 @@ def in_turn(
     seen: RegionSums,
     keep_old: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """:func:`ghm_mmdet.ops.harmonized_loss` in whole-tensor operations; the oracle of the kernel."""
+    """:func:`ghm_mmdet.ops.harmonized_loss` in whole-tensor operations, oracle of the kernel."""
     beta, state = region_weights(density, balance, reduction, seen)
     if keep_old is not None:
         density.store(state, keep_old != 0)

@@ -20,7 +20,7 @@ from ghm_mmdet.ops.harmonize import Reduction
 from ghm_mmdet.ops.sums import RegionSums
 
 MOST_REGIONS = 128
-# A thread holds this many numbers of the table that isotonic regression takes.
+# Of the (M, M) that isotonic regression computes with, what a warp holds.
 TABLE_PER_WARP = 1024
 
 LEAST_SHARE = tl.constexpr(NO_DENSITY)
