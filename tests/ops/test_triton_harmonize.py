@@ -173,3 +173,16 @@ def test_an_infinite_sum_is_skipped_too():
     how = Reduction(1.0, mean=True, by_weight=False, skips=True)
     loss, _ = triton_harmonize.harmonized_loss(density, Balance(), how, sums, sums, None)
     assert loss == 0
+
+
+def test_a_retained_graph_and_no_graph():
+    logits = torch.randn(40, 4, device=DEVICE, requires_grad=True)
+    labels = torch.arange(40, device=DEVICE) % 5
+    loss = GHMCLoss(use_sigmoid=True, backend='triton')
+    value = loss(logits, labels)
+    value.backward(retain_graph=True)
+    once = logits.grad.clone()
+    value.backward()
+    torch.testing.assert_close(logits.grad, 2 * once)
+    with torch.no_grad():
+        assert torch.equal(loss(logits, labels), value)
