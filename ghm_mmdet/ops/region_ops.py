@@ -99,10 +99,25 @@ def _compute_sums(
     edges: Tensor,
     criterion: str,
     backend: str | None,
-) -> RegionSums:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     target = _pack(labels, score, values)
     module = backends.module_for(prediction.device, backend)
-    return module.region_sums(Criterion.by_key(criterion), prediction, target, weight, edges)
+    return tuple(module.region_sums(Criterion.by_key(criterion), prediction, target, weight, edges))
+
+
+_region_sums = custom_op('ghm_mmdet::region_sums', _compute_sums, mutates_args=())
+
+
+@_region_sums.register_fake
+def _(prediction, labels, score, values, weight, edges, criterion, backend):
+    regions, dtype = edges.numel() - 1, working_dtype(prediction)
+    return (
+        prediction.new_empty(regions, dtype=torch.int64),
+        prediction.new_empty(regions, dtype=dtype),
+        prediction.new_empty((), dtype=dtype),
+        prediction.new_empty((), dtype=torch.int64),
+        prediction.new_empty((), dtype=torch.int64),
+    )
 
 
 def _compute_gradient(
@@ -123,67 +138,9 @@ def _compute_gradient(
     return _laid_out_as(prediction, gradient)
 
 
-class _EagerRegionSums(torch.autograd.Function):
-    """The operator below without its way through the dispatcher."""
-
-    @staticmethod
-    def forward(ctx, *arguments):
-        *tensors, ctx.criterion, ctx.backend = arguments
-        ctx.save_for_backward(*tensors)
-        sums = _compute_sums(*arguments)
-        ctx.mark_non_differentiable(sums.counts, sums.weight_sum, sums.nonfinite, sums.bad_labels)
-        return tuple(sums)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, _counts, scale, _weight_sum, _nonfinite, _bad_labels):
-        gradient = _compute_gradient(scale, *ctx.saved_tensors, ctx.criterion, ctx.backend)
-        return gradient, *[None] * 7
-
-
-@custom_op('ghm_mmdet::region_sums', mutates_args=())
-def _region_sums(
-    prediction: Tensor,
-    labels: Tensor | None,
-    score: Tensor | None,
-    values: Tensor | None,
-    weight: Tensor | None,
-    edges: Tensor,
-    criterion: str,
-    backend: str | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return tuple(
-        _compute_sums(prediction, labels, score, values, weight, edges, criterion, backend)
-    )
-
-
-@_region_sums.register_fake
-def _(prediction, labels, score, values, weight, edges, criterion, backend):
-    regions, dtype = edges.numel() - 1, working_dtype(prediction)
-    return (
-        prediction.new_empty(regions, dtype=torch.int64),
-        prediction.new_empty(regions, dtype=dtype),
-        prediction.new_empty((), dtype=dtype),
-        prediction.new_empty((), dtype=torch.int64),
-        prediction.new_empty((), dtype=torch.int64),
-    )
-
-
-@custom_op('ghm_mmdet::region_sums_gradient', mutates_args=())
-def _region_sums_gradient(
-    scale: Tensor,
-    prediction: Tensor,
-    labels: Tensor | None,
-    score: Tensor | None,
-    values: Tensor | None,
-    weight: Tensor | None,
-    edges: Tensor,
-    criterion: str,
-    backend: str | None,
-) -> Tensor:
-    return _compute_gradient(
-        scale, prediction, labels, score, values, weight, edges, criterion, backend
-    )
+_region_sums_gradient = custom_op(
+    'ghm_mmdet::region_sums_gradient', _compute_gradient, mutates_args=()
+)
 
 
 @_region_sums_gradient.register_fake
@@ -202,6 +159,24 @@ def _region_sums_backward(ctx, _counts, scale, _weight_sum, _nonfinite, _bad_lab
 
 
 _region_sums.register_autograd(_region_sums_backward, setup_context=_save_region_sums)
+
+
+class _EagerRegionSums(torch.autograd.Function):
+    """The same without the way through the dispatcher."""
+
+    # with a setup_context of its own, PyTorch would look at forward's signature in every call
+    @staticmethod
+    def forward(ctx, *inputs):
+        counts, _losses, *others = output = _compute_sums(*inputs)
+        _save_region_sums(ctx, inputs, output)
+        ctx.mark_non_differentiable(counts, *others)
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, _counts, scale, _weight_sum, _nonfinite, _bad_labels):
+        gradient = _compute_gradient(scale, *ctx.saved_tensors, ctx.criterion, ctx.backend)
+        return gradient, *[None] * 7
 
 
 @custom_op('ghm_mmdet::example_losses', mutates_args=())

@@ -181,9 +181,8 @@ def load_examples(
     weights = tl.where(positive, given.to(tl.float32), 0.0) * columns
     examples = tl.where(positive, columns, 0)
 
-    x = tl.load(across(prediction, major, minor, BLOCK), mask=valid, other=float('nan')).to(
-        tl.float32
-    )
+    x = tl.load(across(prediction, major, minor, BLOCK), mask=valid, other=float('nan'))
+    x = x.to(tl.float32)
     if TARGET == 'dense':
         y = tl.load(across(target, major, minor, BLOCK), mask=valid, other=0).to(tl.float32)
     else:
