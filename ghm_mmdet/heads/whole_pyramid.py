@@ -75,6 +75,6 @@ def _merge_levels(levels: object, ignore_factors: bool) -> object:
 
 
 def _scaled(part: PartialLoss) -> PartialLoss:
-    """The same share with its factor inside the sums, for heads that weigh levels apart (DDOD)."""
-    sums = part.sums._replace(losses=part.sums.losses * part.factor)
-    return replace(part, sums=sums, factor=1.0)
+    """The same share with its factor in the level, for heads that weigh levels apart (DDOD)."""
+    level = part.level._replace(factor=part.level.factor * part.factor)
+    return replace(part, level=level, factor=1.0)

@@ -13,19 +13,22 @@ from torch import Tensor, nn
 
 from ghm_mmdet.arguments import check_choice, check_interval, check_positive_integer
 from ghm_mmdet.balance import Balance
-from ghm_mmdet.criteria import Criterion, Target
+from ghm_mmdet.criteria import Criterion
 from ghm_mmdet.density import ExactDensity, GradientDensity, UnitRegionDensity
 from ghm_mmdet.losses.before_update import before_update
 from ghm_mmdet.losses.nonfinite_flags import NonfiniteFlags
 from ghm_mmdet.losses.optimizer_step import OptimizerStep
 from ghm_mmdet.losses.ranks import over_ranks
 from ghm_mmdet.ops import (
+    Level,
     Reduction,
     RegionSums,
     example_losses,
     harmonized_loss,
-    region_sums,
+    level_sums,
     region_weights,
+    scaled,
+    with_gradient,
 )
 from ghm_mmdet.ops.backends import MODULES
 
@@ -53,12 +56,12 @@ class PartialLoss:
 
     Attributes:
         loss: Makes one of all shares.
-        sums: This level's.
+        level: Its examples.
         factor: What a head has scaled its level's loss with.
     """
 
     loss: GHMLoss
-    sums: RegionSums
+    level: Level
     factor: float | Tensor = 1.0
 
     def __mul__(self, factor: float | Tensor) -> PartialLoss:
@@ -192,66 +195,75 @@ class GHMLoss(nn.Module):
         """One loss with one density over the examples of all parts, 0-dim.
 
         The first part's factor is taken for all: parts that a head scales apart have theirs in
-        their sums.
+        their levels.
         """
-        total = RegionSums.total([part.sums for part in parts])
-        nonfinite = torch.stack([part.sums.nonfinite for part in parts])
-        return self._reduce(total, self.reduction, nonfinite) * parts[0].factor
+        return self._reduce([part.level for part in parts], self.reduction) * parts[0].factor
 
-    def harmonize(
-        self, prediction: Tensor, target: Target, weight: Tensor | None, reduction: str | None
-    ) -> Tensor | PartialLoss:
+    def harmonize(self, level: Level, reduction: str | None) -> Tensor | PartialLoss:
         """The loss of these examples, once the head's call has been brought to one form.
 
         Args:
-            prediction: Any shape, any float dtype.
-            target: Matches the prediction.
-            weight: Broadcastable to the examples, or None.
+            level: The examples.
             reduction: Overrides that of the constructor unless None.
         """
         check_choice('reduction_override', reduction, (None, *REDUCTIONS))
         reduction = reduction or self.reduction
-        if self.nonfinite == 'skip':
-            prediction = prediction.view_as(prediction)  # a node of our own in the graph
-        sums = self._region_sums(prediction, target, weight)
-        if self.nonfinite == 'skip' and prediction.requires_grad:
-            poisoned = sums.nonfinite > 0
-            prediction.register_hook(lambda gradient: gradient.masked_fill(poisoned, 0))
         if reduction == 'none':
-            beta, _ = region_weights(self.density, self.balance, self._reduction(reduction), sums)
-            losses = self._example_losses(prediction, target, weight, beta * self.loss_weight)
-            if self.nonfinite == 'skip':
-                losses = losses.where(sums.nonfinite == 0, 0)
-            return losses if losses.shape == prediction.shape else losses.squeeze(-1)
+            return self._each(level)
         if self._splits_levels:
-            return PartialLoss(self, sums)
-        return self._reduce(sums, reduction, sums.nonfinite.reshape(1))
+            return PartialLoss(self, level)
+        return self._reduce([level], reduction)
 
-    def _region_sums(self, prediction: Tensor, target: Target, weight: Tensor | None) -> RegionSums:
-        edges = self.density.edges
-        return region_sums(self.criterion, prediction, target, weight, edges, self.backend)
+    def _each(self, level: Level) -> Tensor:
+        """The loss of every example; this changes no state."""
+        (level,), sums, _ = self._sums([level])
+        beta, _ = region_weights(self.density, self.balance, self._reduction('none'), sums)
+        beta = beta * self.loss_weight
+        losses = example_losses(self.criterion, *level[:3], self.density.edges, beta)
+        losses = scaled(losses, level.factor)
+        if self.nonfinite == 'skip':
+            losses = losses.where(sums.nonfinite == 0, 0)
+        return losses if losses.shape == level.prediction.shape else losses.squeeze(-1)
 
-    def _example_losses(
-        self, prediction: Tensor, target: Target, weight: Tensor | None, beta: Tensor
-    ) -> Tensor:
-        edges = self.density.edges
-        return example_losses(self.criterion, prediction, target, weight, edges, beta)
-
-    def _reduce(self, sums: RegionSums, reduction: str, nonfinite: Tensor) -> Tensor:
+    def _reduce(self, levels: Sequence[Level], reduction: str) -> Tensor:
         # a call in eval mode or under no_grad looks at examples, it does not train on them
         trains = self.training and torch.is_grad_enabled()
+        levels, sums, nonfinite = self._sums(levels)
         ranks = get_world_size() if self.sync and trains else 1
         if ranks > 1:
             sums = over_ranks(sums)
         seen, keep_old = self._so_far(sums, nonfinite) if trains else (sums, None)
         how = self._reduction(reduction, ranks)
-        loss, beta = harmonized_loss(
+        loss, beta, scale = harmonized_loss(
             self.density, self.balance, how, sums, seen, keep_old, self.backend
         )
         if keep_old is not None:
             self._update(seen, keep_old)
         self.statistics = Statistics(sums.counts, sums.losses.detach(), beta)
-        return loss
+        edges = self.density.edges
+        return with_gradient(loss, scale, self.criterion, levels, edges, self.backend)
+
+    def _sums(self, levels: Sequence[Level]) -> tuple[Sequence[Level], RegionSums, Tensor]:
+        """The sums of all levels and each level's examples that are not finite.
+
+        Returns:
+            The levels, whose gradients are zero where such examples are to be skipped; their sums;
+            and how many of them are not finite, shape (L,).
+        """
+        if self.nonfinite == 'skip':
+            # nodes of our own in the graph
+            levels = [
+                each._replace(prediction=each.prediction.view_as(each.prediction))
+                for each in levels
+            ]
+        edges = self.density.edges
+        sums, nonfinite = level_sums(self.criterion, levels, edges, self.backend)
+        if self.nonfinite == 'skip':
+            poisoned = sums.nonfinite > 0
+            for each in levels:
+                if each.prediction.requires_grad:
+                    each.prediction.register_hook(lambda grad: grad.masked_fill(poisoned, 0))
+        return levels, sums, nonfinite
 
     def _reduction(self, name: str, ranks: int = 1) -> Reduction:
         return Reduction(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mmdet.registry import MODELS
 from torch import Tensor
 
@@ -11,12 +13,11 @@ from ghm_mmdet.criteria import (
     ProbabilityCrossEntropy,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
-    Target,
 )
 from ghm_mmdet.losses.call_forms import classification_target, example_weight
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_balance, build_density
 from ghm_mmdet.losses.label_check import LabelCheck
-from ghm_mmdet.ops import RegionSums
+from ghm_mmdet.ops import Level, RegionSums
 
 CRITERIA = {
     (True, False): SigmoidCrossEntropy,
@@ -158,10 +159,10 @@ class GHMCLoss(GHMLoss):
         examples = self.criterion.examples(pred)
         weight = example_weight(examples, weight if label_weight is None else label_weight)
         parsed = classification_target(pred, target, scores=self.use_sigmoid)
-        return self.harmonize(pred, parsed, weight, reduction_override)
+        return self.harmonize(Level(pred, parsed, weight), reduction_override)
 
-    def _region_sums(self, prediction: Tensor, target: Target, weight: Tensor | None) -> RegionSums:
-        sums = super()._region_sums(prediction, target, weight)
-        if isinstance(target, LabelTarget):
-            self.label_check(sums.bad_labels, self.criterion.background(prediction))
-        return sums
+    def _sums(self, levels: Sequence[Level]) -> tuple[Sequence[Level], RegionSums, Tensor]:
+        levels, sums, nonfinite = super()._sums(levels)
+        if any(isinstance(each.target, LabelTarget) for each in levels):
+            self.label_check(sums.bad_labels, self.criterion.background(levels[0].prediction))
+        return levels, sums, nonfinite

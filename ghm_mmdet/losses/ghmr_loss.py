@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from mmdet.registry import MODELS
 from torch import Tensor
@@ -14,7 +12,7 @@ from ghm_mmdet.losses.call_forms import box_target, example_weight
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_balance, build_density
 from ghm_mmdet.losses.outlier_watch import OutlierWatch
 from ghm_mmdet.median_error import MedianError
-from ghm_mmdet.ops import RegionSums
+from ghm_mmdet.ops import Level, RegionSums
 
 
 @MODELS.register_module()
@@ -148,13 +146,14 @@ class GHMRLoss(GHMLoss):
         """
         weight = example_weight(pred, weight if label_weight is None else label_weight)
         parsed = box_target(pred, target)
+        level = Level(pred, parsed, weight)
         if self.median_error:
-            pred, parsed = self._in_units_of_mu(pred, parsed)
+            level = self._in_units_of_mu(level)
         elif not torch.compiler.is_compiling() and self.statistics is not None:
             self.outlier_watch(self.statistics.counts, self.criterion.mu)
-        return self.harmonize(pred, parsed, weight, reduction_override)
+        return self.harmonize(level, reduction_override)
 
-    def _in_units_of_mu(self, pred: Tensor, target: DenseTarget) -> tuple[Tensor, DenseTarget]:
+    def _in_units_of_mu(self, level: Level) -> Level:
         """Errors over mu, in float32 or float64, and their target of zero.
 
         ASL1 of width mu is mu times ASL1 of width 1 in units of mu.
@@ -165,18 +164,10 @@ class GHMRLoss(GHMLoss):
             if self.step.begins:
                 self._mu_of_step = self.mu_of_call
             self.mu_of_call = self._mu_of_step
+        pred, target, weight, _ = level
         difference = pred.to(working_dtype(pred)) - target.values
-        return difference / self.mu_of_call, DenseTarget(torch.zeros_like(difference))
-
-    def _region_sums(self, *examples: Any) -> RegionSums:
-        sums = super()._region_sums(*examples)
-        if self.median_error is None:
-            return sums
-        return sums._replace(losses=sums.losses * self.mu_of_call)
-
-    def _example_losses(self, *examples: Any) -> Tensor:
-        losses = super()._example_losses(*examples)
-        return losses if self.median_error is None else losses * self.mu_of_call
+        zero = DenseTarget(torch.zeros_like(difference))
+        return Level(difference / self.mu_of_call, zero, weight, factor=self.mu_of_call)
 
     def _update(self, seen: RegionSums, keep_old: Tensor) -> None:
         if self.median_error:

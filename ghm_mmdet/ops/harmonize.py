@@ -12,6 +12,20 @@ from ghm_mmdet.density import AverageState, GradientDensity, harmonizing_weight
 from ghm_mmdet.ops.sums import RegionSums
 
 
+class Harmonized(NamedTuple):
+    """What becomes of region sums.
+
+    Attributes:
+        loss: sum_j scale_j (sum of l_i over region j), float, 0-dim.
+        beta: Harmonizing weight per region, float32, shape (M,).
+        scale: Derivative of the loss with respect to the loss sums, float, shape (M,).
+    """
+
+    loss: Tensor
+    beta: Tensor
+    scale: Tensor
+
+
 class Reduction(NamedTuple):
     """How the loss is made of the sum over the examples, beta_i l_i.
 
@@ -40,17 +54,18 @@ def in_turn(
     sums: RegionSums,
     seen: RegionSums,
     keep_old: Tensor | None,
-) -> tuple[Tensor, Tensor]:
+) -> Harmonized:
     """:func:`ghm_mmdet.ops.harmonized_loss` in whole-tensor operations, oracle of the kernel."""
     beta, state = region_weights(density, balance, reduction, seen)
     if keep_old is not None:
         density.store(state, keep_old != 0)
-    loss = (beta.to(sums.losses.dtype) * sums.losses).sum()
+    scale = beta.to(sums.losses.dtype) * reduction.factor
     if reduction.mean:
-        loss = loss / reduction.total(sums)
+        scale = scale / reduction.total(sums)
+    loss = (scale * sums.losses).sum()
     if reduction.skips:
         loss = loss.where(sums.nonfinite == 0, 0)
-    return loss * reduction.factor, beta
+    return Harmonized(loss, beta, scale)
 
 
 @torch.no_grad()

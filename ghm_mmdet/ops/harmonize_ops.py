@@ -11,7 +11,7 @@ from torch import Tensor
 from ghm_mmdet.balance import Balance
 from ghm_mmdet.density import GradientDensity
 from ghm_mmdet.ops import backends
-from ghm_mmdet.ops.harmonize import Reduction, in_turn
+from ghm_mmdet.ops.harmonize import Harmonized, Reduction, in_turn
 from ghm_mmdet.ops.sums import RegionSums
 
 
@@ -23,8 +23,8 @@ def harmonized_loss(
     seen: RegionSums,
     keep_old: Tensor | None,
     backend: str | None = None,
-) -> tuple[Tensor, Tensor]:
-    """The loss of these sums, differentiable in ``sums.losses``, and beta per region.
+) -> Harmonized:
+    """The loss of these sums, differentiable in ``sums.losses`` where those are, and its weights.
 
     Args:
         density: Its moving average is changed in place, see ``keep_old``.
@@ -34,9 +34,6 @@ def harmonized_loss(
         seen: With the counts that the density is of.
         keep_old: 0-dim; a value other than 0 leaves the moving average as it is. None: do so.
         backend: One of ``backends.MODULES``, or None, see :func:`ghm_mmdet.ops.backends.choose`.
-
-    Returns:
-        Loss, float, 0-dim; beta, float32, shape (M,).
     """
     module = _fused(density, sums, backend)
     compute = in_turn if module is None else module.harmonized_loss
@@ -45,8 +42,8 @@ def harmonized_loss(
 
 def _fused(density: GradientDensity, sums: RegionSums, backend: str | None) -> ModuleType | None:
     """The module with the kernel, where it can be used."""
-    # a compiler fuses the operations by itself, and sees through them
-    if torch.compiler.is_compiling():
+    # a compiler fuses the operations by itself, and sees through them; the kernel leaves no graph
+    if torch.compiler.is_compiling() or sums.losses.requires_grad:
         return None
     if backends.choose(sums.losses.device, backend).name != 'triton':
         return None

@@ -7,23 +7,19 @@ example's own gradient with what its region's sum receives. Nothing is saved but
 They are custom operators so that torch.compile sees one opaque node each, with a criterion's key in
 place of the object. Which back end computes is decided inside, when they run: a compiled graph is
 bound to none, and whatever the choice takes is hidden from the tracing. PyTorch's dispatcher calls
-such an operator through much Python. Outside of a compiler an autograd function does the same for
-the region sums, of which a head has ten a step.
+such an operator through much Python; outside of a compiler :mod:`ghm_mmdet.ops.levels` does without
+it.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch import Tensor
 from torch.library import custom_op
 
 from ghm_mmdet.criteria import Criterion, DenseTarget, LabelTarget, Target, working_dtype
 from ghm_mmdet.ops import backends, reference
 from ghm_mmdet.ops.sums import RegionSums
-
-PLAIN = (Tensor, nn.Parameter)
-"""What is no stand-in for a tensor, which the dispatcher alone knows to handle."""
 
 
 def region_sums(
@@ -46,9 +42,8 @@ def region_sums(
         edges: Region edges, shape (M + 1,).
         backend: One of ``backends.MODULES``, or None, see :func:`ghm_mmdet.ops.backends.choose`.
     """
-    arguments = (prediction, *_unpack(target), weight, edges, criterion.key, backend)
-    is_plain = type(prediction) in PLAIN and not torch.compiler.is_compiling()
-    return RegionSums(*(_EagerRegionSums.apply if is_plain else _region_sums)(*arguments))
+    sums = _region_sums(prediction, *unpack(target), weight, edges, criterion.key, backend)
+    return RegionSums(*sums)
 
 
 def example_losses(
@@ -66,17 +61,17 @@ def example_losses(
     Args:
         beta: Weight per region, shape (M,). The other arguments are those of :func:`region_sums`.
     """
-    return _example_losses(prediction, *_unpack(target), weight, edges, beta, criterion.key)
+    return _example_losses(prediction, *unpack(target), weight, edges, beta, criterion.key)
 
 
-def _unpack(target: Target) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+def unpack(target: Target) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Labels, score and values: what an operator's schema can hold of a target."""
     if isinstance(target, LabelTarget):
         return target.labels, target.score, None
     return None, None, target.values
 
 
-def _pack(labels: Tensor | None, score: Tensor | None, values: Tensor | None) -> Target:
+def pack(labels: Tensor | None, score: Tensor | None, values: Tensor | None) -> Target:
     return LabelTarget(labels, score) if values is None else DenseTarget(values)
 
 
@@ -90,7 +85,7 @@ def _laid_out_as(prediction: Tensor, values: Tensor) -> Tensor:
     return torch.empty_like(prediction, dtype=values.dtype).copy_(values)
 
 
-def _compute_sums(
+def compute_sums(
     prediction: Tensor,
     labels: Tensor | None,
     score: Tensor | None,
@@ -100,12 +95,12 @@ def _compute_sums(
     criterion: str,
     backend: str | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    target = _pack(labels, score, values)
+    target = pack(labels, score, values)
     module = backends.module_for(prediction.device, backend)
     return tuple(module.region_sums(Criterion.by_key(criterion), prediction, target, weight, edges))
 
 
-_region_sums = custom_op('ghm_mmdet::region_sums', _compute_sums, mutates_args=())
+_region_sums = custom_op('ghm_mmdet::region_sums', compute_sums, mutates_args=())
 
 
 @_region_sums.register_fake
@@ -120,7 +115,7 @@ def _(prediction, labels, score, values, weight, edges, criterion, backend):
     )
 
 
-def _compute_gradient(
+def compute_gradient(
     scale: Tensor,
     prediction: Tensor,
     labels: Tensor | None,
@@ -131,7 +126,7 @@ def _compute_gradient(
     criterion: str,
     backend: str | None,
 ) -> Tensor:
-    target = _pack(labels, score, values)
+    target = pack(labels, score, values)
     module = backends.module_for(prediction.device, backend)
     chosen = Criterion.by_key(criterion)
     gradient = module.gradient(chosen, prediction, target, weight, edges, scale)
@@ -139,7 +134,7 @@ def _compute_gradient(
 
 
 _region_sums_gradient = custom_op(
-    'ghm_mmdet::region_sums_gradient', _compute_gradient, mutates_args=()
+    'ghm_mmdet::region_sums_gradient', compute_gradient, mutates_args=()
 )
 
 
@@ -161,24 +156,6 @@ def _region_sums_backward(ctx, _counts, scale, _weight_sum, _nonfinite, _bad_lab
 _region_sums.register_autograd(_region_sums_backward, setup_context=_save_region_sums)
 
 
-class _EagerRegionSums(torch.autograd.Function):
-    """The same without the way through the dispatcher."""
-
-    # with a setup_context of its own, PyTorch would look at forward's signature in every call
-    @staticmethod
-    def forward(ctx, *inputs):
-        counts, _losses, *others = output = _compute_sums(*inputs)
-        _save_region_sums(ctx, inputs, output)
-        ctx.mark_non_differentiable(counts, *others)
-        return output
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, _counts, scale, _weight_sum, _nonfinite, _bad_labels):
-        gradient = _compute_gradient(scale, *ctx.saved_tensors, ctx.criterion, ctx.backend)
-        return gradient, *[None] * 7
-
-
 @custom_op('ghm_mmdet::example_losses', mutates_args=())
 def _example_losses(
     prediction: Tensor,
@@ -190,7 +167,7 @@ def _example_losses(
     beta: Tensor,
     criterion: str,
 ) -> Tensor:
-    target = _pack(labels, score, values)
+    target = pack(labels, score, values)
     chosen = Criterion.by_key(criterion)
     losses = reference.example_losses(chosen, prediction, target, weight, edges, beta)
     return _laid_out_as(chosen.examples(prediction), losses)
@@ -215,7 +192,7 @@ def _example_losses_gradient(
     beta: Tensor,
     criterion: str,
 ) -> Tensor:
-    target = _pack(labels, score, values)
+    target = pack(labels, score, values)
     gradient = reference.example_gradient(
         Criterion.by_key(criterion), prediction, target, weight, edges, beta, grad_output
     )

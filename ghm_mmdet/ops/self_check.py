@@ -19,7 +19,7 @@ from ghm_mmdet.balance import Balance
 from ghm_mmdet.criteria import LabelTarget, SigmoidCrossEntropy
 from ghm_mmdet.density import UnitRegionDensity, region_edges
 from ghm_mmdet.ops import reference
-from ghm_mmdet.ops.harmonize import Reduction, in_turn
+from ghm_mmdet.ops.harmonize import Harmonized, Reduction, in_turn
 from ghm_mmdet.ops.sums import RegionSums
 
 SHAPE = (1001, 5)
@@ -83,19 +83,19 @@ def disagreement(backend: ModuleType, device: torch.device) -> str | None:
 
 
 def harmonizing_disagreement(
-    harmonized: Callable[..., tuple[Tensor, Tensor]], device: torch.device
+    harmonize: Callable[..., Harmonized], device: torch.device
 ) -> str | None:
     """What a function makes of region sums otherwise than the reference on the CPU, or None.
 
     Args:
-        harmonized: Has the arguments of :func:`ghm_mmdet.ops.harmonize.in_turn`.
+        harmonize: Has the arguments of :func:`ghm_mmdet.ops.harmonize.in_turn`.
         device: Where it computes.
     """
     with torch.device('cpu'):
         results = [
             (
                 _harmonized(in_turn, regions, balance, torch.device('cpu')),
-                _harmonized(harmonized, regions, balance, device),
+                _harmonized(harmonize, regions, balance, device),
             )
             for regions, balance in BALANCES
         ]
@@ -107,20 +107,20 @@ def harmonizing_disagreement(
 
 
 def _harmonized(
-    harmonized: Callable[..., tuple[Tensor, Tensor]],
+    harmonize: Callable[..., Harmonized],
     regions: int,
     balance: Balance,
     device: torch.device,
 ) -> list[Tensor]:
-    """Loss, weights and moving averages of made-up sums, float64, on the CPU."""
+    """Loss, weights, scales and moving averages of made-up sums, float64, on the CPU."""
     counts, zero = torch.arange(regions) % 7, torch.zeros((), dtype=torch.int64)
     losses = counts.float().sqrt()
     made_up = RegionSums(counts, losses, losses.sum(), zero, zero)
     sums = RegionSums(*(each.to(device) for each in made_up))
     density = UnitRegionDensity(regions, momentum=0.75, bias_correction=True).float().to(device)
     reduction = Reduction(1.0, mean=True, by_weight=False, skips=False)
-    result = harmonized(density, balance, reduction, sums, sums, sums.nonfinite)
-    return [each.detach().cpu().double() for each in (*result, *density.state)]
+    result = harmonize(density, balance, reduction, sums, sums, sums.nonfinite)
+    return [each.cpu().double() for each in (*result, *density.state)]
 
 
 def _find_obstacle(device: torch.device) -> str | None:

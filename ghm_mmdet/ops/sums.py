@@ -1,4 +1,4 @@
-"""The additive summary of a set of examples from which a harmonized loss is made."""
+"""The examples of a level, and the additive summary of them that a harmonized loss is made of."""
 
 from __future__ import annotations
 
@@ -8,13 +8,33 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ghm_mmdet.criteria import Target
+
+
+class Level(NamedTuple):
+    """The examples of one call of a head.
+
+    Attributes:
+        prediction: Logits or box coordinates, any float dtype.
+        target: The targets; no gradient flows to them.
+        weight: Broadcastable to the examples, or None for all ones. Examples with a weight of 0 or
+            less are in no region; the size of a positive weight does not scale the loss (as in
+            mmdet).
+        factor: Of the element losses, float or 0-dim.
+    """
+
+    prediction: Tensor
+    target: Target
+    weight: Tensor | None
+    factor: float | Tensor = 1.0
+
 
 class RegionSums(NamedTuple):
     """What a pass over the predictions leaves. Levels, chunks and ranks add up.
 
     Attributes:
         counts: R_j, valid examples per region, int64, shape (M,).
-        losses: Sum of the element losses per region, float, shape (M,); differentiable.
+        losses: Sum of the element losses per region, float, shape (M,).
         weight_sum: Sum of the weights of all valid examples, float, 0-dim.
         nonfinite: Valid examples with NaN or infinite input, in no region, int64, 0-dim.
         bad_labels: Anchors that are not ignored and have a label outside [0, C], C being background
@@ -30,4 +50,24 @@ class RegionSums(NamedTuple):
     @classmethod
     def total(cls, parts: Sequence[RegionSums]) -> RegionSums:
         """The summary of the examples of all parts together."""
+        if len(parts) == 1:
+            return parts[0]
         return cls(*(torch.stack(fields).sum(0) for fields in zip(*parts, strict=True)))
+
+
+def scaled(values: Tensor, factor: float | Tensor) -> Tensor:
+    """Values times a factor, for which nothing is launched where it is the number 1."""
+    return values if isinstance(factor, float) and factor == 1 else values * factor
+
+
+def total_of_levels(
+    levels: Sequence[Level], parts: Sequence[RegionSums]
+) -> tuple[RegionSums, Tensor]:
+    """The summary of all levels, with their factors, from that of each.
+
+    Returns:
+        The summary; and each level's examples that are not finite, int64, shape (L,).
+    """
+    pairs = zip(levels, parts, strict=True)
+    factored = [part._replace(losses=scaled(part.losses, level.factor)) for level, part in pairs]
+    return RegionSums.total(factored), torch.stack([part.nonfinite for part in parts])

@@ -12,11 +12,10 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ghm_mmdet.balance import TOTAL_GRADIENT, Balance
 from ghm_mmdet.density import NO_DENSITY, GradientDensity, UnitRegionDensity
-from ghm_mmdet.ops.harmonize import Reduction
+from ghm_mmdet.ops.harmonize import Harmonized, Reduction
 from ghm_mmdet.ops.sums import RegionSums
 
 MOST_REGIONS = 128
@@ -43,60 +42,42 @@ def harmonized_loss(
     sums: RegionSums,
     seen: RegionSums,
     keep_old: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    """See :func:`ghm_mmdet.ops.harmonized_loss`; float32 alone."""
-    beta = sums.losses.new_empty(density.num_regions)
-    return _HarmonizedLoss.apply(
-        sums.losses, beta, density, balance, reduction, sums, seen, keep_old
-    ), beta
-
-
-class _HarmonizedLoss(torch.autograd.Function):
-    """A loss that is linear in the sums: beta is constant in the backward pass."""
-
-    @staticmethod
-    def forward(ctx, losses, beta, density, balance, reduction, sums, seen, keep_old):
-        scale, loss = torch.empty_like(beta), losses.new_empty(())
-        regions = density.num_regions
-        block = triton.next_power_of_2(regions)
-        has_state = density.has_state
-        corrects = has_state and density.bias_correction
-        equal = 'paper' if balance == Balance() else balance.equal
-        keeps = balance.outliers == 'keep'
-        with torch.cuda.device_of(losses):
-            harmonize_kernel[(1,)](
-                *(sums.counts, losses, sums.weight_sum, sums.nonfinite),
-                *(seen.counts, seen.weight_sum),
-                sums.nonfinite if keep_old is None else keep_old,
-                density.moving_average if has_state else beta,
-                density.moving_weight if corrects else beta,
-                density.edges if equal == 'gradient' else beta,
-                *(beta, scale, loss),
-                # an integer would be another type to the kernel
-                *map(float, (density.momentum, 1 - density.momentum)),
-                *map(float, (balance.tempering, reduction.factor)),
-                REGIONS=regions,
-                BLOCK=block,
-                HAS_STATE=has_state,
-                STORES=has_state and keep_old is not None,
-                BIAS_CORRECTION=corrects,
-                DECAYS=density.empty_regions == 'decay',
-                ALL_REGIONS=density.divisor == 'all',
-                EQUAL=equal,
-                KEEPS_OUTLIERS=keeps,
-                MEAN=reduction.mean,
-                BY_WEIGHT=reduction.by_weight,
-                SKIPS=reduction.skips,
-                num_warps=max(block * block // TABLE_PER_WARP, 1) if keeps else 1,
-            )
-        ctx.save_for_backward(scale)
-        return loss
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient):
-        (scale,) = ctx.saved_tensors
-        return gradient * scale, *[None] * 7
+) -> Harmonized:
+    """See :func:`ghm_mmdet.ops.harmonized_loss`; float32 alone, and no gradient."""
+    losses, regions = sums.losses, density.num_regions
+    beta, scale, loss = losses.new_empty(regions), losses.new_empty(regions), losses.new_empty(())
+    block = triton.next_power_of_2(regions)
+    has_state = density.has_state
+    corrects = has_state and density.bias_correction
+    equal = 'paper' if balance == Balance() else balance.equal
+    keeps = balance.outliers == 'keep'
+    with torch.cuda.device_of(losses):
+        harmonize_kernel[(1,)](
+            *(sums.counts, losses, sums.weight_sum, sums.nonfinite),
+            *(seen.counts, seen.weight_sum),
+            sums.nonfinite if keep_old is None else keep_old,
+            density.moving_average if has_state else beta,
+            density.moving_weight if corrects else beta,
+            density.edges if equal == 'gradient' else beta,
+            *(beta, scale, loss),
+            # an integer would be another type to the kernel
+            *map(float, (density.momentum, 1 - density.momentum)),
+            *map(float, (balance.tempering, reduction.factor)),
+            REGIONS=regions,
+            BLOCK=block,
+            HAS_STATE=has_state,
+            STORES=has_state and keep_old is not None,
+            BIAS_CORRECTION=corrects,
+            DECAYS=density.empty_regions == 'decay',
+            ALL_REGIONS=density.divisor == 'all',
+            EQUAL=equal,
+            KEEPS_OUTLIERS=keeps,
+            MEAN=reduction.mean,
+            BY_WEIGHT=reduction.by_weight,
+            SKIPS=reduction.skips,
+            num_warps=max(block * block // TABLE_PER_WARP, 1) if keeps else 1,
+        )
+    return Harmonized(loss, beta, scale)
 
 
 @triton.jit

@@ -11,7 +11,8 @@ Counts and sums, few regions
     with region = 3 group + member, [region] = [group] [member]. That leaves M / 3 + 3 comparisons,
     and one multiply-add a region. The counts of a group's three regions share one more: they are
     fields of 8 bits in a float, which holds 24 exactly, so a thread sees at most 255 examples.
-    Each program writes its own sums, and a second kernel adds those in float64: no atomics.
+    Each program writes its own sums, and a second kernel adds those of all levels in float64. Only
+    what is wrong is added atomically: examples that are not finite, and bad labels.
 
 Counts and sums, many regions
     Integer atomics, which give the same result in any order. A float32 loss is an integer of 24
@@ -217,7 +218,8 @@ def add_per_thread(values, BLOCK: tl.constexpr):
     return tl.sum(tl.reshape(by_thread, [S, T, V * W]), axis=2)
 
 
-@triton.jit
+# Each number would be a kernel of its own.
+@triton.jit(do_not_specialize=['level', 'first', 'columns'])
 def few_regions_kernel(
     prediction,
     target,
@@ -226,6 +228,10 @@ def few_regions_kernel(
     mu,
     counts,
     sums,
+    wrong,
+    level,
+    first,
+    columns,
     tiles,
     EVALUATE: tl.constexpr,
     TARGET: tl.constexpr,
@@ -235,10 +241,11 @@ def few_regions_kernel(
     WEIGHTS: tl.constexpr,
     REGIONS: tl.constexpr,
 ):
-    """``tiles`` tiles into the program's column of counts (M + 2, P) and sums (M + 1, P).
+    """``tiles`` tiles into the program's column of counts (M, P) and sums (M + 1, P).
 
-    Behind the regions' rows come the number of valid examples that are not finite and that of bad
-    labels, and the sum of the weights. WEIGHTS is the shape of a tile's weights.
+    Behind the regions' rows comes the sum of the weights. The ``columns`` of all levels lie beside
+    each other, a level's from ``first`` on. Bad labels are added to wrong[0], valid examples that
+    are not finite to wrong[1 + level]. WEIGHTS is the shape of a tile's weights.
     """
     GROUPS: tl.constexpr = (REGIONS + 2) // 3
     ANCHORS: tl.constexpr = BLOCK[int(ANCHORS_MINOR)]
@@ -296,50 +303,53 @@ def few_regions_kernel(
         tallies = new_tallies
         losses = new_losses
 
-    programs = tl.num_programs(0)
+    column = first + program
     nonfinite = tl.sum(examples)
     for j in tl.static_range(REGIONS):
         count = tl.sum((tallies[j // 3].to(tl.int32) >> (8 * (j % 3))) & 255)
         nonfinite -= count
-        tl.store(counts + j * programs + program, count)
-        tl.store(sums + j * programs + program, tl.sum(losses[j]))
-    tl.store(counts + REGIONS * programs + program, nonfinite)
-    tl.store(counts + (REGIONS + 1) * programs + program, tl.sum(bad_labels))
-    tl.store(sums + REGIONS * programs + program, tl.sum(weights))
+        tl.store(counts + j * columns + column, count)
+        tl.store(sums + j * columns + column, tl.sum(losses[j]))
+    tl.store(sums + REGIONS * columns + column, tl.sum(weights))
+    bad = tl.sum(bad_labels)
+    tl.atomic_add(wrong, bad.to(tl.int64), mask=bad > 0)
+    tl.atomic_add(wrong + 1 + level, nonfinite.to(tl.int64), mask=nonfinite > 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=['levels', 'columns'])
 def add_programs_kernel(
     partial_counts,
     partial_sums,
-    programs,
+    wrong,
+    levels,
+    columns,
     counts,
     losses,
     weight_sum,
     nonfinite,
-    bad_labels,
     REGIONS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Row j of what ``few_regions_kernel`` left, added up in a fixed order by program j."""
     region = tl.program_id(0)
-    row = region.to(tl.int64) * programs
+    row = region.to(tl.int64) * columns
     count = tl.zeros([BLOCK], tl.int64)
     total = tl.zeros([BLOCK], tl.float64)
-    for first in range(0, programs, BLOCK):
+    for first in range(0, columns, BLOCK):
         places = row + first + tl.arange(0, BLOCK)
-        mask = inside(first, programs, BLOCK)
-        count += tl.load(partial_counts + places, mask=mask, other=0)
-        mask = mask & (region <= REGIONS)
+        mask = inside(first, columns, BLOCK)
         total += tl.load(partial_sums + places, mask=mask, other=0.0).to(tl.float64)
+        mask = mask & (region < REGIONS)
+        count += tl.load(partial_counts + places, mask=mask, other=0)
     if region < REGIONS:
         tl.store(counts + region, tl.sum(count))
         tl.store(losses + region, tl.sum(total).to(tl.float32))
-    elif region == REGIONS:
-        tl.store(nonfinite, tl.sum(count))
-        tl.store(weight_sum, tl.sum(total).to(tl.float32))
     else:
-        tl.store(bad_labels, tl.sum(count))
+        tl.store(weight_sum, tl.sum(total).to(tl.float32))
+        poisoned = tl.load(wrong + 1)
+        for level in range(1, levels):
+            poisoned += tl.load(wrong + 1 + level)
+        tl.store(nonfinite, poisoned)
 
 
 @triton.jit

@@ -12,6 +12,9 @@ be captured in a CUDA graph. Two runs agree to the bit. The mathematics is in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 import triton
 from torch import Tensor
@@ -26,8 +29,8 @@ from ghm_mmdet.criteria import (
 )
 from ghm_mmdet.ops import reference
 from ghm_mmdet.ops import triton_kernels as kernels
-from ghm_mmdet.ops.sums import RegionSums
-from ghm_mmdet.ops.triton_layout import Examples, block, examples, tiles, weights_shape
+from ghm_mmdet.ops.sums import Level, RegionSums, scaled, total_of_levels
+from ghm_mmdet.ops.triton_layout import Block, Examples, block, examples, tiles, weights_shape
 
 # Up to this M a thread's registers hold a sum per region.
 FEW_REGIONS = 100
@@ -54,16 +57,32 @@ def region_sums(
     Raises:
         ValueError: The prediction is on the CPU and Triton's interpreter is off.
     """
-    call = _call(criterion, prediction, target, weight)
-    if call is None:
-        return reference.region_sums(criterion, prediction, target, weight, edges)
-    regions = edges.numel() - 1
-    with torch.cuda.device_of(prediction):
-        sums = (_few_regions if regions <= FEW_REGIONS else _many_regions)(*call, regions)
-        if call[0].options['WEIGHT'] == 'example' and isinstance(target, LabelTarget):
-            bad_labels = reference.bad_labels(criterion, prediction, target, weight)
-            sums = sums._replace(bad_labels=bad_labels)
-    return sums
+    return level_sums(criterion, [Level(prediction, target, weight)], edges)[0]
+
+
+def level_sums(
+    criterion: Criterion, levels: Sequence[Level], edges: Tensor
+) -> tuple[RegionSums, Tensor]:
+    """The same of all levels, in one launch for each, see :func:`ghm_mmdet.ops.level_sums`.
+
+    Raises:
+        ValueError: See :func:`region_sums`.
+    """
+    calls = [_call(criterion, *level[:3]) for level in levels]
+    regions, factor = edges.numel() - 1, levels[0].factor
+    at_once = regions <= FEW_REGIONS and None not in calls
+    if not (at_once and all(level.factor is factor for level in levels)):
+        pairs = zip(levels, calls, strict=True)
+        return total_of_levels(levels, [_one_level(criterion, *pair, edges) for pair in pairs])
+    with torch.cuda.device_of(levels[0].prediction):
+        sums, nonfinite = _few_regions(calls, regions)
+        missing = [
+            reference.bad_labels(criterion, *level[:3])
+            for level, call in zip(levels, calls, strict=True)
+            if _misses_bad_labels(level, call)
+        ]
+        sums = sums._replace(losses=scaled(sums.losses, factor))
+        return sums._replace(bad_labels=sum(missing, sums.bad_labels)), nonfinite
 
 
 def gradient(
@@ -121,37 +140,81 @@ def _call(
     return None if batch is None else (batch, mathematics)
 
 
-def _few_regions(batch: Examples, mathematics: dict, regions: int) -> RegionSums:
+def _one_level(
+    criterion: Criterion, level: Level, call: tuple[Examples, dict] | None, edges: Tensor
+) -> RegionSums:
+    """Its sums without its factor."""
+    if call is None:
+        return reference.region_sums(criterion, *level[:3], edges)
+    regions = edges.numel() - 1
+    with torch.cuda.device_of(level.prediction):
+        if regions <= FEW_REGIONS:
+            sums, _ = _few_regions([call], regions)
+        else:
+            sums = _many_regions(*call, regions)
+        if _misses_bad_labels(level, call):
+            sums = sums._replace(bad_labels=reference.bad_labels(criterion, *level[:3]))
+    return sums
+
+
+def _misses_bad_labels(level: Level, call: tuple[Examples, dict]) -> bool:
+    """Whether the kernels do not count them, see ``load_examples``."""
+    return call[0].options['WEIGHT'] == 'example' and isinstance(level.target, LabelTarget)
+
+
+def _few_regions(calls: Sequence[tuple[Examples, dict]], regions: int) -> tuple[RegionSums, Tensor]:
+    """Sums of all levels, and each level's examples that are not finite."""
     per_thread = next(each for most, each in PER_THREAD.items() if regions <= most)
-    tile = block(batch, per_thread)
-    total = tiles(batch, tile)
-    tiles_each = min(triton.cdiv(total, PROGRAMS), EXAMPLES_PER_THREAD // per_thread)
-    programs = triton.cdiv(total, tiles_each)
-    new = batch.prediction[0].new_empty
-    counts = new((regions + 2, programs), dtype=torch.int32)
-    sums = new((regions + 1, programs), dtype=torch.float32)
-    kernels.few_regions_kernel[(programs,)](
-        *batch[:4],
-        counts=counts,
-        sums=sums,
-        tiles=tiles_each,
-        REGIONS=regions,
-        BLOCK=tile,
-        WEIGHTS=weights_shape(batch, tile),
-        **batch.options,
-        **mathematics,
-    )
+    grids = [_grid(batch, per_thread) for batch, _ in calls]
+    columns = sum(grid.programs for grid in grids)
+    new = calls[0][0].prediction[0].new_empty
+    counts = new((regions, columns), dtype=torch.int32)
+    sums = new((regions + 1, columns), dtype=torch.float32)
+    wrong = calls[0][0].prediction[0].new_zeros(1 + len(calls), dtype=torch.int64)
+    first = 0
+    for level, ((batch, mathematics), grid) in enumerate(zip(calls, grids, strict=True)):
+        kernels.few_regions_kernel[(grid.programs,)](
+            *batch[:4],
+            counts=counts,
+            sums=sums,
+            wrong=wrong,
+            level=level,
+            first=first,
+            columns=columns,
+            tiles=grid.tiles_each,
+            REGIONS=regions,
+            BLOCK=grid.tile,
+            WEIGHTS=weights_shape(batch, grid.tile),
+            **batch.options,
+            **mathematics,
+        )
+        first += grid.programs
     result = RegionSums(
         counts=new(regions, dtype=torch.int64),
         losses=new(regions, dtype=torch.float32),
         weight_sum=new((), dtype=torch.float32),
         nonfinite=new((), dtype=torch.int64),
-        bad_labels=new((), dtype=torch.int64),
+        bad_labels=wrong[0],
     )
-    kernels.add_programs_kernel[(regions + 2,)](
-        counts, sums, programs, *result, REGIONS=regions, BLOCK=512
+    kernels.add_programs_kernel[(regions + 1,)](
+        counts, sums, wrong, len(calls), columns, *result[:4], REGIONS=regions, BLOCK=512
     )
-    return result
+    return result, wrong[1:]
+
+
+class Grid(NamedTuple):
+    """How many programs see how many tiles each."""
+
+    tile: Block
+    programs: int
+    tiles_each: int
+
+
+def _grid(batch: Examples, per_thread: int) -> Grid:
+    tile = block(batch, per_thread)
+    needed = tiles(batch, tile)
+    tiles_each = min(triton.cdiv(needed, PROGRAMS), EXAMPLES_PER_THREAD // per_thread)
+    return Grid(tile, triton.cdiv(needed, tiles_each), tiles_each)
 
 
 def _many_regions(batch: Examples, mathematics: dict, regions: int) -> RegionSums:

@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, LabelTarget, SigmoidCrossEntropy
 from ghm_mmdet.density import region_edges
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
-from ghm_mmdet.ops import region_ops, torch_ops
+from ghm_mmdet.ops import levels, region_ops, torch_ops
 
 EDGES = region_edges(10)
 MATRICES = {
@@ -85,7 +85,7 @@ def test_results_have_the_layout_that_compiled_graphs_expect(layout, backend):
 @pytest.mark.parametrize('form', ['labels', 'labels and score', 'values', 'boxes'])
 def test_a_loss_copies_nothing_before_its_operators(layout, form, monkeypatch):
     # through the dispatcher, where an operator hides what it does itself
-    monkeypatch.setattr(region_ops, 'PLAIN', ())
+    monkeypatch.setattr(levels, 'PLAIN', ())
     prediction = MATRICES[layout](24, 5).requires_grad_()
     labels = torch.randint(0, 6, (24,))
     target = {'labels': labels, 'labels and score': (labels, torch.rand(24))}.get(form)
