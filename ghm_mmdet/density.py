@@ -115,7 +115,9 @@ class GradientDensity(nn.Module):
     @property
     def state(self) -> list[Tensor]:
         """The buffers of the moving average; at zero it starts afresh."""
-        return [buffer for buffer in self.buffers() if buffer is not self.edges]
+        if not self.has_state:
+            return []
+        return [self.moving_average, *([self.moving_weight] if self.bias_correction else [])]
 
     def average(self, counts: Tensor) -> AverageState:
         """The moving average after these counts; the module's own state stays as it is.

@@ -281,8 +281,10 @@ class GHMLoss(nn.Module):
             The sums with its counts; and where the optimizer steps after them, a 0-dim number that
             is 0 unless input was not finite, else None.
         """
-        if self.state:
-            self._before_update()
+        state = self.state
+        if state:
+            before_update(state, self._was_restored)
+            self._was_restored = False
         call = self.step.next_call()
         self.nonfinite_flags(call, nonfinite)
         seen, poisoned = self.step.so_far(call, sums)
@@ -290,10 +292,6 @@ class GHMLoss(nn.Module):
 
     def _update(self, seen: RegionSums, keep_old: Tensor) -> None:
         """Change what else than the density follows the examples, unless ``keep_old`` is not 0."""
-
-    def _before_update(self) -> None:
-        before_update(self.state, self._was_restored)
-        self._was_restored = False
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
         """Also reads the buffers of mmdet's GHMC and GHMR, ``edges`` and ``acc_sum``."""

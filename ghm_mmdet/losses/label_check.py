@@ -32,7 +32,7 @@ class LabelCheck(nn.Module):
         Raises:
             ValueError: See :meth:`raise_if_bad`.
         """
-        self.bad += count
+        self.bad.add_(count)
         self._num_classes = num_classes
         if not torch.compiler.is_compiling() and self._is_due(count.device):
             self.raise_if_bad()

@@ -73,6 +73,7 @@ def _cpp_obstacle() -> str | None:
     return cpp_ops.obstacle()
 
 
+@cache
 def load(name: str) -> ModuleType:
     """The back end's module, imported when it is first used: Triton need not be installed."""
     return import_module(f'ghm_mmdet.ops.{MODULES[name]}')

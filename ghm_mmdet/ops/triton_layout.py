@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -71,8 +72,12 @@ def block(examples: Examples, per_thread: int) -> Block:
     F is the power of two that pads the minor axis least, where every tile in a row counts as one
     place more: 16 for 80 classes, 4 for the coordinates of a box.
     """
-    major, minor = examples.size
-    width = 16 // examples.prediction[0].element_size()
+    return _block(*examples.size, 16 // examples.prediction[0].element_size(), per_thread)
+
+
+@lru_cache(maxsize=4096)
+def _block(major: int, minor: int, width: int, per_thread: int) -> Block:
+    """The tile for loads of ``width`` numbers; a head has the same sizes again and again."""
     choices = (1 << k for k in range(LARGEST_F.bit_length()))
     f = min(choices, key=lambda f: (-(-minor // f) * (f + 1), -f))
     w = min(width, f)

@@ -12,7 +12,8 @@ import torch
 
 from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, LabelTarget, SigmoidCrossEntropy
 from ghm_mmdet.density import region_edges
-from ghm_mmdet.ops import reference
+from ghm_mmdet.ops import Level, RegionSums, reference
+from ghm_mmdet.ops.sums import total_of_levels
 
 pytest.importorskip('triton', reason='needs the triton package')
 triton_ops = pytest.importorskip('ghm_mmdet.ops.triton_ops')
@@ -298,6 +299,46 @@ def test_cpu_without_the_interpreter_is_refused(monkeypatch):
     target = LabelTarget(torch.zeros(2, dtype=torch.int64))
     with pytest.raises(ValueError, match='needs a CUDA device'):
         triton_ops.region_sums(SigmoidCrossEntropy(), logits, target, None, region_edges(FEW))
+
+
+LEVELS = {
+    'alike': [labels, labels, labels],
+    'of several kinds': [labels, labels_and_score, soft_values],
+    'boxes': [boxes, boxes],
+}
+
+
+@FEW_AND_MANY
+@pytest.mark.parametrize('cases', LEVELS.values(), ids=LEVELS)
+@pytest.mark.parametrize('factors', [(1.0, 1.0, 1.0), (1.0, 0.5, 2.0)], ids=str)
+def test_levels_make_the_sums_of_all_their_examples(cases, factors, regions):
+    """Of several sizes, dtypes, layouts and kinds of weight; the last has NaN and infinity."""
+    changes = [
+        dict(shape=(300, 5)),
+        dict(shape=(5, 7), layout=lambda m: m.t(), dtype=torch.bfloat16),
+        dict(shape=(1, 5)),
+    ]
+    batch = []
+    for case, factor, change in zip(cases, factors, changes, strict=False):
+        criterion, prediction, target, edges = draw(case, regions, **change)
+        batch.append(Level(prediction, target, weights(prediction, len(batch) != 1), factor))
+    batch[-1].prediction[0, :2] = torch.tensor([torch.nan, torch.inf], device=DEVICE)
+    batch[-1] = batch[-1]._replace(weight=None)
+    ours = triton_ops.level_sums(criterion, batch, edges)
+    parts = [reference.region_sums(criterion, *level[:3], edges) for level in batch]
+    oracle = total_of_levels(batch, parts)
+    assert oracle[1].tolist() == [*[0] * (len(batch) - 1), 2]
+    torch.testing.assert_close(tuple(ours[0]), tuple(oracle[0]), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(ours[1], oracle[1])
+
+
+def test_levels_that_the_kernels_cannot_take_are_left_to_the_reference():
+    criterion, prediction, target, edges = draw(labels, FEW)
+    double = prediction[:9].double(), LabelTarget(target.labels[:9]), None
+    batch = [Level(prediction, target, None), Level(*double)]
+    (ours, _) = triton_ops.level_sums(criterion, batch, edges)
+    parts = [reference.region_sums(criterion, *level[:3], edges) for level in batch]
+    torch.testing.assert_close(tuple(ours), tuple(RegionSums.total(parts)), rtol=1e-6, atol=1e-6)
 
 
 def run_apart(tmp_path, *arguments):
