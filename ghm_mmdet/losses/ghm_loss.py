@@ -197,7 +197,8 @@ class GHMLoss(nn.Module):
         The first part's factor is taken for all: parts that a head scales apart have theirs in
         their levels.
         """
-        return self._reduce([part.level for part in parts], self.reduction) * parts[0].factor
+        loss = self._reduce([part.level for part in parts], self.reduction)
+        return scaled(loss, parts[0].factor)
 
     def harmonize(self, level: Level, reduction: str | None) -> Tensor | PartialLoss:
         """The loss of these examples, once the head's call has been brought to one form.
