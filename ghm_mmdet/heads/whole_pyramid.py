@@ -8,14 +8,15 @@ from dataclasses import replace
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
-from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss
+from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, times
+from ghm_mmdet.ops.sums import are_same
 
 
 class WholePyramidDensity:
     """Mixin before a dense head: harmonized losses see the examples of all levels at once.
 
-    While the head computes its losses, each level's call returns its region sums, a few numbers per
-    region that the head passes through; beta is applied to their total. Nothing is concatenated.
+    While the head computes its losses, each level's call returns a share that the head passes
+    through; the loss of all shares is made once they are there. Nothing is concatenated.
 
     Attributes:
         ignore_avg_factor: Whether what the head scales its levels' losses with is left out.
@@ -69,12 +70,14 @@ def _merge_levels(levels: object, ignore_factors: bool) -> object:
         return levels
     if ignore_factors:
         levels = [replace(part, factor=1.0) for part in levels]
-    elif len({part.factor for part in levels}) > 1:
+    elif not are_same([part.factor for part in levels]):
         levels = [_scaled(part) for part in levels]
     return levels[0].loss.merge(levels)
 
 
 def _scaled(part: PartialLoss) -> PartialLoss:
     """The same share with its factor in the level, for heads that weigh levels apart (DDOD)."""
-    level = part.level._replace(factor=part.level.factor * part.factor)
+    if isinstance(part.factor, Tensor) and part.factor.requires_grad:
+        raise ValueError('factor of a level: must be a constant, or the same one for all levels')
+    level = part.level._replace(factor=times(part.level.factor, part.factor))
     return replace(part, level=level, factor=1.0)

@@ -25,6 +25,7 @@ from ghm_mmdet.ops import (
     RegionSums,
     example_losses,
     harmonized_loss,
+    is_one,
     level_sums,
     region_weights,
     scaled,
@@ -54,6 +55,8 @@ class Statistics(NamedTuple):
 class PartialLoss:
     """One level's share of a loss whose density spans several levels.
 
+    It is computed with the others, of what its tensors hold then.
+
     Attributes:
         loss: Makes one of all shares.
         level: Its examples.
@@ -65,12 +68,19 @@ class PartialLoss:
     factor: float | Tensor = 1.0
 
     def __mul__(self, factor: float | Tensor) -> PartialLoss:
-        return replace(self, factor=self.factor * factor)
+        return replace(self, factor=times(self.factor, factor))
 
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: float | Tensor) -> PartialLoss:
-        return replace(self, factor=self.factor / divisor)
+        return self if is_one(divisor) else replace(self, factor=self.factor / divisor)
+
+
+def times(one: float | Tensor, other: float | Tensor) -> float | Tensor:
+    """Product; a factor itself where the other is the number 1, so that it is known again."""
+    if is_one(one):
+        return other
+    return one if is_one(other) else one * other
 
 
 def build_density(
@@ -196,6 +206,9 @@ class GHMLoss(nn.Module):
 
         The first part's factor is taken for all: parts that a head scales apart have theirs in
         their levels.
+
+        Raises:
+            ValueError: Labels are out of range, see :class:`GHMCLoss`.
         """
         loss = self._reduce([part.level for part in parts], self.reduction)
         return scaled(loss, parts[0].factor)
@@ -220,7 +233,7 @@ class GHMLoss(nn.Module):
         (level,), sums, _ = self._sums([level])
         beta, _ = region_weights(self.density, self.balance, self._reduction('none'), sums)
         beta = beta * self.loss_weight
-        losses = example_losses(self.criterion, *level[:3], self.density.edges, beta)
+        losses = example_losses(self.criterion, *level.examples, self.density.edges, beta)
         losses = scaled(losses, level.factor)
         if self.nonfinite == 'skip':
             losses = losses.where(sums.nonfinite == 0, 0)

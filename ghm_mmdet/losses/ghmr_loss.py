@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from mmdet.registry import MODELS
 from torch import Tensor
@@ -107,6 +110,7 @@ class GHMRLoss(GHMLoss):
         self.median_error = MedianError(gradient_density.edges, momentum) if adapts else None
         self.mu_of_call: Tensor | None = None
         self._mu_of_step: Tensor | None = None
+        self._mu_of_levels: Tensor | None = None
 
     @property
     def mu(self) -> float:
@@ -153,21 +157,35 @@ class GHMRLoss(GHMLoss):
             self.outlier_watch(self.statistics.counts, self.criterion.mu)
         return self.harmonize(level, reduction_override)
 
+    @contextmanager
+    def split_levels(self) -> Iterator[None]:
+        """See :class:`GHMLoss`; all levels are in units of one mu."""
+        self._mu_of_levels = None
+        with super().split_levels():
+            yield
+
     def _in_units_of_mu(self, level: Level) -> Level:
         """Errors over mu, in float32 or float64, and their target of zero.
 
         ASL1 of width mu is mu times ASL1 of width 1 in units of mu.
         """
-        self.mu_of_call = self.median_error.mu()
-        if self.training and torch.is_grad_enabled():
-            # the counts of all calls of an optimizer step are read at one mu
-            if self.step.begins:
-                self._mu_of_step = self.mu_of_call
-            self.mu_of_call = self._mu_of_step
+        self.mu_of_call = self._current_mu()
         pred, target, weight, _ = level
         difference = pred.to(working_dtype(pred)) - target.values
         zero = DenseTarget(torch.zeros_like(difference))
         return Level(difference / self.mu_of_call, zero, weight, factor=self.mu_of_call)
+
+    def _current_mu(self) -> Tensor:
+        if self._splits_levels and self._mu_of_levels is not None:
+            return self._mu_of_levels
+        mu = self.median_error.mu()
+        if self.training and torch.is_grad_enabled():
+            # the counts of all calls of an optimizer step are read at one mu
+            if self.step.begins:
+                self._mu_of_step = mu
+            mu = self._mu_of_step
+        self._mu_of_levels = mu
+        return mu
 
     def _update(self, seen: RegionSums, keep_old: Tensor) -> None:
         if self.median_error:

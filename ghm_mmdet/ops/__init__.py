@@ -4,7 +4,7 @@ from ghm_mmdet.ops.harmonize import Harmonized, Reduction, region_weights
 from ghm_mmdet.ops.harmonize_ops import harmonized_loss
 from ghm_mmdet.ops.levels import level_sums, with_gradient
 from ghm_mmdet.ops.region_ops import example_losses, region_sums
-from ghm_mmdet.ops.sums import Level, RegionSums, scaled
+from ghm_mmdet.ops.sums import Level, RegionSums, is_one, scaled
 
 __all__ = [
     'Harmonized',
@@ -13,6 +13,7 @@ __all__ = [
     'RegionSums',
     'example_losses',
     'harmonized_loss',
+    'is_one',
     'level_sums',
     'region_sums',
     'region_weights',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 
@@ -47,5 +48,10 @@ def _fused(density: GradientDensity, sums: RegionSums, backend: str | None) -> M
         return None
     if backends.choose(sums.losses.device, backend).name != 'triton':
         return None
-    module = import_module('ghm_mmdet.ops.triton_harmonize')
+    module = _triton_harmonize()
     return module if module.takes(density, sums) else None
+
+
+@cache
+def _triton_harmonize() -> ModuleType:
+    return import_module('ghm_mmdet.ops.triton_harmonize')

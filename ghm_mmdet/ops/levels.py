@@ -19,8 +19,8 @@ from torch.autograd.function import once_differentiable
 
 from ghm_mmdet.criteria import Criterion
 from ghm_mmdet.ops import backends
-from ghm_mmdet.ops.region_ops import compute_gradient, region_sums, unpack
-from ghm_mmdet.ops.sums import Level, RegionSums, scaled, total_of_levels
+from ghm_mmdet.ops.region_ops import laid_out_as, pack, region_sums, unpack
+from ghm_mmdet.ops.sums import Level, RegionSums, scaled, sums_by, total_of_levels
 
 PLAIN = (Tensor, nn.Parameter)
 """What is no stand-in for a tensor, which the dispatcher alone knows to handle."""
@@ -41,15 +41,11 @@ def level_sums(
         The sums; and how many examples of each level are not finite, int64, shape (L,).
     """
     if not _is_plain(levels):
-        parts = [region_sums(criterion, *each[:3], edges, backend) for each in levels]
+        parts = [region_sums(criterion, *level.examples, edges, backend) for level in levels]
         return total_of_levels(levels, parts)
     module = backends.module_for(levels[0].prediction.device, backend)
     with torch.no_grad():
-        # a back end may know how to do all of them in fewer launches
-        if hasattr(module, 'level_sums'):
-            return module.level_sums(criterion, levels, edges)
-        parts = [module.region_sums(criterion, *each[:3], edges) for each in levels]
-        return total_of_levels(levels, parts)
+        return sums_by(module, criterion, levels, edges)
 
 
 def with_gradient(
@@ -76,7 +72,7 @@ def with_gradient(
     for level in levels:
         tensors += level.prediction, *unpack(level.target), level.weight
     factors = [level.factor for level in levels]
-    return _HarmonizedLoss.apply(loss, scale, edges, criterion.key, backend, factors, *tensors)
+    return _HarmonizedLoss.apply(loss, scale, edges, criterion, backend, factors, *tensors)
 
 
 def _is_plain(levels: Sequence[Level]) -> bool:
@@ -96,18 +92,22 @@ class _HarmonizedLoss(torch.autograd.Function):
     def forward(ctx, loss, scale, edges, criterion, backend, factors, *tensors):
         ctx.save_for_backward(scale, edges, *tensors)
         ctx.criterion, ctx.backend, ctx.factors = criterion, backend, factors
-        return loss
+        return loss.detach()  # returned as it is it would be a view, which nobody may change
 
     @staticmethod
     @once_differentiable
     def backward(ctx, above):
         scale, edges, *tensors = ctx.saved_tensors
         scale = scale * above
-        size = _HarmonizedLoss.PER_LEVEL
-        gradients = [None] * (len(ctx.needs_input_grad) - len(tensors))
-        for level, factor in enumerate(ctx.factors):
-            arguments = tensors[level * size : (level + 1) * size]
+        module = backends.module_for(scale.device, ctx.backend)
+        size, first = _HarmonizedLoss.PER_LEVEL, len(ctx.needs_input_grad) - len(tensors)
+        gradients = [None] * len(ctx.needs_input_grad)
+        for index, factor in enumerate(ctx.factors):
+            start = index * size
+            if not ctx.needs_input_grad[first + start]:
+                continue
+            prediction, *target, weight = tensors[start : start + size]
             own = scaled(scale, factor)
-            gradient = compute_gradient(own, *arguments, edges, ctx.criterion, ctx.backend)
-            gradients += gradient, *[None] * (size - 1)
+            gradient = module.gradient(ctx.criterion, prediction, pack(*target), weight, edges, own)
+            gradients[first + start] = laid_out_as(prediction, gradient)
         return tuple(gradients)

@@ -7,8 +7,8 @@ example's own gradient with what its region's sum receives. Nothing is saved but
 They are custom operators so that torch.compile sees one opaque node each, with a criterion's key in
 place of the object. Which back end computes is decided inside, when they run: a compiled graph is
 bound to none, and whatever the choice takes is hidden from the tracing. PyTorch's dispatcher calls
-such an operator through much Python; outside of a compiler :mod:`ghm_mmdet.ops.levels` does without
-it.
+such an operator through much Python; for a loss that is one number :mod:`ghm_mmdet.ops.levels` does
+without it, outside of a compiler.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def pack(labels: Tensor | None, score: Tensor | None, values: Tensor | None) -> 
     return LabelTarget(labels, score) if values is None else DenseTarget(values)
 
 
-def _laid_out_as(prediction: Tensor, values: Tensor) -> Tensor:
+def laid_out_as(prediction: Tensor, values: Tensor) -> Tensor:
     """The values in the memory layout of ``empty_like``, in which compiled graphs expect them."""
     if prediction.is_contiguous() and values.is_contiguous():
         return values
@@ -85,7 +85,7 @@ def _laid_out_as(prediction: Tensor, values: Tensor) -> Tensor:
     return torch.empty_like(prediction, dtype=values.dtype).copy_(values)
 
 
-def compute_sums(
+def _compute_sums(
     prediction: Tensor,
     labels: Tensor | None,
     score: Tensor | None,
@@ -100,7 +100,7 @@ def compute_sums(
     return tuple(module.region_sums(Criterion.by_key(criterion), prediction, target, weight, edges))
 
 
-_region_sums = custom_op('ghm_mmdet::region_sums', compute_sums, mutates_args=())
+_region_sums = custom_op('ghm_mmdet::region_sums', _compute_sums, mutates_args=())
 
 
 @_region_sums.register_fake
@@ -115,7 +115,7 @@ def _(prediction, labels, score, values, weight, edges, criterion, backend):
     )
 
 
-def compute_gradient(
+def _compute_gradient(
     scale: Tensor,
     prediction: Tensor,
     labels: Tensor | None,
@@ -130,11 +130,11 @@ def compute_gradient(
     module = backends.module_for(prediction.device, backend)
     chosen = Criterion.by_key(criterion)
     gradient = module.gradient(chosen, prediction, target, weight, edges, scale)
-    return _laid_out_as(prediction, gradient)
+    return laid_out_as(prediction, gradient)
 
 
 _region_sums_gradient = custom_op(
-    'ghm_mmdet::region_sums_gradient', compute_gradient, mutates_args=()
+    'ghm_mmdet::region_sums_gradient', _compute_gradient, mutates_args=()
 )
 
 
@@ -170,7 +170,7 @@ def _example_losses(
     target = pack(labels, score, values)
     chosen = Criterion.by_key(criterion)
     losses = reference.example_losses(chosen, prediction, target, weight, edges, beta)
-    return _laid_out_as(chosen.examples(prediction), losses)
+    return laid_out_as(chosen.examples(prediction), losses)
 
 
 @_example_losses.register_fake
@@ -196,7 +196,7 @@ def _example_losses_gradient(
     gradient = reference.example_gradient(
         Criterion.by_key(criterion), prediction, target, weight, edges, beta, grad_output
     )
-    return _laid_out_as(prediction, gradient)
+    return laid_out_as(prediction, gradient)
 
 
 @_example_losses_gradient.register_fake

@@ -20,9 +20,10 @@ from ghm_mmdet.criteria import LabelTarget, SigmoidCrossEntropy
 from ghm_mmdet.density import UnitRegionDensity, region_edges
 from ghm_mmdet.ops import reference
 from ghm_mmdet.ops.harmonize import Harmonized, Reduction, in_turn
-from ghm_mmdet.ops.sums import RegionSums
+from ghm_mmdet.ops.sums import Level, RegionSums, sums_by
 
 SHAPE = (1001, 5)
+FIRST = 600  # anchors of the first level; the second has the rest
 # Few and many regions have kernels of their own. The last number is the relative tolerance of the
 # gradient: devices round differently, but a miscompiled kernel is off by more.
 CASES = ((torch.float32, 30, 1e-4), (torch.bfloat16, 3840, 2**-7))
@@ -69,7 +70,7 @@ def disagreement(backend: ModuleType, device: torch.device) -> str | None:
     """What a back end computes otherwise than the reference on the CPU, in one line, or None.
 
     Args:
-        backend: Has the functions of :mod:`ghm_mmdet.ops.reference`.
+        backend: Has the functions of :mod:`ghm_mmdet.ops.reference`, and may have ``level_sums``.
         device: Where it computes.
     """
     for dtype, regions, tolerance in CASES:
@@ -162,6 +163,12 @@ def _made_up_call(dtype: torch.dtype, regions: int) -> Call:
 
 
 def _results(backend: ModuleType, call: Call) -> dict[str, Tensor]:
-    sums = backend.region_sums(*call)
+    """Region sums of the call in two levels, and its gradient."""
+    tensors = (call.prediction, call.target.labels, call.weight)
+    levels = [
+        Level(prediction, LabelTarget(labels), weight)
+        for prediction, labels, weight in zip(*(each.split(FIRST) for each in tensors), strict=True)
+    ]
+    sums, _ = sums_by(backend, call.criterion, levels, call.edges)
     scale = torch.linspace(-1, 2, call.edges.numel() - 1, device=call.edges.device)
     return {**sums._asdict(), 'gradient': backend.gradient(*call, scale)}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ghm_mmdet.criteria import Target
+from ghm_mmdet.criteria import Criterion, Target
 
 
 class Level(NamedTuple):
@@ -20,13 +21,18 @@ class Level(NamedTuple):
         weight: Broadcastable to the examples, or None for all ones. Examples with a weight of 0 or
             less are in no region; the size of a positive weight does not scale the loss (as in
             mmdet).
-        factor: Of the element losses, float or 0-dim.
+        factor: Of the element losses, float or 0-dim, a constant in the backward pass.
     """
 
     prediction: Tensor
     target: Target
     weight: Tensor | None
     factor: float | Tensor = 1.0
+
+    @property
+    def examples(self) -> tuple[Tensor, Target, Tensor | None]:
+        """What a back end takes: prediction, target and weight."""
+        return self.prediction, self.target, self.weight
 
 
 class RegionSums(NamedTuple):
@@ -55,9 +61,22 @@ class RegionSums(NamedTuple):
         return cls(*(torch.stack(fields).sum(0) for fields in zip(*parts, strict=True)))
 
 
+def is_one(factor: float | Tensor) -> bool:
+    """Whether a factor is the number 1; what a tensor holds is not looked at."""
+    return not isinstance(factor, Tensor) and factor == 1
+
+
 def scaled(values: Tensor, factor: float | Tensor) -> Tensor:
     """Values times a factor, for which nothing is launched where it is the number 1."""
-    return values if isinstance(factor, float) and factor == 1 else values * factor
+    return values if is_one(factor) else values * factor
+
+
+def are_same(factors: Sequence[float | Tensor]) -> bool:
+    """Whether factors are known to be one, without a look at what a tensor holds."""
+    first = factors[0]
+    if isinstance(first, Tensor):
+        return all(factor is first for factor in factors)
+    return not any(isinstance(factor, Tensor) or factor != first for factor in factors)
 
 
 def total_of_levels(
@@ -71,3 +90,17 @@ def total_of_levels(
     pairs = zip(levels, parts, strict=True)
     factored = [part._replace(losses=scaled(part.losses, level.factor)) for level, part in pairs]
     return RegionSums.total(factored), torch.stack([part.nonfinite for part in parts])
+
+
+def sums_by(
+    module: ModuleType, criterion: Criterion, levels: Sequence[Level], edges: Tensor
+) -> tuple[RegionSums, Tensor]:
+    """What :func:`ghm_mmdet.ops.level_sums` returns, by one back end.
+
+    It has ``region_sums`` for the examples of one level. It may have ``level_sums``, with the
+    arguments and results of this function, for all of them in fewer launches.
+    """
+    if hasattr(module, 'level_sums'):
+        return module.level_sums(criterion, levels, edges)
+    parts = [module.region_sums(criterion, *level.examples, edges) for level in levels]
+    return total_of_levels(levels, parts)

@@ -218,7 +218,7 @@ def add_per_thread(values, BLOCK: tl.constexpr):
     return tl.sum(tl.reshape(by_thread, [S, T, V * W]), axis=2)
 
 
-# Each number would be a kernel of its own.
+# A 1 and multiples of 16 would be kernels of their own.
 @triton.jit(do_not_specialize=['level', 'first', 'columns'])
 def few_regions_kernel(
     prediction,
@@ -312,8 +312,9 @@ def few_regions_kernel(
         tl.store(sums + j * columns + column, tl.sum(losses[j]))
     tl.store(sums + REGIONS * columns + column, tl.sum(weights))
     bad = tl.sum(bad_labels)
-    tl.atomic_add(wrong, bad.to(tl.int64), mask=bad > 0)
-    tl.atomic_add(wrong + 1 + level, nonfinite.to(tl.int64), mask=nonfinite > 0)
+    tl.atomic_add(wrong, bad.to(tl.int64), mask=bad > 0, sem='relaxed')
+    place = wrong + 1 + level
+    tl.atomic_add(place, nonfinite.to(tl.int64), mask=nonfinite > 0, sem='relaxed')
 
 
 @triton.jit(do_not_specialize=['levels', 'columns'])
@@ -330,7 +331,10 @@ def add_programs_kernel(
     REGIONS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Row j of what ``few_regions_kernel`` left, added up in a fixed order by program j."""
+    """Row j of what ``few_regions_kernel`` left, added up in a fixed order by program j.
+
+    The last one also adds up the examples that are not finite, of ``levels`` levels.
+    """
     region = tl.program_id(0)
     row = region.to(tl.int64) * columns
     count = tl.zeros([BLOCK], tl.int64)

@@ -29,7 +29,7 @@ from ghm_mmdet.criteria import (
 )
 from ghm_mmdet.ops import reference
 from ghm_mmdet.ops import triton_kernels as kernels
-from ghm_mmdet.ops.sums import Level, RegionSums, scaled, total_of_levels
+from ghm_mmdet.ops.sums import Level, RegionSums, are_same, scaled, total_of_levels
 from ghm_mmdet.ops.triton_layout import Block, Examples, block, examples, tiles, weights_shape
 
 # Up to this M a thread's registers hold a sum per region.
@@ -68,21 +68,21 @@ def level_sums(
     Raises:
         ValueError: See :func:`region_sums`.
     """
-    calls = [_call(criterion, *level[:3]) for level in levels]
-    regions, factor = edges.numel() - 1, levels[0].factor
+    calls = [_call(criterion, *level.examples) for level in levels]
+    regions = edges.numel() - 1
     at_once = regions <= FEW_REGIONS and None not in calls
-    if not (at_once and all(level.factor is factor for level in levels)):
+    if not (at_once and are_same([level.factor for level in levels])):
         pairs = zip(levels, calls, strict=True)
         return total_of_levels(levels, [_one_level(criterion, *pair, edges) for pair in pairs])
     with torch.cuda.device_of(levels[0].prediction):
         sums, nonfinite = _few_regions(calls, regions)
         missing = [
-            reference.bad_labels(criterion, *level[:3])
+            reference.bad_labels(criterion, *level.examples)
             for level, call in zip(levels, calls, strict=True)
             if _misses_bad_labels(level, call)
         ]
-        sums = sums._replace(losses=scaled(sums.losses, factor))
-        return sums._replace(bad_labels=sum(missing, sums.bad_labels)), nonfinite
+        losses = scaled(sums.losses, levels[0].factor)
+        return sums._replace(losses=losses, bad_labels=sum(missing, sums.bad_labels)), nonfinite
 
 
 def gradient(
@@ -145,7 +145,7 @@ def _one_level(
 ) -> RegionSums:
     """Its sums without its factor."""
     if call is None:
-        return reference.region_sums(criterion, *level[:3], edges)
+        return reference.region_sums(criterion, *level.examples, edges)
     regions = edges.numel() - 1
     with torch.cuda.device_of(level.prediction):
         if regions <= FEW_REGIONS:
@@ -153,7 +153,7 @@ def _one_level(
         else:
             sums = _many_regions(*call, regions)
         if _misses_bad_labels(level, call):
-            sums = sums._replace(bad_labels=reference.bad_labels(criterion, *level[:3]))
+            sums = sums._replace(bad_labels=reference.bad_labels(criterion, *level.examples))
     return sums
 
 
@@ -172,13 +172,13 @@ def _few_regions(calls: Sequence[tuple[Examples, dict]], regions: int) -> tuple[
     sums = new((regions + 1, columns), dtype=torch.float32)
     wrong = calls[0][0].prediction[0].new_zeros(1 + len(calls), dtype=torch.int64)
     first = 0
-    for level, ((batch, mathematics), grid) in enumerate(zip(calls, grids, strict=True)):
+    for index, ((batch, mathematics), grid) in enumerate(zip(calls, grids, strict=True)):
         kernels.few_regions_kernel[(grid.programs,)](
             *batch[:4],
             counts=counts,
             sums=sums,
             wrong=wrong,
-            level=level,
+            level=index,
             first=first,
             columns=columns,
             tiles=grid.tiles_each,

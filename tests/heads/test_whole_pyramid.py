@@ -57,6 +57,28 @@ def test_each_level_counts_with_its_factor_unless_ignored(levels, factors, ignor
     )
 
 
+def test_a_factor_of_all_levels_that_is_learned_gets_its_gradient(levels):
+    factor = torch.tensor(0.5, requires_grad=True)
+    head = WholePyramidHead('ScalingHead', factors=(factor, factor))
+    head.loss_by_feat(*levels)['loss_cls'].backward()
+    torch.testing.assert_close(factor.grad, sum(beta_times_loss(*levels)).detach())
+
+
+def test_a_factor_of_a_level_that_is_learned_is_refused(levels):
+    factor = torch.tensor(0.5, requires_grad=True)
+    head = WholePyramidHead('ScalingHead', factors=(factor, 1.0))
+    with pytest.raises(ValueError, match='factor of a level: must be a constant'):
+        head.loss_by_feat(*levels)
+
+
+def test_bad_labels_of_all_levels_are_counted_together(levels):
+    head = WholePyramidHead('ScalingHead', factors=(1.0, 1.0))
+    logits, labels = levels
+    labels[0][:2], labels[1][3] = CLASSES + 1, -1
+    with pytest.raises(ValueError, match='target: 3 labels outside the range'):
+        head.loss_by_feat(logits, labels)
+
+
 @pytest.mark.parametrize('name', ['NoSuchHead', 'ResNet'])
 def test_what_is_no_dense_head_is_refused(name):
     with pytest.raises(ValueError, match='must be a registered dense head'):

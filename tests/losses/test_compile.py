@@ -95,6 +95,29 @@ def test_a_checkpoint_loaded_before(training_run, iteration):
     assert counter.frame_count <= 1 + RECOMPILATIONS
 
 
+@pytest.mark.parametrize('kind', ['labels', 'boxes'])
+@pytest.mark.parametrize('poison', [False, True])
+def test_levels_whose_poison_is_skipped(kind, poison):
+    eager = KINDS[kind].make(momentum=0.75, nonfinite='skip')
+
+    def pyramid(loss, prediction, *arguments):
+        with loss.split_levels():
+            parts = [loss(level, *arguments) for level in (prediction, prediction / 2)]
+        return loss.merge(parts)
+
+    call = KINDS[kind].call(30)
+    if poison:
+        call.prediction[3, 1] = torch.inf
+    results = []
+    for function in (pyramid, torch.compile(pyramid, backend='aot_eager')):
+        loss = copy.deepcopy(eager)
+        prediction = call.prediction.clone().requires_grad_()
+        value = function(loss, prediction, *call.arguments)
+        value.backward()
+        results.append((value.detach(), prediction.grad, loss.state_dict()))
+    torch.testing.assert_close(*results, rtol=1e-6, atol=1e-9)
+
+
 def test_bad_labels_are_counted_and_not_read():
     loss = KINDS['labels'].make()
     graph, counter = compiled(loss)

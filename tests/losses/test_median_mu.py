@@ -121,6 +121,8 @@ def test_one_mu_for_all_levels_of_a_pyramid(ignored, divisor):
     levels = [part / 7 for part in parts]
     torch.testing.assert_close(_merge_levels(levels, ignore_factors=ignored) * divisor, whole)
     assert apart.mu == pytest.approx(together.mu)
+    # one tensor: a back end may then see the levels at once
+    assert len({id(part.level.factor) for part in parts}) == 1
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])

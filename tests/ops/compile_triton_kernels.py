@@ -19,7 +19,7 @@ from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, LabelTarget, Sigm
 from ghm_mmdet.density import UnitRegionDensity, region_edges
 from ghm_mmdet.ops import triton_harmonize, triton_ops
 from ghm_mmdet.ops.harmonize import Reduction
-from ghm_mmdet.ops.sums import RegionSums
+from ghm_mmdet.ops.sums import Level, RegionSums
 
 AMPERE = GPUTarget('cuda', 80, 32)
 
@@ -34,7 +34,8 @@ def compile_only(kernel, *arguments, grid, warmup, **keywords):
         if parameter.is_constexpr:
             signature[parameter.name], constants[index,] = 'constexpr', value
         else:
-            signature[parameter.name] = _type(value, (index,), constants)
+            specializes = not parameter.do_not_specialize
+            signature[parameter.name] = _type(value, (index,), constants, specializes)
     binary = triton.compile(ASTSource(kernel, signature, constants), AMPERE, options)
     # Triton refuses every launch after a change of these: a NaN is unequal to itself
     for (name, _), (value, module) in kernel.used_global_vals.items():
@@ -52,10 +53,10 @@ def check_order(ptx):
         raise SystemExit('harmonize_kernel: stores without waiting for all warps')
 
 
-def _type(value, path, constants):
+def _type(value, path, constants, specializes=True):
     if isinstance(value, tuple):
         return tuple(_type(part, (*path, i), constants) for i, part in enumerate(value))
-    if isinstance(value, int) and value == 1:
+    if isinstance(value, int) and value == 1 and specializes:
         constants[path] = value
         return 'constexpr'
     return mangle_type(value)
@@ -66,6 +67,11 @@ def call(criterion, prediction, target, weight, regions):
     edges = region_edges(regions)
     sums = triton_ops.region_sums(criterion, prediction, target, weight, edges)
     triton_ops.gradient(criterion, prediction, target, weight, edges, sums.losses)
+
+
+def call_at_once(criterion, levels, regions):
+    """The sums of several levels."""
+    triton_ops.level_sums(criterion, levels, region_edges(regions))
 
 
 def harmonize(regions, balance, **state):
@@ -91,6 +97,7 @@ if __name__ == '__main__':
     call(cross_entropy, logits[:, :1].float(), LabelTarget(labels), ones, 1)
     call(cross_entropy, logits.half().t(), DenseTarget(logits.t()), None, 4)
     call(AuthenticSmoothL1(0.02), boxes, DenseTarget(boxes), torch.ones(anchors, 4), 4)
+    call_at_once(cross_entropy, 2 * [Level(logits, LabelTarget(labels), ones)], 4)
     harmonize(30, Balance(), momentum=0.75)
     harmonize(30, Balance('gradient', 0.75, 'keep'))
     harmonize(100, Balance('gradient', 0.75, 'keep'), momentum=0.75, bias_correction=True)

@@ -7,7 +7,15 @@ import torch
 
 from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, LabelTarget, SigmoidCrossEntropy
 from ghm_mmdet.density import region_edges
-from ghm_mmdet.ops import Level, RegionSums, level_sums, levels, region_sums, with_gradient
+from ghm_mmdet.ops import (
+    Level,
+    RegionSums,
+    level_sums,
+    levels,
+    reference,
+    region_sums,
+    with_gradient,
+)
 
 BINS = 7
 EDGES = region_edges(BINS)
@@ -134,6 +142,26 @@ def test_a_level_without_gradient(criterion, case):
     alone = level._replace(prediction=level.prediction.detach().requires_grad_())
     one_by_one(criterion, [alone], scale)[-1].backward()
     torch.testing.assert_close(level.prediction.grad, alone.prediction.grad)
+
+
+def test_what_needs_no_gradient_costs_none(monkeypatch):
+    calls, gradient = [], reference.gradient
+    monkeypatch.setattr(reference, 'gradient', lambda *all: calls.append(all) or gradient(*all))
+    frozen, _, level = with_factors(classification(torch.float32), FACTORS['no factor'])
+    frozen = frozen._replace(prediction=frozen.prediction.detach())
+    sums, _ = level_sums(SigmoidCrossEntropy(), [frozen, level], EDGES)
+    arguments = SigmoidCrossEntropy(), [frozen, level], EDGES, 'reference'
+    with_gradient(sums.losses.sum(), torch.ones(BINS), *arguments).backward()
+    assert len(calls) == 1
+
+
+def test_the_loss_may_be_changed_in_place(backend):
+    (level,) = with_factors(list(classification(torch.float32))[:1], (1.0,))
+    *_, loss = at_once(SigmoidCrossEntropy(), [level], torch.ones(BINS))
+    (once,) = torch.autograd.grad(loss, level.prediction, retain_graph=True)
+    loss += 1
+    loss *= 2
+    torch.testing.assert_close(*torch.autograd.grad(loss, level.prediction), 2 * once)
 
 
 def test_a_retained_graph_and_none(backend):

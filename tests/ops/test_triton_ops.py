@@ -310,7 +310,7 @@ LEVELS = {
 
 @FEW_AND_MANY
 @pytest.mark.parametrize('cases', LEVELS.values(), ids=LEVELS)
-@pytest.mark.parametrize('factors', [(1.0, 1.0, 1.0), (1.0, 0.5, 2.0)], ids=str)
+@pytest.mark.parametrize('factors', [(1.0, 1.0, 1.0), (2.0, 2.0, 2.0), (1.0, 0.5, 2.0)], ids=str)
 def test_levels_make_the_sums_of_all_their_examples(cases, factors, regions):
     """Of several sizes, dtypes, layouts and kinds of weight; the last has NaN and infinity."""
     changes = [
