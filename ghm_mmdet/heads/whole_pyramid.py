@@ -8,8 +8,8 @@ from dataclasses import replace
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
-from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, times
-from ghm_mmdet.ops.sums import are_same
+from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss
+from ghm_mmdet.ops.sums import are_same, scaled
 
 
 class WholePyramidDensity:
@@ -79,5 +79,5 @@ def _scaled(part: PartialLoss) -> PartialLoss:
     """The same share with its factor in the level, for heads that weigh levels apart (DDOD)."""
     if isinstance(part.factor, Tensor) and part.factor.requires_grad:
         raise ValueError('factor of a level: must be a constant, or the same one for all levels')
-    level = part.level._replace(factor=times(part.level.factor, part.factor))
+    level = part.level._replace(factor=scaled(part.level.factor, part.factor))
     return replace(part, level=level, factor=1.0)

@@ -68,19 +68,12 @@ class PartialLoss:
     factor: float | Tensor = 1.0
 
     def __mul__(self, factor: float | Tensor) -> PartialLoss:
-        return replace(self, factor=times(self.factor, factor))
+        return replace(self, factor=scaled(self.factor, factor))
 
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: float | Tensor) -> PartialLoss:
         return self if is_one(divisor) else replace(self, factor=self.factor / divisor)
-
-
-def times(one: float | Tensor, other: float | Tensor) -> float | Tensor:
-    """Product; a factor itself where the other is the number 1, so that it is known again."""
-    if is_one(one):
-        return other
-    return one if is_one(other) else one * other
 
 
 def build_density(

@@ -66,9 +66,11 @@ def is_one(factor: float | Tensor) -> bool:
     return not isinstance(factor, Tensor) and factor == 1
 
 
-def scaled(values: Tensor, factor: float | Tensor) -> Tensor:
-    """Values times a factor, for which nothing is launched where it is the number 1."""
-    return values if is_one(factor) else values * factor
+def scaled(values: float | Tensor, factor: float | Tensor) -> float | Tensor:
+    """Product; where either is the number 1 it is the other itself, and nothing is launched."""
+    if is_one(factor):
+        return values
+    return factor if is_one(values) else values * factor
 
 
 def are_same(factors: Sequence[float | Tensor]) -> bool:

@@ -76,13 +76,8 @@ def level_sums(
         return total_of_levels(levels, [_one_level(criterion, *pair, edges) for pair in pairs])
     with torch.cuda.device_of(levels[0].prediction):
         sums, nonfinite = _few_regions(calls, regions)
-        missing = [
-            reference.bad_labels(criterion, *level.examples)
-            for level, call in zip(levels, calls, strict=True)
-            if _misses_bad_labels(level, call)
-        ]
-        losses = scaled(sums.losses, levels[0].factor)
-        return sums._replace(losses=losses, bad_labels=sum(missing, sums.bad_labels)), nonfinite
+        sums = _with_bad_labels(sums, criterion, levels, calls)
+    return sums._replace(losses=scaled(sums.losses, levels[0].factor)), nonfinite
 
 
 def gradient(
@@ -152,14 +147,22 @@ def _one_level(
             sums, _ = _few_regions([call], regions)
         else:
             sums = _many_regions(*call, regions)
-        if _misses_bad_labels(level, call):
-            sums = sums._replace(bad_labels=reference.bad_labels(criterion, *level.examples))
-    return sums
+        return _with_bad_labels(sums, criterion, [level], [call])
 
 
-def _misses_bad_labels(level: Level, call: tuple[Examples, dict]) -> bool:
-    """Whether the kernels do not count them, see ``load_examples``."""
-    return call[0].options['WEIGHT'] == 'example' and isinstance(level.target, LabelTarget)
+def _with_bad_labels(
+    sums: RegionSums,
+    criterion: Criterion,
+    levels: Sequence[Level],
+    calls: Sequence[tuple[Examples, dict]],
+) -> RegionSums:
+    """The sums with the bad labels that the kernels do not count, see ``load_examples``."""
+    missing = [
+        reference.bad_labels(criterion, *level.examples)
+        for level, (batch, _) in zip(levels, calls, strict=True)
+        if batch.options['WEIGHT'] == 'example' and isinstance(level.target, LabelTarget)
+    ]
+    return sums._replace(bad_labels=sum(missing, sums.bad_labels))
 
 
 def _few_regions(calls: Sequence[tuple[Examples, dict]], regions: int) -> tuple[RegionSums, Tensor]:

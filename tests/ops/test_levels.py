@@ -59,7 +59,7 @@ def with_factors(batch, factors):
 
 def one_by_one(criterion, batch, scale):
     """Sums and loss through the operators; autograd follows the factors by itself."""
-    parts = [region_sums(criterion, *level[:3], EDGES) for level in batch]
+    parts = [region_sums(criterion, *level.examples, EDGES) for level in batch]
     sums = RegionSums.total(
         [
             part._replace(losses=part.losses * level.factor)

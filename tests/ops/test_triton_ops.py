@@ -325,7 +325,7 @@ def test_levels_make_the_sums_of_all_their_examples(cases, factors, regions):
     batch[-1].prediction[0, :2] = torch.tensor([torch.nan, torch.inf], device=DEVICE)
     batch[-1] = batch[-1]._replace(weight=None)
     ours = triton_ops.level_sums(criterion, batch, edges)
-    parts = [reference.region_sums(criterion, *level[:3], edges) for level in batch]
+    parts = [reference.region_sums(criterion, *level.examples, edges) for level in batch]
     oracle = total_of_levels(batch, parts)
     assert oracle[1].tolist() == [*[0] * (len(batch) - 1), 2]
     torch.testing.assert_close(tuple(ours[0]), tuple(oracle[0]), rtol=1e-6, atol=1e-6)
@@ -337,7 +337,7 @@ def test_levels_that_the_kernels_cannot_take_are_left_to_the_reference():
     double = prediction[:9].double(), LabelTarget(target.labels[:9]), None
     batch = [Level(prediction, target, None), Level(*double)]
     (ours, _) = triton_ops.level_sums(criterion, batch, edges)
-    parts = [reference.region_sums(criterion, *level[:3], edges) for level in batch]
+    parts = [reference.region_sums(criterion, *level.examples, edges) for level in batch]
     torch.testing.assert_close(tuple(ours), tuple(RegionSums.total(parts)), rtol=1e-6, atol=1e-6)
 
 
