@@ -39,26 +39,28 @@ class Balance(NamedTuple):
     tempering: float = 1.0
     outliers: str = 'damp'
 
-    def weight(self, beta: Tensor, counts: Tensor, gradient_norm: Tensor) -> Tensor:
+    def weight(self, beta: Tensor, counts: Tensor, gradient_norm: Tensor, total: Tensor) -> Tensor:
         """Weight per region, float32, shape (M,).
 
         The paper's own form is handed through. Others are scaled, at any tempering: with equal
-        weight to a mean weight of 1 over the examples, which the paper's has by its definition;
-        with equal gradient to a mean gradient norm of ``TOTAL_GRADIENT``, so that it does not
+        weight to weights that sum to N over the examples, which the paper's do by their definition;
+        with equal gradient to gradient norms that sum to ``TOTAL_GRADIENT`` N, so that it does not
         depend on how many regions are filled: at the start it is the first and the last.
 
         Args:
             beta: The paper's weight per region, shape (M,), 0 where it is unknown.
             counts: R_j of this call, int64, shape (M,).
             gradient_norm: g of each region, above 0, shape (M,).
+            total: N that beta was made with, by which the loss is divided; at least 1, 0-dim.
         """
         if self == Balance():
             return beta
         if self.equal == 'weight':
             weight = self._shaped(beta)
-            return weight / _divisor(_mean(weight, counts))
+            return weight / _divisor((weight * counts).sum() / total)
         weight = self._shaped(beta / gradient_norm)
-        return TOTAL_GRADIENT * weight / _divisor(_mean(weight * gradient_norm, counts))
+        sum_of_gradients = (weight * gradient_norm * counts).sum()
+        return TOTAL_GRADIENT * weight / _divisor(sum_of_gradients / total)
 
     def _shaped(self, weight: Tensor) -> Tensor:
         known = weight > 0
@@ -70,11 +72,6 @@ class Balance(NamedTuple):
 def _never_falling(weight: Tensor, known: Tensor) -> Tensor:
     """1 over the row nearest to 1 / weight that does not rise as g grows."""
     return 1 / non_increasing(1 / weight.where(known, 1), known)
-
-
-def _mean(values: Tensor, counts: Tensor) -> Tensor:
-    """Over the examples, of a value per region; 0 where there are none."""
-    return (values * counts).sum() / counts.sum().clamp(min=1)
 
 
 def _divisor(mean: Tensor) -> Tensor:

@@ -60,11 +60,13 @@ class PartialLoss:
     Attributes:
         loss: Makes one of all shares.
         level: Its examples.
+        reduction: Of the loss of all shares.
         factor: What a head has scaled its level's loss with.
     """
 
     loss: GHMLoss
     level: Level
+    reduction: str
     factor: float | Tensor = 1.0
 
     def __mul__(self, factor: float | Tensor) -> PartialLoss:
@@ -197,13 +199,13 @@ class GHMLoss(nn.Module):
     def merge(self, parts: Sequence[PartialLoss]) -> Tensor:
         """One loss with one density over the examples of all parts, 0-dim.
 
-        The first part's factor is taken for all: parts that a head scales apart have theirs in
-        their levels.
+        The first part's factor and reduction are taken for all: parts that a head scales apart have
+        theirs in their levels.
 
         Raises:
             ValueError: Labels are out of range, see :class:`GHMCLoss`.
         """
-        loss = self._reduce([part.level for part in parts], self.reduction)
+        loss = self._reduce([part.level for part in parts], parts[0].reduction)
         return scaled(loss, parts[0].factor)
 
     def harmonize(self, level: Level, reduction: str | None) -> Tensor | PartialLoss:
@@ -218,7 +220,7 @@ class GHMLoss(nn.Module):
         if reduction == 'none':
             return self._each(level)
         if self._splits_levels:
-            return PartialLoss(self, level)
+            return PartialLoss(self, level, reduction)
         return self._reduce([level], reduction)
 
     def _each(self, level: Level) -> Tensor:
@@ -288,14 +290,17 @@ class GHMLoss(nn.Module):
             The sums with its counts; and where the optimizer steps after them, a 0-dim number that
             is 0 unless input was not finite, else None.
         """
-        state = self.state
-        if state:
-            before_update(state, self._was_restored)
-            self._was_restored = False
+        self._before_update()
         call = self.step.next_call()
         self.nonfinite_flags(call, nonfinite)
         seen, poisoned = self.step.so_far(call, sums)
         return seen, poisoned if self.step.is_last else None
+
+    def _before_update(self) -> None:
+        state = self.state
+        if state:
+            before_update(state, self._was_restored)
+            self._was_restored = False
 
     def _update(self, seen: RegionSums, keep_old: Tensor) -> None:
         """Change what else than the density follows the examples, unless ``keep_old`` is not 0."""
@@ -304,10 +309,13 @@ class GHMLoss(nn.Module):
         """Also reads the buffers of mmdet's GHMC and GHMR, ``edges`` and ``acc_sum``."""
         state_dict.pop(f'{prefix}edges', None)
         average = state_dict.pop(f'{prefix}acc_sum', None)
+        density = f'{prefix}density'
         if average is not None and self.density.has_state:
-            state_dict[f'{prefix}density.moving_average'] = average
-            if self.density.bias_correction:
-                # mmdet does not count its updates; a region that has any is taken to have converged
-                state_dict[f'{prefix}density.moving_weight'] = (average > 0).to(average.dtype)
+            state_dict[f'{density}.moving_average'] = average
+        average = state_dict.get(f'{density}.moving_average')
+        if average is not None and self.density.has_state and self.density.bias_correction:
+            # without a count of the updates a region that has any is taken to have converged
+            converged = (average > 0).to(average.dtype)
+            state_dict.setdefault(f'{density}.moving_weight', converged)
         self._was_restored = True
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -178,8 +178,11 @@ class GHMRLoss(GHMLoss):
     def _current_mu(self) -> Tensor:
         if self._splits_levels and self._mu_of_levels is not None:
             return self._mu_of_levels
+        trains = self.training and torch.is_grad_enabled()
+        if trains and self._was_restored:
+            self._before_update()  # another run's average is no mu to begin with
         mu = self.median_error.mu()
-        if self.training and torch.is_grad_enabled():
+        if trains:
             # the counts of all calls of an optimizer step are read at one mu
             if self.step.begins:
                 self._mu_of_step = mu

@@ -77,6 +77,6 @@ def region_weights(
     gradient_density = density.density(sums.counts, state)
     total = reduction.total(sums).to(gradient_density.dtype)
     beta = harmonizing_weight(gradient_density, total)
-    beta = balance.weight(beta, sums.counts, density.gradient_norm)
+    beta = balance.weight(beta, sums.counts, density.gradient_norm, total)
     poisoned = 0.0 if reduction.skips else float('nan')
     return beta.where(sums.nonfinite == 0, poisoned), state

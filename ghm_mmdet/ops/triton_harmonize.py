@@ -106,8 +106,9 @@ def average(old, new, counts, momentum, rest, DECAYS: tl.constexpr):
 
 
 @triton.jit
-def weighted_mean(values, counts):
-    return tl.sum(values * counts) / tl.maximum(tl.sum(counts), 1.0)
+def share_of_total(values, counts, total):
+    """Sum over the examples of a value per region, over N."""
+    return tl.sum(values * counts) / total
 
 
 @triton.jit
@@ -163,6 +164,7 @@ def gradient_density(
 def balanced(
     beta,
     seen,
+    total,
     region,
     inside,
     edges,
@@ -174,15 +176,15 @@ def balanced(
     """See :class:`ghm_mmdet.balance.Balance`."""
     if EQUAL == 'weight':
         beta = shaped(beta, tempering, KEEPS_OUTLIERS, BLOCK)
-        mean = weighted_mean(beta, seen)
-        beta = beta / tl.where(mean > 0, mean, 1.0)
+        share = share_of_total(beta, seen, total)
+        beta = beta / tl.where(share > 0, share, 1.0)
     if EQUAL == 'gradient':
         left = tl.load(edges + region, mask=inside, other=1.0)
         right = tl.load(edges + region + 1, mask=inside, other=1.0)
         gradient_norm = (left + right) / 2
         beta = shaped(beta / gradient_norm, tempering, KEEPS_OUTLIERS, BLOCK)
-        mean = weighted_mean(beta * gradient_norm, seen)
-        beta = beta * HALF / tl.where(mean > 0, mean, 1.0)
+        share = share_of_total(beta * gradient_norm, seen, total)
+        beta = beta * HALF / tl.where(share > 0, share, 1.0)
     return beta
 
 
@@ -251,7 +253,9 @@ def harmonize_kernel(
     total = examples(seen_counts, seen_weight_sum, region, inside, BY_WEIGHT)
     occupied = density > total * LEAST_SHARE
     beta = tl.where(occupied, total / tl.where(occupied, density, 1.0), 0.0)
-    beta = balanced(beta, seen, region, inside, edges, tempering, EQUAL, KEEPS_OUTLIERS, BLOCK)
+    beta = balanced(
+        beta, seen, total, region, inside, edges, tempering, EQUAL, KEEPS_OUTLIERS, BLOCK
+    )
     poisoned = tl.load(nonfinite) > 0
     beta = tl.where(poisoned, 0.0 if SKIPS else float('nan'), beta)
     tl.store(beta_out + region, beta, mask=inside)

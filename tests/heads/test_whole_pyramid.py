@@ -57,6 +57,17 @@ def test_each_level_counts_with_its_factor_unless_ignored(levels, factors, ignor
     )
 
 
+@pytest.mark.parametrize('override', ['mean', 'sum'])
+@pytest.mark.parametrize('reduction', ['none', 'mean', 'sum'])
+def test_the_levels_have_the_reduction_of_their_calls(levels, reduction, override):
+    logits, labels = levels
+    loss = GHMCLoss(use_sigmoid=True, bins=10, reduction=reduction)
+    with loss.split_levels():
+        shares = [loss(*each, reduction_override=override) for each in zip(*levels, strict=True)]
+    expected = loss(torch.cat(logits), torch.cat(labels), reduction_override=override)
+    torch.testing.assert_close(loss.merge(shares), expected)
+
+
 def test_a_factor_of_all_levels_that_is_learned_gets_its_gradient(levels):
     factor = torch.tensor(0.5, requires_grad=True)
     head = WholePyramidHead('ScalingHead', factors=(factor, factor))

@@ -112,6 +112,18 @@ def test_equal_gradient_has_a_total_of_one_half_whatever_the_state(
         torch.testing.assert_close(total, torch.tensor(0.5))
 
 
+@pytest.mark.parametrize('balance', BALANCES)
+def test_weights_that_all_boxes_share_change_nothing(balance):
+    deltas, target = KINDS['boxes'].call(200).prediction, torch.zeros(200, 4)
+    values, gradients = [], []
+    for weight in (torch.ones(200), torch.full((200,), 0.25)):
+        pred = deltas.clone().requires_grad_()
+        values.append(GHMRLoss(mu=1.0, momentum=0.5, **balance)(pred, target, weight))
+        gradients += torch.autograd.grad(values[-1], pred)
+    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.parametrize('equal', ['weight', 'gradient'])
 @pytest.mark.parametrize('state', OF_UNIT_REGIONS)
 @pytest.mark.parametrize('kind', KINDS)

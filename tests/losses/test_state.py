@@ -54,6 +54,14 @@ def test_saved_and_restored(arguments):
     torch.testing.assert_close(second(LOGITS, LABELS), first(LOGITS, LABELS))
 
 
+def test_an_average_that_was_saved_without_its_correction_is_taken_to_have_converged():
+    first, second = make(momentum=0.75), make(momentum=0.75, bias_correction=True)
+    for _ in range(40):
+        first(LOGITS, LABELS)
+    second.load_state_dict(first.state_dict(), strict=True)
+    torch.testing.assert_close(second(LOGITS, LABELS), first(LOGITS, LABELS))
+
+
 def test_moved_with_the_module():
     assert make().to('meta').density.moving_average.device.type == 'meta'
 

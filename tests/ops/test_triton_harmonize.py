@@ -112,6 +112,18 @@ def test_input_that_is_not_finite_and_accumulated_gradients(nonfinite, accumulat
     assert_same(kind, calls=6, poison=(2,), accumulate=accumulate, **arguments)
 
 
+@pytest.mark.parametrize('equal', ['weight', 'gradient'])
+def test_weights_of_boxes_that_are_fractions(equal):
+    values = []
+    for backend in ('triton', 'reference'):
+        random = torch.Generator().manual_seed(0)
+        pred = torch.randn(60, 4, generator=random).to(DEVICE)
+        weight = torch.rand(60, generator=random).to(DEVICE)
+        loss = GHMRLoss(mu=1.0, equal=equal, tempering=0.75, backend=backend).to(DEVICE)
+        values.append(loss(pred, torch.zeros_like(pred), weight))
+    torch.testing.assert_close(*values)
+
+
 def test_median_mu():
     assert_same('boxes and weight', bins=10, momentum=0.75, mu='median', outliers='keep')
 
