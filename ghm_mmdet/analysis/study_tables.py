@@ -144,6 +144,8 @@ TABLES = {
         (
             Row('mmdet-ghm', 'GHMC and GHMR of MMDetection', _bccd('mmdet-ghm')),
             Row('ghm', 'GHMCLoss and GHMRLoss', _bccd('ghm')),
+            Row('ghm-pyramid', 'the same, one density over the pyramid', _bccd('ghm-pyramid')),
+            Row('focal', 'focal loss as published, L1', _bccd('focal')),
         ),
         paired=True,
     ),
