@@ -64,15 +64,28 @@ def WholePyramidHead(head: str, ignore_avg_factor: bool = False, **kwargs: objec
     return type(f'WholePyramid{cls.__name__}', bases, attributes)(**kwargs)
 
 
-def _merge_levels(levels: object, ignore_factors: bool) -> object:
-    """The loss of all levels, where a head left partial ones."""
-    if not (isinstance(levels, list) and levels and isinstance(levels[0], PartialLoss)):
-        return levels
+def _merge_levels(loss: object, ignore_factors: bool) -> object:
+    """One number of what a head left of a loss, where that has shares; else the loss itself.
+
+    A head that joins the levels itself leaves one share, and others a list. Levels without
+    positives have a tensor there, a zero that keeps their predictions in the graph.
+    """
+    levels = [loss] if isinstance(loss, PartialLoss) else loss
+    if not isinstance(levels, list):
+        return loss
+    shares = [level for level in levels if isinstance(level, PartialLoss)]
+    if not shares:
+        return loss
+    tensors = [level for level in levels if not isinstance(level, PartialLoss)]
+    return sum(tensors, start=_merge_shares(shares, ignore_factors))
+
+
+def _merge_shares(shares: list[PartialLoss], ignore_factors: bool) -> Tensor:
     if ignore_factors:
-        levels = [replace(part, factor=1.0) for part in levels]
-    elif not are_same([part.factor for part in levels]):
-        levels = [_scaled(part) for part in levels]
-    return levels[0].loss.merge(levels)
+        shares = [replace(share, factor=1.0) for share in shares]
+    elif not are_same([share.factor for share in shares]):
+        shares = [_scaled(share) for share in shares]
+    return shares[0].loss.merge(shares)
 
 
 def _scaled(part: PartialLoss) -> PartialLoss:
