@@ -28,8 +28,8 @@ POINTS = dict(
     loss_cls=dict(type='GHMCLoss', use_sigmoid=True),
 )
 QUALITY = dict(ANCHORS, loss_cls=dict(type='QualityFocalLoss', use_sigmoid=True))
-HEADS = {'ATSSHead': ANCHORS, 'GFLHead': QUALITY, 'FCOSHead': POINTS}
 # ATSS and GFL hand over plain zeros for levels without positives, FCOS joins the levels itself
+HEADS = {'ATSSHead': ANCHORS, 'GFLHead': QUALITY, 'FCOSHead': POINTS}
 BOXES = {
     'first level': [[10.0, 10.0, 20.0, 20.0]],
     'second level': [[5.0, 5.0, 125.0, 125.0]],
