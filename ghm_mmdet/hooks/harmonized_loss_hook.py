@@ -126,7 +126,7 @@ def _drop_nonfinite_gradients(optimizer: Optimizer, args: tuple, kwargs: dict) -
         parameter.grad
         for group in optimizer.param_groups
         for parameter in group['params']
-        if parameter.grad is not None
+        if parameter.grad is not None and parameter.grad.numel()
     ]
     if not gradients:
         return
