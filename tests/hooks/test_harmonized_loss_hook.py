@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from torch import nn
 
+from ghm_mmdet.hooks import harmonized_loss_hook
 from ghm_mmdet.hooks.harmonized_loss_hook import HarmonizedLossHook, NonfiniteTraining
 from ghm_mmdet.losses import GHMCLoss
 
@@ -169,6 +170,24 @@ def test_a_parameter_without_elements_is_no_obstacle(two_optimizers, gradient):
     before = layer.weight.detach().clone()
     optimizer.step()
     assert torch.equal(layer.weight, before) == (gradient != 1)
+
+
+@pytest.mark.parametrize('cut_off', [False, True])
+def test_an_optimizer_is_watched_once_and_in_training_only(two_optimizers, cut_off, monkeypatch):
+    watched = []
+    monkeypatch.setattr(
+        harmonized_loss_hook, '_drop_nonfinite_gradients', lambda *arguments: watched.append(1)
+    )
+    optimizer = two_optimizers.optim_wrapper['one'].optimizer
+    hook = HarmonizedLossHook()
+    hook.before_train(two_optimizers)
+    if not cut_off:
+        hook.after_train(two_optimizers)
+        optimizer.step()
+        assert not watched
+    hook.before_train(two_optimizers)
+    optimizer.step()
+    assert len(watched) == 1
 
 
 @pytest.mark.parametrize('level', range(LEVELS))
