@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
 
 from mmdet.registry import MODELS
 from torch import Tensor, nn
@@ -36,6 +37,38 @@ class WholePyramidDensity:
         }
 
 
+class PickledByHead:
+    """Mixin before a head of a class made at run time, which pickle cannot find by its name.
+
+    Attributes:
+        head_class: The class of heads that the class is made from.
+    """
+
+    head_class: type[nn.Module]
+
+    def __reduce_ex__(self, protocol: int | str) -> tuple:
+        """How to make a head without state from ``head_class``, and then the state."""
+        _, _, *state = super().__reduce_ex__(protocol)
+        return _without_state, (self.head_class,), *state
+
+
+@cache
+def whole_pyramid_class(head_class: type[nn.Module]) -> type[nn.Module]:
+    """The subclass of a class of dense heads with one density over all levels; always the same."""
+    attributes = dict(
+        __module__=__name__,
+        __doc__=f'``{head_class.__name__}`` with one density over all levels.',
+        head_class=head_class,
+    )
+    bases = (PickledByHead, WholePyramidDensity, head_class)
+    return type(f'WholePyramid{head_class.__name__}', bases, attributes)
+
+
+def _without_state(head_class: type[nn.Module]) -> nn.Module:
+    made = whole_pyramid_class(head_class)
+    return made.__new__(made)
+
+
 @MODELS.register_module()
 def WholePyramidHead(head: str, ignore_avg_factor: bool = False, **kwargs: object) -> nn.Module:
     """A dense head whose GHM-C and GHM-R have one density over all levels.
@@ -59,20 +92,33 @@ def WholePyramidHead(head: str, ignore_avg_factor: bool = False, **kwargs: objec
     cls = MODELS.get(head)
     if cls is None or not hasattr(cls, 'loss_by_feat'):
         raise ValueError(f'head={head!r}: must be a registered dense head')
-    bases = (WholePyramidDensity, cls)
-    attributes = dict(ignore_avg_factor=ignore_avg_factor)
-    return type(f'WholePyramid{cls.__name__}', bases, attributes)(**kwargs)
+    made = whole_pyramid_class(cls)(**kwargs)
+    made.ignore_avg_factor = ignore_avg_factor
+    return made
 
 
-def _merge_levels(levels: object, ignore_factors: bool) -> object:
-    """The loss of all levels, where a head left partial ones."""
-    if not (isinstance(levels, list) and levels and isinstance(levels[0], PartialLoss)):
-        return levels
+def _merge_levels(loss: object, ignore_factors: bool) -> object:
+    """One number of what a head left of a loss, where that has shares; else the loss itself.
+
+    A head that joins the levels itself leaves one share, and others a list. Levels without
+    positives have a tensor there, a zero that keeps their predictions in the graph.
+    """
+    levels = [loss] if isinstance(loss, PartialLoss) else loss
+    if not isinstance(levels, list):
+        return loss
+    shares = [level for level in levels if isinstance(level, PartialLoss)]
+    if not shares:
+        return loss
+    tensors = [level for level in levels if not isinstance(level, PartialLoss)]
+    return sum(tensors, start=_merge_shares(shares, ignore_factors))
+
+
+def _merge_shares(shares: list[PartialLoss], ignore_factors: bool) -> Tensor:
     if ignore_factors:
-        levels = [replace(part, factor=1.0) for part in levels]
-    elif not are_same([part.factor for part in levels]):
-        levels = [_scaled(part) for part in levels]
-    return levels[0].loss.merge(levels)
+        shares = [replace(share, factor=1.0) for share in shares]
+    elif not are_same([share.factor for share in shares]):
+        shares = [_scaled(share) for share in shares]
+    return shares[0].loss.merge(shares)
 
 
 def _scaled(part: PartialLoss) -> PartialLoss:

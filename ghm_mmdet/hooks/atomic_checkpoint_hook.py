@@ -43,10 +43,10 @@ class AtomicLocalBackend(LocalBackend):
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook`` with the same arguments and files.
 
-    That one writes into the file's final name and, with ``max_keep_ckpts``, removes the oldest
-    checkpoint first: killed then, or on a full disk, a run with one kept file has none. This one
-    writes beside and removes last. It needs room for one checkpoint more. Files that are not local
-    are MMEngine's business, as they are.
+    That one writes into the file's final name and removes first: with ``max_keep_ckpts`` the oldest
+    checkpoint, with ``save_best`` the best until then. Killed then, or on a full disk, a run with
+    one kept file has none. This one writes beside and removes last. It needs room for one
+    checkpoint more. Files that are not local are MMEngine's business, as they are.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -69,10 +69,43 @@ class AtomicCheckpointHook(CheckpointHook):
         finally:
             self.max_keep_ckpts = most
         while len(self.keep_ckpt_ids) > most:
-            self._remove(self.keep_ckpt_ids.popleft())
+            name = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
+            self._remove(self.file_backend.join_path(self.out_dir, name))
         runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
 
-    def _remove(self, step: int) -> None:
-        path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
-        if is_main_process() and self.file_backend.isfile(path):
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        if not self.save_best:
+            return
+        before = self._best
+        # what is not known is not removed
+        self._best = dict.fromkeys(before)
+        super()._save_best_checkpoint(runner, metrics)
+        after = self._best
+        self._best = {name: path or before[name] for name, path in after.items()}
+        for name, path in before.items():
+            # a name may come again, in a training by iterations with names by epoch
+            if path and after[name] not in (None, path):
+                self._remove(path)
+
+    @property
+    def _best(self) -> dict[str, str | None]:
+        """Path of the best checkpoint by each metric; MMEngine has that of a single one apart."""
+        if len(self.key_indicators) == 1:
+            return {'': self.best_ckpt_path}
+        return self.best_ckpt_path_dict
+
+    @_best.setter
+    def _best(self, paths: dict[str, str | None]) -> None:
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = paths['']
+        else:
+            self.best_ckpt_path_dict = paths
+
+    def _remove(self, path: str) -> None:
+        if not is_main_process():
+            return
+        if self.file_backend.isfile(path):
             self.file_backend.remove(path)
+        elif self.file_backend.isdir(path):
+            # as DeepSpeed writes them
+            self.file_backend.rmtree(path)

@@ -12,6 +12,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from ghm_mmdet.arguments import check_positive_integer
 from ghm_mmdet.losses.ghm_loss import GHMLoss
@@ -48,6 +49,7 @@ class HarmonizedLossHook(Hook):
         self.interval = interval
         self.patience = patience
         self._losses: dict[str, GHMLoss] = {}
+        self._before_steps: list[RemovableHandle] = []
         # by loss and level, and of any; on the device from the first iteration on
         self._streaks: Tensor | int = 0
         self._iterations: Tensor | int = 0
@@ -60,9 +62,13 @@ class HarmonizedLossHook(Hook):
             if isinstance(module, GHMLoss)
         }
         self._streaks = self._iterations = 0
+        # a training that was cut off has left them
+        self._let_optimizers_be()
         if any(loss.nonfinite == 'skip' for loss in self._losses.values()):
-            for optimizer in _optimizers(runner.optim_wrapper):
+            self._before_steps = [
                 optimizer.register_step_pre_hook(_drop_nonfinite_gradients)
+                for optimizer in _optimizers(runner.optim_wrapper)
+            ]
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
@@ -93,6 +99,14 @@ class HarmonizedLossHook(Hook):
         self._iterations = self._iterations + flags.any()
         if self.every_n_train_iters(runner, self.interval):
             self._look(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave the optimizers as they were."""
+        self._let_optimizers_be()
+
+    def _let_optimizers_be(self) -> None:
+        while self._before_steps:
+            self._before_steps.pop().remove()
 
     def _look(self, runner: Runner) -> None:
         seen = torch.cat([self._streaks.flatten(), self._iterations.reshape(1)])
@@ -126,7 +140,7 @@ def _drop_nonfinite_gradients(optimizer: Optimizer, args: tuple, kwargs: dict) -
         parameter.grad
         for group in optimizer.param_groups
         for parameter in group['params']
-        if parameter.grad is not None
+        if parameter.grad is not None and parameter.grad.numel()
     ]
     if not gradients:
         return

@@ -62,4 +62,7 @@ class AuthenticSmoothL1Loss(nn.Module):
         reduction = reduction_override or self.reduction
         loss = self.criterion.evaluate(pred, box_target(pred, target)).loss
         weight = example_weight(pred, weight)
+        if reduction == 'mean' and not loss.numel():
+            # no boxes are worth 0, as in mmdet, and not the NaN of their mean
+            return loss.sum()
         return self.loss_weight * weight_reduce_loss(loss, weight, reduction, avg_factor)

@@ -14,7 +14,7 @@ class NonfiniteFlags(nn.Module):
             here, so that the host does not wait for the device.
     """
 
-    LEVELS = 16  # calls beyond share the last place
+    LEVELS = 16  # those beyond share the last place
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,6 +31,9 @@ class NonfiniteFlags(nn.Module):
         start = min(first, self.LEVELS - 1)
         levels = self.counts[start : start + len(nonfinite)]
         levels += nonfinite[: len(levels)]
+        beyond = nonfinite[len(levels) :]
+        if len(beyond):
+            self.counts[-1] += beyond.sum()
 
     def take(self) -> Tensor:
         """Whether each level had any, bool, shape (LEVELS,); then they are forgotten."""

@@ -109,16 +109,22 @@ class OHEMLoss(nn.Module):
         if self.keep is not None:
             return _hardest(hardness, valid, self.keep)
         if self.keep_ratio is not None:
-            return _hardest(hardness, valid, (self.keep_ratio * valid.sum().double()).ceil())
+            return _hardest(hardness, valid, _share(self.keep_ratio, valid.sum()))
         classes = pred.size(1) if self.use_sigmoid else pred.size(1) - 1
         is_object = valid & (target >= 0) & (target < classes)
-        count = (self.negatives_per_positive * is_object.sum().clamp(min=1).double()).ceil()
+        count = _share(self.negatives_per_positive, is_object.sum().clamp(min=1))
         return is_object | _hardest(hardness, valid & ~is_object, count)
 
 
 def _by_anchor(values: Tensor) -> Tensor:
     """The values as (N, elements of an anchor)."""
     return values.flatten(1) if values.dim() > 1 else values.unsqueeze(1)
+
+
+def _share(ratio: float, count: Tensor) -> Tensor:
+    """How many a ratio of a count is, rounded up; float64, 0-dim."""
+    # the tolerance keeps 0.55 of 100, in float64 a little more than 55, at the number meant
+    return (ratio * count.double() - 1e-6).ceil()
 
 
 def _hardest(hardness: Tensor, candidates: Tensor, count: int | Tensor) -> Tensor:

@@ -13,6 +13,10 @@ class OptimizerStep:
 
     A hook says where an iteration begins and whether the optimizer steps at its end. Without one,
     and inside of a compiled graph, every call is an optimizer step of its own, as in mmdet.
+
+    The number of a call stands for its level. Where a head leaves out a level without positives,
+    the levels after it have smaller numbers, and with accumulated gradients the counts of one level
+    are added to those of another.
     """
 
     def __init__(self) -> None:

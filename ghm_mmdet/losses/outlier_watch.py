@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import torch
 from mmengine.logging import print_log
@@ -15,8 +16,9 @@ class OutlierWatch:
     """Warns once if nearly every box coordinate of an iteration is an outlier.
 
     So it is for boxes decoded to pixels, which no GHM-R can harmonize, and for a ``mu`` far below
-    the usual errors. It looks at every ``INTERVAL``-th iteration of an mmengine run, from the first
-    interval on, when what the untrained net predicted is past.
+    the usual errors. Fewer than 10 regions do not tell outliers apart, and bring no warning. It
+    looks at every ``INTERVAL``-th iteration of an mmengine run, from the first interval on, when
+    what the untrained net predicted is past.
     """
 
     INTERVAL = 50  # mmengine's LoggerHook waits for the device this often anyway
@@ -36,7 +38,7 @@ class OutlierWatch:
         """
         if not self._is_due(counts.device):
             return
-        first = int(self.GRADIENT_NORM * len(counts))
+        first = math.ceil(self.GRADIENT_NORM * len(counts))
         outliers, total = torch.stack((counts[first:].sum(), counts.sum())).tolist()
         if total >= self.MIN_EXAMPLES and outliers >= self.SHARE * total:
             self._warned = True

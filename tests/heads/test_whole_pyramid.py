@@ -1,4 +1,8 @@
-"""What the head scales its levels' losses with, and what becomes of it."""
+"""What the head scales its levels' losses with, and what becomes of it; the head's class."""
+
+import io
+import pickle
+from copy import deepcopy
 
 import pytest
 import torch
@@ -94,3 +98,32 @@ def test_bad_labels_of_all_levels_are_counted_together(levels):
 def test_what_is_no_dense_head_is_refused(name):
     with pytest.raises(ValueError, match='must be a registered dense head'):
         WholePyramidHead(name)
+
+
+def saved_and_loaded(head):
+    file = io.BytesIO()
+    torch.save(head, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+def pickled(head):
+    return pickle.loads(pickle.dumps(head))
+
+
+@pytest.mark.parametrize('copied', [deepcopy, pickled, saved_and_loaded])
+def test_a_copy_goes_on_as_the_head_does(levels, copied):
+    head = WholePyramidHead('ScalingHead', ignore_avg_factor=True, factors=(2.0, 0.5))
+    head.loss_by_feat(*levels)
+    copy = copied(head)
+    assert type(copy) is type(head) and isinstance(copy, ScalingHead)
+    ours, theirs = (each.loss_by_feat(*levels)['loss_cls'] for each in (copy, head))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    torch.testing.assert_close(copy.state_dict(), head.state_dict(), rtol=0, atol=0)
+
+
+def test_the_class_says_what_it_is():
+    made = type(WholePyramidHead('ScalingHead', factors=(1.0, 1.0)))
+    assert made.__module__ == 'ghm_mmdet.heads.whole_pyramid'
+    assert made.__qualname__ == 'WholePyramidScalingHead'
+    assert made.__doc__ == '``ScalingHead`` with one density over all levels.'

@@ -8,12 +8,13 @@ import os
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
 from ghm_mmdet.engine.checkpoint import check_checkpoint
-from ghm_mmdet.hooks.atomic_checkpoint_hook import AtomicLocalBackend
+from ghm_mmdet.hooks.atomic_checkpoint_hook import AtomicCheckpointHook, AtomicLocalBackend
 
 
 class Linear(BaseModel):
@@ -24,21 +25,40 @@ class Linear(BaseModel):
         self.linear = nn.Linear(1, 1)
 
     def forward(self, inputs, mode='loss'):
+        if mode == 'predict':
+            return inputs
         return {'loss': self.linear(torch.stack(inputs)).square().mean()}
 
 
-def trained(work_dir, epochs=4, resume=False, **checkpoint):
-    """Train for some epochs, a checkpoint after each."""
-    hook = dict(type='AtomicCheckpointHook', interval=1, **checkpoint)
+class Scores(BaseMetric):
+    """One score that rises with every validation and one that falls."""
+
+    count = 0
+
+    def process(self, data_batch, data_samples):
+        self.results.extend(data_samples)
+
+    def compute_metrics(self, results):
+        self.count += 1
+        return dict(rising=self.count, falling=-self.count)
+
+
+def trained(work_dir, epochs=4, resume=False, interval=1, **checkpoint):
+    """Train for some epochs, by default with a checkpoint after each, and look at the scores."""
+    hook = dict(type='AtomicCheckpointHook', interval=interval, rule='greater', **checkpoint)
+    data = dict(
+        batch_size=2,
+        dataset=[{'inputs': torch.ones(1)} for _ in range(4)],
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        collate_fn=dict(type='pseudo_collate'),
+    )
     runner = Runner(
         model=Linear(),
         work_dir=str(work_dir),
-        train_dataloader=dict(
-            batch_size=2,
-            dataset=[{'inputs': torch.ones(1)} for _ in range(4)],
-            sampler=dict(type='DefaultSampler', shuffle=False),
-            collate_fn=dict(type='pseudo_collate'),
-        ),
+        train_dataloader=data,
+        val_dataloader=data,
+        val_cfg=dict(),
+        val_evaluator=dict(type=Scores),
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.05)),
         default_hooks=dict(checkpoint=hook),
@@ -107,3 +127,59 @@ def test_a_full_disk_costs_no_checkpoint_that_was_there(tmp_path, full_disk):
     assert names(tmp_path) == ['epoch_2.pth', 'last_checkpoint']
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_2.pth')
     check_checkpoint(str(tmp_path / 'epoch_2.pth'), 'what is left')
+
+
+# no checkpoint but the best
+BEST = dict(interval=100, save_last=False, save_best='rising')
+
+
+@pytest.mark.parametrize(
+    ('metrics', 'best'),
+    [
+        ('rising', ['best_rising_epoch_4.pth']),
+        ('falling', ['best_falling_epoch_1.pth']),
+        (['rising', 'falling'], ['best_falling_epoch_1.pth', 'best_rising_epoch_4.pth']),
+    ],
+)
+def test_keeps_the_best_by_each_metric(tmp_path, metrics, best):
+    trained(tmp_path, **{**BEST, 'save_best': metrics})
+    assert names(tmp_path) == best
+
+
+@pytest.fixture
+def trained_hook(tmp_path):
+    """A runner that has trained, and its hook."""
+    runner = trained(tmp_path, **BEST)
+    return runner, next(each for each in runner.hooks if isinstance(each, AtomicCheckpointHook))
+
+
+def test_a_best_one_of_the_same_name_is_kept(tmp_path, trained_hook):
+    runner, hook = trained_hook
+    hook.after_val_epoch(runner, dict(rising=5))
+    assert names(tmp_path) == ['best_rising_epoch_4.pth']
+
+
+def test_a_best_one_that_is_a_folder_goes_as_a_whole(tmp_path, trained_hook):
+    runner, hook = trained_hook
+    folder = tmp_path / 'best'
+    folder.mkdir()
+    (folder / 'rank_0.pt').touch()
+    hook.best_ckpt_path = str(folder)
+    hook.after_val_epoch(runner, dict(rising=5))
+    assert not folder.exists()
+
+
+def test_the_best_one_before_a_resume_goes_too(tmp_path):
+    checkpoint = dict(max_keep_ckpts=1, save_best='rising')
+    trained(tmp_path, epochs=2, **checkpoint)
+    # scores count from the resume on: the third is the best
+    trained(tmp_path, epochs=5, resume=True, **checkpoint)
+    assert names(tmp_path) == ['best_rising_epoch_5.pth', 'epoch_5.pth', 'last_checkpoint']
+
+
+def test_a_full_disk_costs_no_best_checkpoint(tmp_path, full_disk):
+    full_disk(2)
+    with pytest.raises(OSError, match='No space left'):
+        trained(tmp_path, **BEST)
+    assert names(tmp_path) == ['best_rising_epoch_2.pth']
+    check_checkpoint(str(tmp_path / 'best_rising_epoch_2.pth'), 'what is left')

@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from torch import nn
 
+from ghm_mmdet.hooks import harmonized_loss_hook
 from ghm_mmdet.hooks.harmonized_loss_hook import HarmonizedLossHook, NonfiniteTraining
 from ghm_mmdet.losses import GHMCLoss
 
@@ -133,24 +134,60 @@ def test_a_poisoned_micro_batch_keeps_the_average_of_its_step(poisoned):
     assert not loss.density.moving_average.any()
 
 
-def test_several_optimizers_drop_what_is_not_finite():
+@pytest.fixture
+def two_optimizers():
+    """What the hook looks at of a runner with two layers, each with an optimizer of its own."""
     parts = nn.ModuleDict(dict(one=nn.Linear(2, 1), two=nn.Linear(2, 1)))
-    parts['loss'] = GHMCLoss(use_sigmoid=True, nonfinite='skip')
     wrappers = {
-        name: OptimWrapper(torch.optim.SGD(parts[name].parameters(), lr=1.0))
-        for name in ('one', 'two')
+        name: OptimWrapper(torch.optim.SGD(part.parameters(), lr=1.0))
+        for name, part in parts.items()
     }
-    runner = SimpleNamespace(model=parts, optim_wrapper=OptimWrapperDict(**wrappers))
+    parts['loss'] = GHMCLoss(use_sigmoid=True, nonfinite='skip')
+    return SimpleNamespace(model=parts, optim_wrapper=OptimWrapperDict(**wrappers))
+
+
+def test_several_optimizers_drop_what_is_not_finite(two_optimizers):
+    parts, wrappers = two_optimizers.model, two_optimizers.optim_wrapper
     hook = HarmonizedLossHook()
-    hook.before_train(runner)
-    hook.before_train_iter(runner, batch_idx=0)
-    before = {name: parts[name].weight.detach().clone() for name in wrappers}
+    hook.before_train(two_optimizers)
+    hook.before_train_iter(two_optimizers, batch_idx=0)
+    before = {name: parts[name].weight.detach().clone() for name in ('one', 'two')}
     # large, and the square of it no float32
     for name, gradient in (('one', 3e19), ('two', float('nan'))):
         parts[name].weight.grad = torch.full_like(parts[name].weight, gradient)
         wrappers[name].step()
     assert torch.equal(parts['two'].weight, before['two'])
     assert not torch.equal(parts['one'].weight, before['one'])
+
+
+@pytest.mark.parametrize('gradient', [1.0, float('nan')])
+def test_a_parameter_without_elements_is_no_obstacle(two_optimizers, gradient):
+    layer, optimizer = two_optimizers.model['one'], two_optimizers.optim_wrapper['one'].optimizer
+    optimizer.add_param_group(dict(params=nn.Parameter(torch.zeros(0))))
+    HarmonizedLossHook().before_train(two_optimizers)
+    for parameter in (layer.weight, optimizer.param_groups[-1]['params'][0]):
+        parameter.grad = torch.full_like(parameter, gradient)
+    before = layer.weight.detach().clone()
+    optimizer.step()
+    assert torch.equal(layer.weight, before) == (gradient != 1)
+
+
+@pytest.mark.parametrize('cut_off', [False, True])
+def test_an_optimizer_is_watched_once_and_in_training_only(two_optimizers, cut_off, monkeypatch):
+    watched = []
+    monkeypatch.setattr(
+        harmonized_loss_hook, '_drop_nonfinite_gradients', lambda *arguments: watched.append(1)
+    )
+    optimizer = two_optimizers.optim_wrapper['one'].optimizer
+    hook = HarmonizedLossHook()
+    hook.before_train(two_optimizers)
+    if not cut_off:
+        hook.after_train(two_optimizers)
+        optimizer.step()
+        assert not watched
+    hook.before_train(two_optimizers)
+    optimizer.step()
+    assert len(watched) == 1
 
 
 @pytest.mark.parametrize('level', range(LEVELS))

@@ -103,6 +103,16 @@ def test_authentic_smooth_l1_averages_as_its_host_does(avg_factor):
     torch.testing.assert_close(loss.double(), total / (avg_factor or pred.numel()))
 
 
+@pytest.mark.parametrize('arguments', [{}, dict(avg_factor=5.0), dict(reduction_override='sum')])
+@pytest.mark.parametrize('weight', [None, torch.ones(0), torch.ones(0, 4)])
+@pytest.mark.parametrize('make', [GHMRLoss, AuthenticSmoothL1Loss])
+def test_no_boxes_are_zero_with_a_gradient(make, weight, arguments):
+    pred = torch.zeros(0, 4, requires_grad=True)
+    value = make()(pred, torch.zeros(0, 4), weight, **arguments)
+    value.backward()
+    assert value == 0 and pred.grad.shape == pred.shape
+
+
 @pytest.mark.parametrize(
     'config',
     [

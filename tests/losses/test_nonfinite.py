@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ghm_mmdet.losses.nonfinite_flags import NonfiniteFlags
 from tests.losses.kinds import KINDS
 
 POISON = [float('nan'), float('inf'), float('-inf')]
@@ -56,6 +57,18 @@ def test_one_level_of_a_pyramid_takes_all_of_it_along(level):
     loss.merge(parts).backward()
     assert not any(each.grad.any() for each in predictions)
     assert (loss.nonfinite_flags.counts[:2] > 0).tolist() == [level == 0, level == 1]
+
+
+@pytest.mark.parametrize('size', [1, 3, 20])
+@pytest.mark.parametrize('level', range(20))
+def test_a_poisoned_level_has_its_flag_or_the_last(level, size):
+    flags = NonfiniteFlags()
+    counts = torch.zeros(20, dtype=torch.int64)
+    counts[level] = 3
+    # one call for each level, and calls for several
+    for first, part in zip(range(0, 20, size), counts.split(size), strict=True):
+        flags(first, part)
+    assert flags.take().nonzero().tolist() == [[min(level, flags.LEVELS - 1)]]
 
 
 def test_an_ignored_number_poisons_nothing():

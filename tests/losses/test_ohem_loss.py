@@ -70,6 +70,19 @@ def test_the_hardest_anchors_count(use_sigmoid, rule, objects):
     assert set(elements.reshape(ANCHORS, -1).sum(1).nonzero().flatten().tolist()) == set(kept)
 
 
+@pytest.mark.parametrize('rule', ['keep_ratio', 'negatives_per_positive'])
+@pytest.mark.parametrize(
+    ('ratio', 'count', 'kept'), [(0.28, 25, 7), (0.55, 100, 55), (0.551, 100, 56), (0.001, 25, 1)]
+)
+def test_a_ratio_keeps_the_whole_number_meant_or_the_next(rule, ratio, count, kept):
+    labels = torch.full((count,), CLASSES)
+    if rule == 'negatives_per_positive':
+        labels = torch.cat([labels, torch.zeros(count, dtype=torch.int64)])
+    logits = torch.zeros(len(labels), CLASSES)
+    losses = ohem(True, **{rule: ratio})(logits, labels, reduction_override='none')
+    assert losses[:count].any(1).sum() == kept
+
+
 def test_what_is_not_kept_gets_no_gradient(use_sigmoid):
     logits, labels, weight = batch(use_sigmoid)
     elements = ohem(use_sigmoid, keep=5)(logits, labels, weight, reduction_override='none')

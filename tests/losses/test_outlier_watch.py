@@ -30,7 +30,7 @@ def calls(monkeypatch):
     return run
 
 
-@pytest.mark.parametrize('arguments', [dict(bins=10), dict(bins=7), dict(density='exact')])
+@pytest.mark.parametrize('arguments', [dict(bins=10), dict(bins=25), dict(density='exact')])
 def test_boxes_in_pixels_are_told_once(arguments, warnings, calls):
     loss = GHMRLoss(mu=0.02, **arguments)
     calls(loss, 100.0, range(3 * INTERVAL))
@@ -49,6 +49,12 @@ def test_boxes_in_pixels_are_told_once(arguments, warnings, calls):
 )
 def test_others_are_not(error, iterations, warnings, calls):
     calls(GHMRLoss(mu=0.02), error, iterations)
+    assert not warnings
+
+
+@pytest.mark.parametrize('bins', [1, 2, 7, 9])
+def test_wide_regions_do_not_tell_outliers(bins, warnings, calls):
+    calls(GHMRLoss(mu=0.02, bins=bins), 100.0, range(2 * INTERVAL))
     assert not warnings
 
 
