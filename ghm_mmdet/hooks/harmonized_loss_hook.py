@@ -55,13 +55,20 @@ class HarmonizedLossHook(Hook):
         self._iterations: Tensor | int = 0
 
     def before_train(self, runner: Runner) -> None:
-        """Find the losses, and watch the optimizers' steps where gradients may have to go."""
+        """Find the losses, and watch the optimizers' steps where gradients may have to go.
+
+        A training that begins has averages that do: those of ``load_from`` are another run's, also
+        where a loss has its first call in a later iteration.
+        """
         self._losses = {
             name: module
             for name, module in runner.model.named_modules()
             if isinstance(module, GHMLoss)
         }
         self._streaks = self._iterations = 0
+        if runner.iter == 0:
+            for loss in self._losses.values():
+                loss.start_afresh()
         # a training that was cut off has left them
         self._let_optimizers_be()
         if any(loss.nonfinite == 'skip' for loss in self._losses.values()):

@@ -187,6 +187,12 @@ class GHMLoss(nn.Module):
         """The buffers that change in training; at zero they start afresh."""
         return self.density.state
 
+    def start_afresh(self) -> None:
+        """Forget what another training has left in the moving averages."""
+        for buffer in self.state:
+            buffer.zero_()
+        self._was_restored = False
+
     @contextmanager
     def split_levels(self) -> Iterator[None]:
         """Inside, calls return a :class:`PartialLoss`; :meth:`merge` makes the loss of them."""

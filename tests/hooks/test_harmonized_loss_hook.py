@@ -143,7 +143,7 @@ def two_optimizers():
         for name, part in parts.items()
     }
     parts['loss'] = GHMCLoss(use_sigmoid=True, nonfinite='skip')
-    return SimpleNamespace(model=parts, optim_wrapper=OptimWrapperDict(**wrappers))
+    return SimpleNamespace(model=parts, iter=0, optim_wrapper=OptimWrapperDict(**wrappers))
 
 
 def test_several_optimizers_drop_what_is_not_finite(two_optimizers):
@@ -202,6 +202,18 @@ def test_skip_loses_the_step_and_nothing_else(tmp_path, level):
     torch.testing.assert_close(change[2], 0.9 * change[1])
     logged = runner.message_hub.get_scalar('train/nonfinite_iterations')
     assert logged.current() == 1
+
+
+@pytest.mark.parametrize(('iteration', 'afresh'), [(0, True), (7, False)])
+def test_a_training_that_begins_has_no_average_of_another(iteration, afresh):
+    trained, model = Levels(), Levels()
+    trained.loss_cls(torch.randn(40, CLASSES), torch.zeros(40, dtype=torch.long))
+    model.load_state_dict(trained.state_dict())
+    HarmonizedLossHook().before_train(
+        SimpleNamespace(model=model, iter=iteration, optim_wrapper=OptimWrapperDict())
+    )
+    average = model.loss_cls.density.moving_average
+    assert bool((average == 0).all()) is afresh
 
 
 def test_a_finite_training_logs_no_count(tmp_path):
