@@ -11,7 +11,9 @@ from abc import abstractmethod
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from ghm_mmdet.fixed_dtype import FixedDtype
 
 
 def region_edges(num_regions: int) -> Tensor:
@@ -69,7 +71,7 @@ class AverageState(NamedTuple):
     weight: Tensor | None
 
 
-class GradientDensity(nn.Module):
+class GradientDensity(FixedDtype):
     """Counts per region in, gradient density per region out, with an optional moving average.
 
     S_j(t) = a S_j(t-1) + (1 - a) R_j(t) (paper, "EMA"), where R_j is the count of region j.
@@ -98,9 +100,10 @@ class GradientDensity(nn.Module):
         self.empty_regions = empty_regions
         self.register_buffer('edges', region_edges(num_regions), persistent=False)
         if momentum > 0:
-            self.register_buffer('moving_average', torch.zeros(num_regions))
+            zeros = torch.zeros_like(self.edges[1:])
+            self.register_buffer('moving_average', zeros)
             if bias_correction:
-                self.register_buffer('moving_weight', torch.zeros(num_regions))
+                self.register_buffer('moving_weight', zeros.clone())
 
     @property
     def gradient_norm(self) -> Tensor:
