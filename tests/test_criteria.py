@@ -75,6 +75,17 @@ def test_gradient_is_that_of_the_loss(criterion):
     torch.testing.assert_close(norm, gradient.abs(), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize('value', [3e19, -3e38])
+def test_an_error_whose_square_overflows_is_not_taken_for_none(value):
+    prediction, target = torch.tensor([value, -1e19]), DenseTarget(torch.zeros(2))
+    criterion = AuthenticSmoothL1(0.02)
+    loss, gradient_norm, finite = criterion.evaluate(prediction, target)
+    assert finite.tolist() == [False, True]
+    for found in (loss, gradient_norm, criterion.gradient(prediction, target)):
+        assert found.isnan().tolist() == [True, False]
+    assert criterion.evaluate(prediction.double(), target).finite.all()
+
+
 @pytest.mark.parametrize('criterion', [SigmoidCrossEntropy(), AuthenticSmoothL1(0.02)])
 @pytest.mark.parametrize('bad', [float('nan'), float('inf'), float('-inf')])
 @pytest.mark.parametrize('where', ['prediction', 'target'])

@@ -13,7 +13,8 @@ class AuthenticSmoothL1(Criterion):
     """ASL1(d) = sqrt(d^2 + mu^2) - mu: one example is one box coordinate.
 
     Paper, section "GHM-R Loss": d ASL1 / d d = d / sqrt(d^2 + mu^2), whose magnitude gr is below 1,
-    so that unlike smooth L1 it still tells hard examples from very hard ones.
+    so that unlike smooth L1 it still tells hard examples from very hard ones. An example whose d^2
+    overflows, in float32 from |d| of 1.8e19 on, is not finite.
 
     Args:
         mu: Width of the quadratic part, in the units of the regression target; above 0.
@@ -37,4 +38,6 @@ class AuthenticSmoothL1(Criterion):
         values = prediction.to(working_dtype(prediction))
         one = values.new_ones(()).expand_as(values)
         difference = target.subtract_from(values, one)
-        return difference, torch.sqrt(difference * difference + self.mu * self.mu)
+        square = difference * difference + self.mu * self.mu
+        # infinity times 0 is NaN: against an infinite root the largest errors would be no errors
+        return difference, torch.add(square, square, alpha=0).sqrt()

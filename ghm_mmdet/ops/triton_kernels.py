@@ -95,6 +95,8 @@ def authentic_smooth_l1(x, y, mu):
     """
     difference = x - y
     root = tl.sqrt(difference * difference + mu * mu)
+    # against an infinite root the largest errors would be no errors
+    root = tl.where(root < INFINITY, root, float('nan'))
     loss = difference * (difference / (root + mu))
     return loss, difference / root, tl.abs(loss) < INFINITY
 

@@ -65,7 +65,11 @@ struct AuthenticSmoothL1 {
     return difference * (difference / (root(difference) + Vec(mu)));
   }
 
-  Vec root(Vec difference) const { return (difference * difference + Vec(mu * mu)).sqrt(); }
+  Vec root(Vec difference) const {
+    const Vec square = difference * difference + Vec(mu * mu);
+    // infinity times 0 is NaN, so that what overflows is not finite
+    return (square + square * Vec(0)).sqrt();
+  }
 
   float mu;
 };
