@@ -1,5 +1,7 @@
 """Criteria against torch's own losses, autograd, and the definitions in float64."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -46,6 +48,20 @@ def test_label_targets_are_their_dense_form(labelled, soft):
     torch.testing.assert_close(
         criterion.gradient(logits, compact), criterion.gradient(logits, dense), rtol=0, atol=0
     )
+
+
+@pytest.mark.parametrize('mu', [1e-18, 1e18])
+def test_the_narrowest_and_the_widest_tell_an_error_of_0(mu):
+    difference, zero = torch.tensor([0.0, mu]), DenseTarget(torch.zeros(2))
+    evaluation = AuthenticSmoothL1(mu).evaluate(difference, zero)
+    assert evaluation.finite.all()
+    torch.testing.assert_close(evaluation.gradient_norm, torch.tensor([0, 0.5**0.5]))
+
+
+@pytest.mark.parametrize('mu', [0.0, 1e-30, 1e30, float('inf')])
+def test_a_width_that_float32_cannot_square_is_refused(mu):
+    with pytest.raises(ValueError, match=rf'^mu={re.escape(repr(mu))}: must be a number in \['):
+        AuthenticSmoothL1(mu)
 
 
 @pytest.mark.parametrize('mu', [1e-3, 0.02, 1.0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ghm_mmdet.arguments import check_interval
 from ghm_mmdet.criteria.criterion import Criterion, Evaluation, working_dtype
 from ghm_mmdet.criteria.targets import Target
 
@@ -17,10 +18,16 @@ class AuthenticSmoothL1(Criterion):
     overflows, in float32 from |d| of 1.8e19 on, is not finite.
 
     Args:
-        mu: Width of the quadratic part, in the units of the regression target; above 0.
+        mu: Width of the quadratic part, in the units of the regression target; in ``MU``.
+
+    Raises:
+        ValueError: mu is out of range.
     """
 
+    MU = '[1e-18, 1e18]'  # float32 holds their squares; were one 0, gr of no error would be NaN
+
     def __init__(self, mu: float) -> None:
+        check_interval('mu', mu, self.MU)
         super().__init__(f'authentic_smooth_l1({mu})')
         self.mu = mu
 
