@@ -84,6 +84,30 @@ def test_nothing_to_learn_from_is_zero_with_a_gradient(loss, reduction):
         assert (logits.grad == 0).all()
 
 
+@pytest.mark.usefixtures('backend')
+@pytest.mark.parametrize('make', [ghmc, GHMRLoss])
+@pytest.mark.parametrize('weighted', [False, True])
+@pytest.mark.parametrize('shape', [(0,), (5, 0), (0, 0), (0, 4), (2, 0, 3), (0, 3, 0)], ids=str)
+def test_no_example_of_any_shape_is_zero_with_a_gradient(make, shape, weighted):
+    prediction = torch.zeros(shape, requires_grad=True)
+    weight = torch.ones(shape[:-1]) if weighted and len(shape) > 1 else None
+    value = make()(prediction, torch.zeros(shape), weight)
+    value.backward()
+    assert value.item() == 0
+    assert prediction.grad.shape == shape
+    each = make()(prediction, torch.zeros(shape), weight, reduction_override='none')
+    assert each.shape == shape
+
+
+@pytest.mark.usefixtures('backend')
+def test_labels_for_no_class_are_zero_with_a_gradient():
+    logits = torch.zeros(5, 0, requires_grad=True)
+    value = ghmc()(logits, torch.zeros(5, dtype=torch.int64))
+    value.backward()
+    assert value.item() == 0
+    assert logits.grad.shape == (5, 0)
+
+
 @pytest.mark.parametrize('make', [GHMRLoss, AuthenticSmoothL1Loss])
 def test_box_weights_per_box_or_per_coordinate(make):
     generator = torch.Generator().manual_seed(0)
