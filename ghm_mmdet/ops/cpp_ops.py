@@ -89,7 +89,7 @@ def _arguments(
     if isinstance(target, DenseTarget):
         values = target.values.float().reshape(matrix.shape)
     else:
-        labels = target.labels.long().contiguous()
+        labels = target.labels.contiguous()
         score = None if target.score is None else target.score.float().contiguous()
     if weight is not None:
         weight = weight.float().expand(prediction.shape).reshape(matrix.shape)

@@ -72,6 +72,22 @@ def test_scores_are_soft_targets_at_the_label(call):
     torch.testing.assert_close(ghmc()(call['logits'], (call['labels'], call['score'])), oracle)
 
 
+@pytest.mark.usefixtures('backend')
+@pytest.mark.parametrize('use_sigmoid', [True, False])
+@pytest.mark.parametrize('reduction', ['none', 'mean'])
+@pytest.mark.parametrize('dtype', [torch.uint8, torch.int8, torch.int16, torch.int32])
+def test_labels_of_any_integers(call, dtype, reduction, use_sigmoid):
+    logits = torch.cat([call['logits'], call['weight'].unsqueeze(1)], 1)  # background for softmax
+    loss = GHMCLoss(use_sigmoid=use_sigmoid, reduction=reduction)
+    found, expected = (
+        loss(logits, labels) for labels in (call['labels'].to(dtype), call['labels'])
+    )
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    if use_sigmoid:
+        scored = loss(logits, (call['labels'].to(dtype), torch.ones(50)))
+        torch.testing.assert_close(scored, expected)
+
+
 @pytest.mark.parametrize('loss', [ghmc(), ghmc(momentum=0.75), ghmc(density='exact')])
 @pytest.mark.parametrize('reduction', ['mean', 'sum'])
 def test_nothing_to_learn_from_is_zero_with_a_gradient(loss, reduction):
