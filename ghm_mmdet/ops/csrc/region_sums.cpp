@@ -1,8 +1,9 @@
 // Region sums and their gradient on the CPU, each in one pass over the prediction.
 //
 // Examples are taken in blocks whose intermediates stay in the first-level cache. ATen's own vector
-// functions compute them, so that gradient norms are those of the other back ends to the bit, and
-// an example on the edge of a region falls on the same side.
+// functions compute them, so that on contiguous input gradient norms are those of the other back
+// ends to the bit, and an example on the edge of a region falls on the same side. On strided input
+// those compute with scalar functions, which may differ in the last place.
 
 #include <ATen/Parallel.h>
 #include <ATen/cpu/vec/vec.h>
@@ -110,6 +111,8 @@ struct Block {
   void differentiate(const Criterion& criterion) {
     for (int64_t i = 0; i < padded(); i += Vec::size())
       criterion.derivative(Vec::loadu(x + i), Vec::loadu(y + i)).store(derivative + i);
+    // every place gets a region, and that of memory never written would be undefined
+    std::fill(derivative + padded(), derivative + BLOCK, 0.0f);
   }
 
   template <typename Criterion>
