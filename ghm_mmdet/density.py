@@ -7,11 +7,14 @@ Source: Li, Liu, Wang, *Gradient Harmonized Single-stage Detector*, AAAI 2019 ("
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from ghm_mmdet.arguments import check_choice
+from ghm_mmdet.fixed_dtype import FixedDtype
 
 
 def region_edges(num_regions: int) -> Tensor:
@@ -69,7 +72,7 @@ class AverageState(NamedTuple):
     weight: Tensor | None
 
 
-class GradientDensity(nn.Module):
+class GradientDensity(FixedDtype, ABC):
     """Counts per region in, gradient density per region out, with an optional moving average.
 
     S_j(t) = a S_j(t-1) + (1 - a) R_j(t) (paper, "EMA"), where R_j is the count of region j.
@@ -82,6 +85,9 @@ class GradientDensity(nn.Module):
             behaviour.
         empty_regions: What happens to S_j where this call has no example in region j. 'freeze'
             leaves it (mmdet), 'decay' averages the zero in (paper).
+
+    Raises:
+        ValueError: ``empty_regions`` is neither.
     """
 
     def __init__(
@@ -92,15 +98,17 @@ class GradientDensity(nn.Module):
         empty_regions: str = 'freeze',
     ) -> None:
         super().__init__()
+        check_choice('empty_regions', empty_regions, ('freeze', 'decay'))
         self.num_regions = num_regions
         self.momentum = momentum
         self.bias_correction = bias_correction
         self.empty_regions = empty_regions
         self.register_buffer('edges', region_edges(num_regions), persistent=False)
         if momentum > 0:
-            self.register_buffer('moving_average', torch.zeros(num_regions))
+            zeros = torch.zeros_like(self.edges[1:])
+            self.register_buffer('moving_average', zeros)
             if bias_correction:
-                self.register_buffer('moving_weight', torch.zeros(num_regions))
+                self.register_buffer('moving_weight', zeros.clone())
 
     @property
     def gradient_norm(self) -> Tensor:
@@ -169,12 +177,16 @@ class UnitRegionDensity(GradientDensity):
         divisor: Number of regions that share the weight. 'non_empty' counts those with an example
             in this call (mmdet), 'all' is the paper's M.
         **moving_average: See :class:`GradientDensity`.
+
+    Raises:
+        ValueError: ``divisor`` is neither, or see :class:`GradientDensity`.
     """
 
     def __init__(
         self, num_regions: int, divisor: str = 'non_empty', **moving_average: float | bool | str
     ) -> None:
         super().__init__(num_regions, **moving_average)
+        check_choice('divisor', divisor, ('non_empty', 'all'))
         self.divisor = divisor
 
     def _density(self, smoothed: Tensor, counts: Tensor) -> Tensor:

@@ -8,10 +8,12 @@ or all of a training. The median error does: half of the coordinates then have g
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from ghm_mmdet.fixed_dtype import FixedDtype
 
 
-class MedianError(nn.Module):
+class MedianError(FixedDtype):
     """Running median of |d|, from counts alone.
 
     gr = |d| / sqrt(d^2 + mu^2) grows with |d|, so that its median belongs to the median of |d|,
@@ -36,7 +38,7 @@ class MedianError(nn.Module):
         super().__init__()
         self.momentum = momentum
         self.register_buffer('edges', edges, persistent=False)
-        self.register_buffer('average', torch.zeros(()))
+        self.register_buffer('average', edges.new_zeros(()))
 
     def mu(self) -> Tensor:
         """The width of ASL1 for the next call, float32, 0-dim, a copy."""

@@ -1,5 +1,7 @@
 """Criteria against torch's own losses, autograd, and the definitions in float64."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -48,6 +50,20 @@ def test_label_targets_are_their_dense_form(labelled, soft):
     )
 
 
+@pytest.mark.parametrize('mu', [1e-18, 1e18])
+def test_the_narrowest_and_the_widest_tell_an_error_of_0(mu):
+    difference, zero = torch.tensor([0.0, mu]), DenseTarget(torch.zeros(2))
+    evaluation = AuthenticSmoothL1(mu).evaluate(difference, zero)
+    assert evaluation.finite.all()
+    torch.testing.assert_close(evaluation.gradient_norm, torch.tensor([0, 0.5**0.5]))
+
+
+@pytest.mark.parametrize('mu', [0.0, 1e-30, 1e30, float('inf')])
+def test_a_width_that_float32_cannot_square_is_refused(mu):
+    with pytest.raises(ValueError, match=rf'^mu={re.escape(repr(mu))}: must be a number in \['):
+        AuthenticSmoothL1(mu)
+
+
 @pytest.mark.parametrize('mu', [1e-3, 0.02, 1.0])
 def test_authentic_smooth_l1_is_its_definition(mu):
     evaluation = AuthenticSmoothL1(mu).evaluate(
@@ -73,6 +89,17 @@ def test_gradient_is_that_of_the_loss(criterion):
     torch.testing.assert_close(gradient, (above - below) / (2 * step), rtol=1e-6, atol=1e-8)
     norm = criterion.evaluate(prediction, target).gradient_norm
     torch.testing.assert_close(norm, gradient.abs(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('value', [3e19, -3e38])
+def test_an_error_whose_square_overflows_is_not_taken_for_none(value):
+    prediction, target = torch.tensor([value, -1e19]), DenseTarget(torch.zeros(2))
+    criterion = AuthenticSmoothL1(0.02)
+    loss, gradient_norm, finite = criterion.evaluate(prediction, target)
+    assert finite.tolist() == [False, True]
+    for found in (loss, gradient_norm, criterion.gradient(prediction, target)):
+        assert found.isnan().tolist() == [True, False]
+    assert criterion.evaluate(prediction.double(), target).finite.all()
 
 
 @pytest.mark.parametrize('criterion', [SigmoidCrossEntropy(), AuthenticSmoothL1(0.02)])

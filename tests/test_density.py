@@ -5,6 +5,7 @@ import torch
 
 from ghm_mmdet.density import (
     ExactDensity,
+    GradientDensity,
     UnitRegionDensity,
     exact_gradient_density,
     harmonizing_weight,
@@ -101,6 +102,17 @@ def test_uniform_counts_give_beta_of_one(divisor):
     counts = torch.full((8,), 25)
     beta = harmonizing_weight(module.density(counts, module.average(counts)), counts.sum())
     torch.testing.assert_close(beta, torch.ones(8))
+
+
+def test_a_density_without_its_formula_cannot_be_made():
+    with pytest.raises(TypeError, match='abstract'):
+        GradientDensity(10)
+
+
+@pytest.mark.parametrize(('name', 'value'), [('divisor', 'al'), ('empty_regions', 'decays')])
+def test_a_misspelt_choice_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"^{name}='{value}': must be one of '"):
+        UnitRegionDensity(10, **{name: value})
 
 
 @pytest.mark.parametrize('divisor', ['non_empty', 'all'])

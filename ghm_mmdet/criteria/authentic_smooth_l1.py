@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ghm_mmdet.arguments import check_interval
 from ghm_mmdet.criteria.criterion import Criterion, Evaluation, working_dtype
 from ghm_mmdet.criteria.targets import Target
 
@@ -13,13 +14,20 @@ class AuthenticSmoothL1(Criterion):
     """ASL1(d) = sqrt(d^2 + mu^2) - mu: one example is one box coordinate.
 
     Paper, section "GHM-R Loss": d ASL1 / d d = d / sqrt(d^2 + mu^2), whose magnitude gr is below 1,
-    so that unlike smooth L1 it still tells hard examples from very hard ones.
+    so that unlike smooth L1 it still tells hard examples from very hard ones. An example whose d^2
+    overflows, in float32 from |d| of 1.8e19 on, is not finite.
 
     Args:
-        mu: Width of the quadratic part, in the units of the regression target; above 0.
+        mu: Width of the quadratic part, in the units of the regression target; in ``MU``.
+
+    Raises:
+        ValueError: mu is out of range.
     """
 
+    MU = '[1e-18, 1e18]'  # float32 holds their squares; were one 0, gr of no error would be NaN
+
     def __init__(self, mu: float) -> None:
+        check_interval('mu', mu, self.MU)
         super().__init__(f'authentic_smooth_l1({mu})')
         self.mu = mu
 
@@ -37,4 +45,6 @@ class AuthenticSmoothL1(Criterion):
         values = prediction.to(working_dtype(prediction))
         one = values.new_ones(()).expand_as(values)
         difference = target.subtract_from(values, one)
-        return difference, torch.sqrt(difference * difference + self.mu * self.mu)
+        square = difference * difference + self.mu * self.mu
+        # infinity times 0 is NaN: against an infinite root the largest errors would be no errors
+        return difference, torch.add(square, square, alpha=0).sqrt()

@@ -32,15 +32,24 @@ class Criterion(ABC):
     """An element-wise loss with a gradient norm in [0, 1].
 
     Args:
-        key: Names the criterion and its parameters. Compiled graphs carry this name in place of the
-            object, so equal keys have to mean equal mathematics.
+        key: Names the criterion and its parameters.
+
+    Attributes:
+        key: The same behind the name of the class. Compiled graphs carry it in place of the object,
+            so equal keys have to mean equal mathematics.
     """
 
     _by_key: ClassVar[dict[str, Criterion]] = {}
 
     def __init__(self, key: str) -> None:
-        self.key = key
-        self._by_key[key] = self
+        # of a subclass that says no more than its parent, the class says that it is another
+        self.key = f'{type(self).__module__}.{type(self).__qualname__}: {key}'
+        self._by_key[self.key] = self
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        # a process that unpickles it may have made none with this key
+        self._by_key[self.key] = self
 
     @classmethod
     def by_key(cls, key: str) -> Criterion:

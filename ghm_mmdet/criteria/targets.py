@@ -11,7 +11,9 @@ class LabelTarget(NamedTuple):
     """Classification targets that are zero everywhere but at one class per anchor.
 
     Attributes:
-        labels: int64, shape (N,). Class index in [0, C); any other value is background.
+        labels: int64, shape (N,). Column in [0, C); with any other value the row is all zeros. To
+            sigmoid cross entropy that is background, which softmax has a column for: there such a
+            row has a loss of 0 and g = 1/2.
         score: Target probability at the label, shape (N,), in [0, 1]; None stands for 1.
     """
 

@@ -20,7 +20,7 @@ class AuthenticSmoothL1Loss(nn.Module):
         Loss".
 
     Args:
-        mu: Width of the quadratic part, in the units of the box deltas; above 0.
+        mu: Width of the quadratic part, in the units of the box deltas; in [1e-18, 1e18].
         reduction: 'none', 'mean' or 'sum'.
         loss_weight: Factor of the loss.
 
@@ -31,7 +31,6 @@ class AuthenticSmoothL1Loss(nn.Module):
 
     def __init__(self, mu: float = 0.02, reduction: str = 'mean', loss_weight: float = 1.0) -> None:
         super().__init__()
-        check_interval('mu', mu, '(0, inf)')
         check_choice('reduction', reduction, REDUCTIONS)
         check_interval('loss_weight', loss_weight, '[0, inf)')
         self.criterion = AuthenticSmoothL1(mu)

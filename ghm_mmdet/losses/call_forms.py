@@ -28,7 +28,7 @@ def classification_target(
         if len(target) != 2:
             raise ValueError(f'target: a tuple of length {len(target)}, must be (labels, score)')
         labels, score = target
-        _check_labels(prediction, labels)
+        labels = _checked_labels(prediction, labels)
         if score.shape != labels.shape:
             raise ValueError(
                 f'score of shape {tuple(score.shape)}: must be {tuple(labels.shape)}, as the labels'
@@ -36,8 +36,7 @@ def classification_target(
         return LabelTarget(labels, score.detach())
     if target.shape == prediction.shape:
         return DenseTarget(target.detach())
-    _check_labels(prediction, target)
-    return LabelTarget(target)
+    return LabelTarget(_checked_labels(prediction, target))
 
 
 def box_target(prediction: Tensor, target: Tensor) -> Target:
@@ -80,7 +79,8 @@ def example_weight(prediction: Tensor, weight: Tensor | None) -> Tensor | None:
     return weight.detach()
 
 
-def _check_labels(prediction: Tensor, labels: Tensor) -> None:
+def _checked_labels(prediction: Tensor, labels: Tensor) -> Tensor:
+    """The labels in int64."""
     if prediction.dim() != 2 or labels.shape != prediction.shape[:1]:
         raise ValueError(
             f'target of shape {tuple(labels.shape)} for a prediction of shape '
@@ -88,3 +88,4 @@ def _check_labels(prediction: Tensor, labels: Tensor) -> None:
         )
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(f'target of dtype {labels.dtype}: labels must be integers')
+    return labels.long()

@@ -13,8 +13,9 @@ class LabelCheck(nn.Module):
 
     On an accelerator the bad labels are only counted there. The count is read in the first call of
     every ``INTERVAL``-th iteration of an mmengine run, or by :meth:`raise_if_bad` from any other
-    training loop. Until then a bad label counts as background. A call inside ``torch.compile`` or
-    while a CUDA graph is captured counts too, and never reads.
+    training loop. Until then a bad label counts as background; with softmax as no class, which
+    gives a loss of 0 and g = 1/2. A call inside ``torch.compile`` or while a CUDA graph is captured
+    counts too, and never reads.
     """
 
     INTERVAL = 50  # mmengine's LoggerHook waits for the device this often anyway

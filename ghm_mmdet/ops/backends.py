@@ -42,7 +42,8 @@ def choose(device: torch.device, name: str | None = None) -> Choice:
     Args:
         device: Where the predictions are.
         name: The back end that a loss asks for. It wins over the environment variable
-            ``GHM_MMDET_BACKEND``, and that over the device. What was asked for is not checked.
+            ``GHM_MMDET_BACKEND``, and that over the device. What was asked for is not checked
+            before :func:`load`.
 
     Raises:
         ValueError: The variable names no back end.
@@ -75,7 +76,14 @@ def _cpp_obstacle() -> str | None:
 
 @cache
 def load(name: str) -> ModuleType:
-    """The back end's module, imported when it is first used: Triton need not be installed."""
+    """The back end's module, imported when it is first used: Triton need not be installed.
+
+    Raises:
+        ValueError: It is 'cpp', and the compiled part cannot be used.
+    """
+    obstacle = _cpp_obstacle() if name == 'cpp' else None
+    if obstacle is not None:
+        raise ValueError(f"backend='cpp': {obstacle}; must be 'torch', 'reference' or None")
     return import_module(f'ghm_mmdet.ops.{MODULES[name]}')
 
 

@@ -22,6 +22,10 @@ from ghm_mmdet.criteria import (
 from ghm_mmdet.ops import reference, torch_ops
 from ghm_mmdet.ops.sums import RegionSums
 
+COMPILED = {
+    SigmoidCrossEntropy: 'sigmoid_cross_entropy',
+    AuthenticSmoothL1: 'authentic_smooth_l1',
+}
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 
@@ -76,21 +80,21 @@ def _arguments(
 ) -> tuple | None:
     """What the compiled functions take, or None where they cannot."""
     # a subclass may compute something else
-    mu = {SigmoidCrossEntropy: 0.0, AuthenticSmoothL1: getattr(criterion, 'mu', None)}
+    name = COMPILED.get(type(criterion))
     matrix = _matrix(prediction)
-    takes = type(criterion) in mu and prediction.dtype in DTYPES and prediction.numel() > 0
+    takes = name is not None and prediction.dtype in DTYPES and prediction.numel() > 0
     if not takes or matrix is None or prediction.device.type != 'cpu':
         return None
     labels = score = values = None
     if isinstance(target, DenseTarget):
         values = target.values.float().reshape(matrix.shape)
     else:
-        labels = target.labels.long().contiguous()
+        labels = target.labels.contiguous()
         score = None if target.score is None else target.score.float().contiguous()
     if weight is not None:
         weight = weight.float().expand(prediction.shape).reshape(matrix.shape)
-    name = 'sigmoid_cross_entropy' if mu[type(criterion)] == 0 else 'authentic_smooth_l1'
-    return name, mu[type(criterion)], matrix, labels, score, values, weight, edges.contiguous()
+    mu = getattr(criterion, 'mu', 0.0)
+    return name, mu, matrix, labels, score, values, weight, edges.contiguous()
 
 
 def _matrix(tensor: Tensor) -> Tensor | None:

@@ -118,7 +118,7 @@ def _harmonized(
     losses = counts.float().sqrt()
     made_up = RegionSums(counts, losses, losses.sum(), zero, zero)
     sums = RegionSums(*(each.to(device) for each in made_up))
-    density = UnitRegionDensity(regions, momentum=0.75, bias_correction=True).float().to(device)
+    density = UnitRegionDensity(regions, momentum=0.75, bias_correction=True).to(device)
     reduction = Reduction(1.0, mean=True, by_weight=False, skips=False)
     result = harmonize(density, balance, reduction, sums, sums, sums.nonfinite)
     return [each.cpu().double() for each in (*result, *density.state)]

@@ -8,6 +8,7 @@ others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -66,7 +67,9 @@ def gradient(
 
 
 def _two_dimensional(values: Tensor) -> Tensor:
-    return values.reshape(-1, values.size(-1)) if values.dim() else values.reshape(1, 1)
+    # of no columns, -1 could be any number of rows
+    *rows, columns = values.shape or (1,)
+    return values.reshape(math.prod(rows), columns)
 
 
 def _rows_per_chunk(prediction: Tensor) -> int:

@@ -95,6 +95,8 @@ def authentic_smooth_l1(x, y, mu):
     """
     difference = x - y
     root = tl.sqrt(difference * difference + mu * mu)
+    # against an infinite root the largest errors would be no errors
+    root = tl.where(root < INFINITY, root, float('nan'))
     loss = difference * (difference / (root + mu))
     return loss, difference / root, tl.abs(loss) < INFINITY
 
@@ -188,7 +190,6 @@ def load_examples(
         y = tl.load(across(target, major, minor, BLOCK), mask=valid, other=0).to(tl.float32)
     else:
         label = tl.load(along(target[0], target[1], anchor, ANCHORS), mask=anchors, other=-1)
-        label = label.to(tl.int64)
         is_object = (label >= 0) & (label < size[CLASSES])
         if WEIGHT != 'example':
             # an anchor of many classes is seen by several tiles, and counted by the first

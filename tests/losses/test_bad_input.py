@@ -27,7 +27,7 @@ SHARED = [
     ('backend', 'fortran'),
     ('bias_correction', 'yes'),
 ]
-MU = [('mu', 0), ('mu', -0.02), ('mu', float('nan')), ('mu', None)]
+MU = [('mu', mu) for mu in (0, -0.02, 1e-30, 1e30, float('nan'), None)]
 CASES = (
     [(GHMCLoss, name, value) for name, value in [*SHARED, ('use_sigmoid', None)]]
     + [(GHMRLoss, name, value) for name, value in SHARED + MU]

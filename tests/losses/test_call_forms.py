@@ -72,6 +72,22 @@ def test_scores_are_soft_targets_at_the_label(call):
     torch.testing.assert_close(ghmc()(call['logits'], (call['labels'], call['score'])), oracle)
 
 
+@pytest.mark.usefixtures('backend')
+@pytest.mark.parametrize('use_sigmoid', [True, False])
+@pytest.mark.parametrize('reduction', ['none', 'mean'])
+@pytest.mark.parametrize('dtype', [torch.uint8, torch.int8, torch.int16, torch.int32])
+def test_labels_of_any_integers(call, dtype, reduction, use_sigmoid):
+    logits = torch.cat([call['logits'], call['weight'].unsqueeze(1)], 1)  # background for softmax
+    loss = GHMCLoss(use_sigmoid=use_sigmoid, reduction=reduction)
+    found, expected = (
+        loss(logits, labels) for labels in (call['labels'].to(dtype), call['labels'])
+    )
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    if use_sigmoid:
+        scored = loss(logits, (call['labels'].to(dtype), torch.ones(50)))
+        torch.testing.assert_close(scored, expected)
+
+
 @pytest.mark.parametrize('loss', [ghmc(), ghmc(momentum=0.75), ghmc(density='exact')])
 @pytest.mark.parametrize('reduction', ['mean', 'sum'])
 def test_nothing_to_learn_from_is_zero_with_a_gradient(loss, reduction):
@@ -82,6 +98,30 @@ def test_nothing_to_learn_from_is_zero_with_a_gradient(loss, reduction):
         value.backward()
         assert value.item() == 0
         assert (logits.grad == 0).all()
+
+
+@pytest.mark.usefixtures('backend')
+@pytest.mark.parametrize('make', [ghmc, GHMRLoss])
+@pytest.mark.parametrize('weighted', [False, True])
+@pytest.mark.parametrize('shape', [(0,), (5, 0), (0, 0), (0, 4), (2, 0, 3), (0, 3, 0)], ids=str)
+def test_no_example_of_any_shape_is_zero_with_a_gradient(make, shape, weighted):
+    prediction = torch.zeros(shape, requires_grad=True)
+    weight = torch.ones(shape[:-1]) if weighted and len(shape) > 1 else None
+    value = make()(prediction, torch.zeros(shape), weight)
+    value.backward()
+    assert value.item() == 0
+    assert prediction.grad.shape == shape
+    each = make()(prediction, torch.zeros(shape), weight, reduction_override='none')
+    assert each.shape == shape
+
+
+@pytest.mark.usefixtures('backend')
+def test_labels_for_no_class_are_zero_with_a_gradient():
+    logits = torch.zeros(5, 0, requires_grad=True)
+    value = ghmc()(logits, torch.zeros(5, dtype=torch.int64))
+    value.backward()
+    assert value.item() == 0
+    assert logits.grad.shape == (5, 0)
 
 
 @pytest.mark.parametrize('make', [GHMRLoss, AuthenticSmoothL1Loss])

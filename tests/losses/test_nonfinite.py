@@ -46,6 +46,19 @@ def test_a_finite_call_is_what_it_is_without(kind):
     torch.testing.assert_close(*found, rtol=0, atol=0)
 
 
+@pytest.mark.usefixtures('backend')
+@pytest.mark.parametrize('reduction', ['none', 'mean', 'sum'])
+@pytest.mark.parametrize('mu', [0.02, 'median'])
+def test_a_run_that_has_diverged_is_not_perfect(mu, reduction):
+    loss = KINDS['boxes'].make(mu=mu, momentum=0.5, reduction=reduction)
+    prediction = torch.full((40, 4), 1e30, requires_grad=True)
+    value = loss(prediction, torch.zeros(40, 4))
+    value.sum().backward()
+    assert value.isnan().all()
+    assert prediction.grad.isnan().all()
+    assert not loss.density.moving_average.any()
+
+
 @pytest.mark.parametrize('level', [0, 1])
 def test_one_level_of_a_pyramid_takes_all_of_it_along(level):
     loss = KINDS['labels'].make(momentum=0.5, nonfinite='skip')

@@ -44,6 +44,16 @@ def test_without_a_compiled_one_the_cpu_has_the_chunked_and_the_reason(monkeypat
     assert 'it does not load' in choice.reason
 
 
+@pytest.mark.parametrize('by_variable', [False, True])
+def test_without_a_compiled_one_asking_for_it_is_refused_in_one_line(by_variable, monkeypatch):
+    monkeypatch.setattr(backends, '_cpp_obstacle', lambda: 'it does not load')
+    backends.load.cache_clear()
+    if by_variable:
+        monkeypatch.setenv(backends.VARIABLE, 'cpp')
+    with pytest.raises(ValueError, match=r"^backend='cpp': it does not load; must be [^\n]*$"):
+        backends.module_for(CPU, None if by_variable else 'cpp')
+
+
 def test_without_triton_a_cuda_device_has_the_reference_and_the_reason(triton):
     triton('its counts are wrong')
     choice = backends.choose(CUDA)

@@ -81,6 +81,15 @@ def test_a_chunk_with_more_than_plain_numbers(computed, many_chunks, value):
     check(computed, arguments)
 
 
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(('value', 'nonfinite'), [(1e19, 0), (3e19, 1), (-3e38, 1)])
+def test_an_error_whose_square_overflows(computed, many_chunks, value, nonfinite, dtype):
+    arguments = case('boxes', dtype, 'none')
+    arguments[1][200, 3] = value
+    check(computed, arguments)
+    assert computed.region_sums(*arguments).nonfinite == nonfinite
+
+
 def test_results_do_not_change_between_runs(computed, many_chunks):
     arguments = case('labels', torch.float32, 'most per anchor')
     first, second = (computed.region_sums(*arguments) for _ in range(2))

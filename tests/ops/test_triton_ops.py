@@ -196,6 +196,14 @@ def test_input_that_is_not_finite(case, regions):
 
 
 @FEW_AND_MANY
+def test_errors_whose_square_overflows(regions):
+    criterion, prediction, target, edges = draw(boxes, regions)
+    prediction[:4, 0] = torch.tensor([1e19, 3e19, -3e19, -3e38], device=DEVICE)
+    assert_agrees(criterion, prediction, target, None, edges)
+    assert triton_ops.region_sums(criterion, prediction, target, None, edges).nonfinite == 3
+
+
+@FEW_AND_MANY
 def test_logits_on_an_edge(regions):
     """x = 0 gives g = 1/2 exactly, which mmdet's edges put into the upper region."""
     logits = torch.tensor([[0.0], [200.0], [-200.0]], device=DEVICE)

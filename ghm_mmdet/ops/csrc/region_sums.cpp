@@ -1,8 +1,9 @@
 // Region sums and their gradient on the CPU, each in one pass over the prediction.
 //
 // Examples are taken in blocks whose intermediates stay in the first-level cache. ATen's own vector
-// functions compute them, so that gradient norms are those of the other back ends to the bit, and
-// an example on the edge of a region falls on the same side.
+// functions compute them, so that on contiguous input gradient norms are those of the other back
+// ends to the bit, and an example on the edge of a region falls on the same side. On strided input
+// those compute with scalar functions, which may differ in the last place.
 
 #include <ATen/Parallel.h>
 #include <ATen/cpu/vec/vec.h>
@@ -65,7 +66,11 @@ struct AuthenticSmoothL1 {
     return difference * (difference / (root(difference) + Vec(mu)));
   }
 
-  Vec root(Vec difference) const { return (difference * difference + Vec(mu * mu)).sqrt(); }
+  Vec root(Vec difference) const {
+    const Vec square = difference * difference + Vec(mu * mu);
+    // infinity times 0 is NaN, so that what overflows is not finite
+    return (square + square * Vec(0)).sqrt();
+  }
 
   float mu;
 };
@@ -106,6 +111,8 @@ struct Block {
   void differentiate(const Criterion& criterion) {
     for (int64_t i = 0; i < padded(); i += Vec::size())
       criterion.derivative(Vec::loadu(x + i), Vec::loadu(y + i)).store(derivative + i);
+    // every place gets a region, and that of memory never written would be undefined
+    std::fill(derivative + padded(), derivative + BLOCK, 0.0f);
   }
 
   template <typename Criterion>

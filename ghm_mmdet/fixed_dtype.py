@@ -1,0 +1,24 @@
+"""Modules whose buffers keep their dtype when the model around them is cast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+
+class FixedDtype(nn.Module):
+    """A module whose buffers go to other devices and stay of the dtype that they have.
+
+    ``model.half()`` casts every floating-point buffer. Counts of examples overflow there, and
+    region edges move.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+        return super()._apply(lambda tensor: _of_same_dtype(fn, tensor), recurse)
+
+
+def _of_same_dtype(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+    result = fn(tensor)
+    # from the tensor itself: a cast back would not undo an overflow
+    return result if result.dtype == tensor.dtype else tensor.to(result.device)

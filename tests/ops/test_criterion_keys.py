@@ -1,0 +1,58 @@
+"""An operator finds the criterion that it was called with by its key."""
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, SigmoidCrossEntropy
+from ghm_mmdet.density import region_edges
+from ghm_mmdet.losses import GHMCLoss, GHMRLoss
+from ghm_mmdet.ops import example_losses
+from tests.processes import environment
+
+UNPICKLE = """
+import pickle, sys, torch
+loss = pickle.load(open(sys.argv[1], 'rb'))
+print(loss(torch.ones(6, 4), torch.zeros(6, 4), reduction_override='none').sum().item())
+"""
+
+
+class DoubledCrossEntropy(SigmoidCrossEntropy):
+    def evaluate(self, prediction, target):
+        evaluation = super().evaluate(prediction, target)
+        return evaluation._replace(loss=2 * evaluation.loss)
+
+
+class DoubledSmoothL1(AuthenticSmoothL1):
+    def evaluate(self, prediction, target):
+        evaluation = super().evaluate(prediction, target)
+        return evaluation._replace(loss=2 * evaluation.loss)
+
+
+@pytest.mark.parametrize(
+    ('parent', 'child'),
+    [(SigmoidCrossEntropy, DoubledCrossEntropy), (AuthenticSmoothL1, DoubledSmoothL1)],
+)
+def test_a_subclass_leaves_its_parent_alone(parent, child):
+    arguments = (0.02,) if parent is AuthenticSmoothL1 else ()
+    call = torch.rand(5, 3), DenseTarget(torch.zeros(5, 3)), None, region_edges(4), torch.ones(4)
+    plain = parent(*arguments)
+    doubled = child(*arguments)
+    expected = plain.evaluate(*call[:2]).loss
+    torch.testing.assert_close(example_losses(plain, *call), expected)
+    torch.testing.assert_close(example_losses(doubled, *call), 2 * expected)
+
+
+@pytest.mark.parametrize('loss', [GHMCLoss(use_sigmoid=True), GHMRLoss(mu=0.3)])
+def test_a_new_process_finds_that_of_an_unpickled_loss(loss, tmp_path):
+    path = tmp_path / 'loss.pkl'
+    path.write_bytes(pickle.dumps(loss))
+    done = subprocess.run(
+        [sys.executable, '-c', UNPICKLE, path], env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    expected = loss(torch.ones(6, 4), torch.zeros(6, 4), reduction_override='none').sum().item()
+    assert float(done.stdout) == pytest.approx(expected)
