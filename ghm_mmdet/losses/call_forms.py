@@ -79,6 +79,17 @@ def example_weight(prediction: Tensor, weight: Tensor | None) -> Tensor | None:
     return weight.detach()
 
 
+def either_weight(weight: Tensor | None, label_weight: Tensor | None) -> Tensor | None:
+    """The weight of a call, which has two names: mmdet's losses call it one or the other.
+
+    Raises:
+        ValueError: Both are given.
+    """
+    if weight is not None and label_weight is not None:
+        raise ValueError('weight and label_weight: must be one of them, they mean the same')
+    return weight if label_weight is None else label_weight
+
+
 def _checked_labels(prediction: Tensor, labels: Tensor) -> Tensor:
     """The labels in int64."""
     if prediction.dim() != 2 or labels.shape != prediction.shape[:1]:

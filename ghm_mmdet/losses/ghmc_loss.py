@@ -14,7 +14,7 @@ from ghm_mmdet.criteria import (
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
 )
-from ghm_mmdet.losses.call_forms import classification_target, example_weight
+from ghm_mmdet.losses.call_forms import classification_target, either_weight, example_weight
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_balance, build_density
 from ghm_mmdet.losses.label_check import LabelCheck
 from ghm_mmdet.ops import Level, RegionSums
@@ -157,7 +157,7 @@ class GHMCLoss(GHMLoss):
                 around the loss computes it a second time.
         """
         examples = self.criterion.examples(pred)
-        weight = example_weight(examples, weight if label_weight is None else label_weight)
+        weight = example_weight(examples, either_weight(weight, label_weight))
         parsed = classification_target(pred, target, scores=self.use_sigmoid)
         return self.harmonize(Level(pred, parsed, weight), reduction_override)
 

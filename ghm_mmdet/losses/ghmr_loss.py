@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ghm_mmdet.arguments import check_interval
 from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, working_dtype
-from ghm_mmdet.losses.call_forms import box_target, example_weight
+from ghm_mmdet.losses.call_forms import box_target, either_weight, example_weight
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_balance, build_density
 from ghm_mmdet.losses.outlier_watch import OutlierWatch
 from ghm_mmdet.median_error import MedianError
@@ -29,8 +29,9 @@ class GHMRLoss(GHMLoss):
     adapts. The defaults are those of mmdet's ``GHMR`` and give its numbers.
 
     Args:
-        mu: Width of the quadratic part of ASL1, in the units of the box deltas; above 0. 'median'
-            follows the median error of the boxes, a moving average with ``momentum`` (ours).
+        mu: Width of the quadratic part of ASL1, in the units of the box deltas; in [1e-18, 1e18].
+            'median' follows the median error of the boxes, a moving average with ``momentum``
+            (ours).
         bins: M, the number of unit regions.
         momentum: a of the moving average over iterations, in [0, 1).
         loss_weight: Factor of the loss.
@@ -84,7 +85,7 @@ class GHMRLoss(GHMLoss):
     ) -> None:
         adapts = mu == 'median'
         if not adapts:
-            check_interval('mu', mu, '(0, inf)', also=" or 'median'")
+            check_interval('mu', mu, AuthenticSmoothL1.MU, also=" or 'median'")
         gradient_density = build_density(
             density=density,
             bins=bins,
@@ -148,7 +149,7 @@ class GHMRLoss(GHMLoss):
             RuntimeError: There is a moving average, and a non-reentrant activation checkpoint
                 around the loss computes it a second time.
         """
-        weight = example_weight(pred, weight if label_weight is None else label_weight)
+        weight = example_weight(pred, either_weight(weight, label_weight))
         parsed = box_target(pred, target)
         level = Level(pred, parsed, weight)
         if self.median_error:

@@ -62,6 +62,12 @@ def test_every_form_gives_the_same_loss(call, form):
     torch.testing.assert_close(FORMS[form](call, ghmc()), oracle)
 
 
+def test_two_weights_are_refused(call):
+    loss = GHMCLoss(use_sigmoid=True)
+    with pytest.raises(ValueError, match=r'^weight and label_weight: must be one of them'):
+        loss(call['logits'], call['labels'], call['weight'], label_weight=call['weight'])
+
+
 def test_no_weight_is_all_ones(call):
     oracle = ghmc()(call['logits'], call['labels'], torch.ones(50))
     torch.testing.assert_close(ghmc()(call['logits'], call['labels'], avg_factor=3.0), oracle)
