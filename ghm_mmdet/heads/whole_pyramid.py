@@ -87,11 +87,13 @@ def WholePyramidHead(head: str, ignore_avg_factor: bool = False, **kwargs: objec
         An instance of a subclass of the head.
 
     Raises:
-        ValueError: There is no such head.
+        ValueError: There is no such head, or it has one density over all levels by itself.
     """
     cls = MODELS.get(head)
     if cls is None or not hasattr(cls, 'loss_by_feat'):
         raise ValueError(f'head={head!r}: must be a registered dense head')
+    if issubclass(cls, WholePyramidDensity):
+        raise ValueError(f'head={head!r}: has one density by itself, must be another head')
     made = whole_pyramid_class(cls)(**kwargs)
     made.ignore_avg_factor = ignore_avg_factor
     return made

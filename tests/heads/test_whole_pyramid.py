@@ -94,9 +94,16 @@ def test_bad_labels_of_all_levels_are_counted_together(levels):
         head.loss_by_feat(logits, labels)
 
 
-@pytest.mark.parametrize('name', ['NoSuchHead', 'ResNet'])
-def test_what_is_no_dense_head_is_refused(name):
-    with pytest.raises(ValueError, match='must be a registered dense head'):
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('NoSuchHead', 'must be a registered dense head'),
+        ('ResNet', 'must be a registered dense head'),
+        ('GHMRetinaHead', 'has one density by itself, must be another head'),
+    ],
+)
+def test_other_types_are_refused(name, message):
+    with pytest.raises(ValueError, match=f"^head='{name}': {message}$"):
         WholePyramidHead(name)
 
 
