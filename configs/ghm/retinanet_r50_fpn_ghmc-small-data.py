@@ -4,7 +4,7 @@
 # your own data that inherits from this one.
 # - outliers: 'keep' is what many classes with few objects each need; with many wrong labels 'damp',
 #   or tools/correct_labels.py.
-# - loss_weight: 0.25 goes with AdamW; with SGD 1 was better, and MMDetection's prior as good.
+# - loss_weight: 0.25 goes with AdamW; with SGD 1 was better.
 # - bins and momentum are for 100 positives an iteration or more; docs/settings.md has the rule.
 # - Learning rate and epochs are where to start; they have not been measured with this backbone.
 _base_ = './retinanet_r50_fpn_ghm-pyramid-1x_coco.py'
