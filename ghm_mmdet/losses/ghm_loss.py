@@ -187,6 +187,11 @@ class GHMLoss(nn.Module):
         """The buffers that change in training; at zero they start afresh."""
         return self.density.state
 
+    @property
+    def _trains(self) -> bool:
+        # a call in eval mode or under no_grad looks at examples, it does not train on them
+        return self.training and torch.is_grad_enabled()
+
     def start_afresh(self) -> None:
         """Forget what another training has left in the moving averages."""
         for buffer in self.state:
@@ -241,8 +246,7 @@ class GHMLoss(nn.Module):
         return losses if losses.shape == level.prediction.shape else losses.squeeze(-1)
 
     def _reduce(self, levels: Sequence[Level], reduction: str) -> Tensor:
-        # a call in eval mode or under no_grad looks at examples, it does not train on them
-        trains = self.training and torch.is_grad_enabled()
+        trains = self._trains
         levels, sums, nonfinite = self._sums(levels)
         ranks = get_world_size() if self.sync and trains else 1
         if ranks > 1:

@@ -179,7 +179,7 @@ class GHMRLoss(GHMLoss):
     def _current_mu(self) -> Tensor:
         if self._splits_levels and self._mu_of_levels is not None:
             return self._mu_of_levels
-        trains = self.training and torch.is_grad_enabled()
+        trains = self._trains
         if trains and self._was_restored:
             self._before_update()  # another run's average is no mu to begin with
         mu = self.median_error.mu()
