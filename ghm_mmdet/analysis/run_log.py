@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ghm_mmdet.data.coco_file import DataError
+from ghm_mmdet.data.findings import DataError
 
 
 class RunError(DataError):

@@ -1,4 +1,4 @@
-"""Checks of a config's data sets, before anything is built: seconds instead of an epoch later.
+"""Reads the data sets of a config before anything is built: seconds instead of an epoch later.
 
 MMDetection drops what it does not expect without a word: categories that are not listed, boxes of
 no size, and, where a config lists no classes, everything that is not among COCO's 80.
@@ -6,38 +6,144 @@ no size, and, where a config lists no classes, everything that is not among COCO
 
 from __future__ import annotations
 
-import logging
 import os
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from difflib import get_close_matches
 
+import numpy as np
+from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets import CocoDataset
-from mmdet.evaluation import CocoMetric
-from mmdet.registry import DATASETS, METRICS
-from mmengine.logging import print_log
+from mmdet.registry import DATASETS, TRANSFORMS
 from mmengine.utils import is_abs
 
-from ghm_mmdet.data.coco_file import CocoFile, DataError, read_coco_file
+from ghm_mmdet.data.coco_file import load_coco_file
+from ghm_mmdet.data.coco_table import CocoTable
+from ghm_mmdet.data.findings import DataError, Findings, listing
+from ghm_mmdet.data.image_files import (
+    missing_images,
+    outside,
+    read_header,
+    size_fault,
+    why_missing,
+)
+from ghm_mmdet.data.metrics import check_metric
+from ghm_mmdet.data.splits import Split, compare_splits
+from ghm_mmdet.data.surprises import warn_of_repetitions, warn_of_training
+
+LOOPS = ('train', 'val', 'test')
+HEADERS = 50
+"""Pictures of a data set whose headers are looked at before a training, evenly spread."""
+AS_UTF8 = 'python -c "import json; json.dump(json.load(open({!r}, \'rb\')), open(\'new.json\', \'w\'))"'
 
 
-@dataclass(frozen=True)
-class CheckedDataset:
-    """What a data set holds, once it has been checked.
+class DataReading:
+    """The data sets of a config: each annotation file is read once, whoever names it.
+
+    Args:
+        unused_categories: Names in the files that the config leaves out on purpose.
 
     Attributes:
-        name: Where the config defines it.
-        classes: The names of its classes, by label.
-        ann_file: Its annotation file, with the data root.
-        image_ids: The ids of the file's images.
-        crowd_flags: Whether every annotation says if it is a crowd, which COCO's metric needs.
+        findings: Errors and warnings.
+        splits: The data sets that could be read, in the order of the config.
     """
 
-    name: str
-    classes: tuple[str, ...]
-    ann_file: str
-    image_ids: frozenset[int]
-    crowd_flags: bool
+    def __init__(self, unused_categories: Collection[str] = ()) -> None:
+        self.findings = Findings()
+        self.splits: list[Split] = []
+        self._unused_categories = unused_categories
+        self._tables: dict[str, CocoTable | None] = {}
+
+    def table(self, path: str) -> CocoTable | None:
+        """An annotation file as MMDetection and pycocotools will read it; None if they can't."""
+        key = os.path.realpath(path)
+        if key not in self._tables:
+            file = load_coco_file(path, self.findings)
+            self._tables[key] = file and CocoTable.of(file)
+            if file and file.encoding != 'utf-8':
+                self.findings.error(
+                    f'{path}: is written as {file.encoding.upper()}'
+                    f'{", with a byte order mark" if "sig" in file.encoding else ""}; must be '
+                    f'UTF-8 without a byte order mark (BOM), as pycocotools reads it: '
+                    f'{AS_UTF8.format(path)}'
+                )
+        return self._tables[key]
+
+    def read_loop(self, cfg: Mapping, loop: str) -> None:
+        """Read what a loop of the runner trains on or predicts on, and what judges it."""
+        loader = cfg.get(f'{loop}_dataloader')
+        if not isinstance(loader, Mapping) or not isinstance(loader.get('dataset'), Mapping):
+            return
+        found = [
+            self.read_dataset(dataset, name, loop)
+            for name, dataset in leaf_datasets(loader['dataset'], f'{loop}_dataloader.dataset')
+        ]
+        splits = [split for split in found if split]
+        self.splits += splits
+        evaluators = cfg.get(f'{loop}_evaluator') or []
+        evaluators = [evaluators] if isinstance(evaluators, Mapping) else list(evaluators)
+        judges = [each for each in evaluators if not each.get('format_only')]
+        if loop == 'train' or judges:
+            self._need_objects(splits, len(splits) == len(found))
+        for judge in judges if loop != 'train' else ():
+            check_metric(judge, f'{loop}_evaluator', splits, self.table, self.findings)
+
+    def read_dataset(self, dataset: Mapping, name: str, loop: str) -> Split | None:
+        """Read one data set without wrappers: annotation file, classes, boxes, picture files.
+
+        Returns:
+            None where it cannot be used, which the findings then say, and where it is not in COCO's
+            format or not on a local disk: that is left to the data set itself.
+        """
+        try:
+            kind = _dataset_class(dataset.get('type'), name)
+            if not _reads_coco(kind) or is_remote(dataset):
+                return None
+            root = dataset.get('data_root') or ''
+            classes = _classes(kind, dataset.get('metainfo'), name)
+            path = _join(root, _text(dataset, 'ann_file', name))
+            prefix = dataset.get('data_prefix') or {}
+            folder = _join(root, _text(prefix, 'img', f'{name}.data_prefix', empty=True))
+        except DataError as error:
+            self.findings.error(str(error))
+            return None
+        table = self.table(path)
+        if table is None:
+            return None
+        split = Split(name, loop, classes, table, folder, _rows(table, classes, dataset))
+        is_background = loop == 'train' and not len(table.annotation_ids)
+        if not is_background and not check_categories(
+            table, classes, f'{name}.metainfo.classes', self._unused_categories, self.findings
+        ):
+            return split
+        warn_of_repetitions(table, self.findings)
+        if loop == 'train':
+            filters = dataset.get('filter_cfg') or {}
+            warn_of_training(table, classes, filters, name, self.findings)
+        if check_images(split, f'{name}.data_prefix.img', self.findings) and _loads_files(dataset):
+            _warn_of_sizes(split, self.findings)
+        return split
+
+    def _need_objects(self, splits: Sequence[Split], is_all: bool) -> None:
+        """A loop as a whole has something to learn from, or to be judged by."""
+        if not splits or not is_all or any(split.objects for split in splits):
+            return
+        annotations = sum(len(split.table.annotation_ids) for split in splits)
+        paths = ', '.join(dict.fromkeys(split.table.path for split in splits))
+        has_list = any(split.table.is_labelled for split in splits)
+        self.findings.error(
+            f'{paths}: no box to learn from among {annotations} annotations'
+            f"{'' if has_list else ' (there is no list annotations)'}; needed: at least one of "
+            f'{listing(splits[0].classes)}, of a pixel or more, inside its image, not crowd'
+        )
+
+
+def read_data(cfg: Mapping, loops: Sequence[str]) -> DataReading:
+    """Read the data sets and metrics of the given loops of a config, and compare them."""
+    reading = DataReading(cfg.get('unused_categories', ()))
+    for loop in loops:
+        reading.read_loop(cfg, loop)
+    compare_splits(reading.splits, reading.findings)
+    return reading
 
 
 def leaf_datasets(dataset: Mapping, name: str) -> Iterator[tuple[str, Mapping]]:
@@ -51,79 +157,119 @@ def leaf_datasets(dataset: Mapping, name: str) -> Iterator[tuple[str, Mapping]]:
         yield name, dataset
 
 
-def check_dataset(
-    dataset: Mapping, name: str, *, boxes: bool = True, unused_categories: Collection[str] = ()
-) -> CheckedDataset | None:
-    """Check one data set without wrappers: annotation file, classes, boxes, image files.
+def is_remote(config: Mapping) -> bool:
+    """Whether a data set or metric reads from elsewhere than a local disk."""
+    backend = (config.get('backend_args') or {}).get('backend', 'local')
+    paths = (str(config.get(key, '')) for key in ('data_root', 'ann_file'))
+    return backend != 'local' or any('://' in path for path in paths)
 
-    Args:
-        dataset: Its config.
-        name: Where the config defines it, for the messages.
-        boxes: Whether it needs at least one object; data that is only predicted on does not.
-        unused_categories: Names in the file that the config leaves out on purpose.
 
-    Returns:
-        What it holds; None where it is not in COCO's format or not on a local disk: that is left
-        to the data set itself.
-
-    Raises:
-        DataError: It cannot be used as configured.
-    """
-    kind = _dataset_class(dataset.get('type'), name)
-    if not _reads_coco(kind) or _is_remote(dataset):
-        return None
-    root = dataset.get('data_root') or ''
-    classes = _classes(kind, dataset.get('metainfo'), name)
-    file = read_coco_file(_join(root, _text(dataset, 'ann_file', name)))
-    _check_categories(file, classes, f'{name}.metainfo.classes', unused_categories)
-    if boxes and not file.trainable(file.categories[label] for label in classes).any():
-        raise DataError(
-            f'{file.path}: no box to learn from among {len(file.annotations)} annotations; needed: '
-            f'at least one of {_listing(classes)}, of a pixel or more, inside its image, not crowd'
+def check_categories(
+    table: CocoTable,
+    classes: Sequence[str],
+    name: str,
+    unused_categories: Collection[str],
+    findings: Findings,
+) -> bool:
+    """Whether the file's categories are the config's classes, in the same order."""
+    absent = [label for label in classes if label not in table.category_ids]
+    used = np.bincount(table.category, minlength=len(table.category_ids)) > 0
+    unlisted = [
+        label
+        for label, is_used in zip(table.category_ids, used)
+        if is_used and label not in classes and label not in unused_categories
+    ]
+    if absent or unlisted:
+        differences = [
+            f'classes that the file does not have: {listing(absent)}' if absent else '',
+            f'categories with boxes that the config does not list: {listing(unlisted)}'
+            if unlisted
+            else '',
+        ]
+        findings.error(
+            f'{table.path}: does not fit {name}: {"; ".join(filter(None, differences))}'
+            f"{_twins(absent, table.category_ids)}; list the file's categories in "
+            'metainfo=dict(classes=...), or name those to be dropped in unused_categories'
         )
-    prefix = dataset.get('data_prefix') or {}
-    folder = _join(root, _text(prefix, 'img', f'{name}.data_prefix', empty=True))
-    _check_images(file, folder, f'{name}.data_prefix.img')
-    return CheckedDataset(name, classes, file.path, frozenset(file.images), _crowd_flags(file))
+        return False
+    order = [label for label in table.category_ids if label in classes]
+    if order != list(classes):
+        findings.error(
+            f'{name}={listing(classes)}: must be in the order of {table.path}, which mmdet numbers '
+            f'its labels by: {listing(order)}; where the files of a config have different orders, '
+            "sort the list 'categories' of one like the other's, ids may stay"
+        )
+        return False
+    return True
 
 
-def check_evaluator(evaluator: Mapping, name: str, datasets: Sequence[CheckedDataset]) -> None:
-    """Check that the annotation file of COCO's metric belongs to the data sets that it judges.
+def _twins(absent: Sequence[str], present: Collection[str]) -> str:
+    """A hint at names that differ in little."""
+    for label in absent:
+        close = get_close_matches(label.strip().casefold(), [p.strip().casefold() for p in present])
+        for other in present:
+            if close and other.strip().casefold() == close[0]:
+                return f' ({label!r} is {other!r} there)'
+    return ''
 
-    Raises:
-        DataError: The file is missing or broken, or lacks their images, classes or crowd flags.
-    """
-    path = evaluator.get('ann_file')
-    kind = evaluator.get('type')
-    # Metrics of other data sets, and subclasses, have formats of their own.
-    is_coco = (METRICS.get(kind) if isinstance(kind, str) else kind) is CocoMetric
-    if not is_coco or not isinstance(path, str) or _is_remote(evaluator):
-        return
-    own = [data for data in datasets if os.path.realpath(data.ann_file) == os.path.realpath(path)]
-    file = None if own else read_coco_file(path)
-    for data in datasets if file else ():
-        absent = data.image_ids.difference(file.images)
-        if absent:
-            raise DataError(
-                f'{name}.ann_file={path!r}: lacks {len(absent)} images of {data.ann_file}, such as '
-                f'id {min(map(str, absent))}; must cover all images of {data.name}'
-            )
-        _check_categories(file, data.classes, f'{data.name}.metainfo.classes', file.categories)
-    if not (_crowd_flags(file) if file else own[0].crowd_flags):
-        raise DataError(
-            f"{name}.ann_file={path!r}: not every annotation has 'iscrowd' (0 or 1), which COCO's "
-            'metric needs'
+
+def check_images(split: Split, name: str, findings: Findings) -> bool:
+    """Whether every picture is there; those that lie elsewhere are a warning."""
+    path, total = split.table.path, len(split.paths)
+    if not os.path.isdir(split.folder):
+        findings.error(
+            f'{name}: no such folder: {split.folder} (images of {path}); set data_root and '
+            'data_prefix to where the pictures are'
+        )
+        return False
+    elsewhere = outside(split.paths, split.folder)
+    if elsewhere:
+        findings.warn(
+            f'{path}: {len(elsewhere)} of {total} images lie outside of {name}={split.folder!r}, '
+            f'such as {elsewhere[0]!r}; they are read from there'
+        )
+    missing = missing_images(split.paths)
+    if missing:
+        hint = why_missing(missing[0], split.folder)
+        findings.error(
+            f'{path}: {len(missing)} of {total} images are missing; the first is {missing[0]}'
+            f'{hint or f"; add them, correct {name}, or remove their entries"}'
+        )
+    return not missing
+
+
+def _warn_of_sizes(split: Split, findings: Findings) -> None:
+    """Compare some pictures' headers with the sizes in the annotation file."""
+    rows = np.unique(np.linspace(0, len(split.paths) - 1, HEADERS).astype(int))
+    headers = {row: read_header(split.paths[row]) for row in rows if row >= 0}
+    faults = {
+        row: size_fault(header, split.table.sizes[row]) for row, header in headers.items() if header
+    }
+    wrong = [(row, fault) for row, fault in faults.items() if fault]
+    if wrong:
+        row, fault = wrong[0]
+        findings.warn(
+            f'{split.table.path}: {len(wrong)} of {len(rows)} pictures looked at have another '
+            f'size: {split.paths[row]} {fault}'
         )
 
 
-def _crowd_flags(file: CocoFile) -> bool:
-    return all('iscrowd' in entry for entry in file.annotations)
+def _loads_files(dataset: Mapping) -> bool:
+    """Whether the pipeline begins with MMDetection's own loader, which turns pictures by EXIF."""
+    pipeline = dataset.get('pipeline') or []
+    kind = pipeline[0].get('type') if pipeline else None
+    kind = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
+    turns = pipeline[0].get('color_type', 'color') in ('color', 'grayscale') if pipeline else False
+    return kind is LoadImageFromFile and turns
 
 
 def _dataset_class(kind: object, name: str) -> type:
     found = DATASETS.get(kind) if isinstance(kind, str) else kind
     if not isinstance(found, type):
-        raise DataError(f'{name}.type={kind!r}: must be the name of a registered data set')
+        raise DataError(
+            f'{name}.type={kind!r}: must be the name of a registered data set; import the module '
+            'that registers it in custom_imports'
+        )
     return found
 
 
@@ -134,12 +280,6 @@ def _reads_coco(kind: type) -> bool:
         and kind.load_data_list is CocoDataset.load_data_list
         and kind.parse_data_info is CocoDataset.parse_data_info
     )
-
-
-def _is_remote(config: Mapping) -> bool:
-    backend = (config.get('backend_args') or {}).get('backend', 'local')
-    paths = (str(config.get(key, '')) for key in ('data_root', 'ann_file'))
-    return backend != 'local' or any('://' in path for path in paths)
 
 
 def _join(root: str, path: str) -> str:
@@ -167,85 +307,19 @@ def _classes(kind: type, metainfo: object, name: str) -> tuple[str, ...]:
     return tuple(classes)
 
 
-def _check_categories(
-    file: CocoFile, classes: Sequence[str], name: str, unused_categories: Collection[str]
-) -> None:
-    """The file's categories and the config's classes are the same, in the same order."""
-    absent = [label for label in classes if label not in file.categories]
-    used = {entry['category_id'] for entry in file.annotations}
-    unlisted = [
-        label
-        for label, category_id in file.categories.items()
-        if category_id in used and label not in classes and label not in unused_categories
-    ]
-    if absent or unlisted:
-        differences = [
-            f'classes that the file does not have: {_listing(absent)}' if absent else '',
-            f'categories with boxes that the config does not list: {_listing(unlisted)}'
-            if unlisted
-            else '',
-        ]
-        raise DataError(
-            f'{file.path}: does not fit {name}: {"; ".join(filter(None, differences))}; list the '
-            "file's categories in metainfo=dict(classes=...), or name those to be dropped in "
-            'unused_categories'
-        )
-    order = [label for label in file.categories if label in classes]
-    if order != list(classes):
-        raise DataError(
-            f'{name}={_listing(classes)}: must be in the order of {file.path}, which mmdet numbers '
-            f'its labels by: {_listing(order)}'
-        )
-
-
-def _check_images(file: CocoFile, folder: str, name: str) -> None:
-    """Every image is there, found by listing each folder once."""
-    if not os.path.isdir(folder):
-        raise DataError(f'{name}: no such folder: {folder} (images of {file.path})')
-    by_folder = defaultdict(list)
-    for image in file.images.values():
-        path = os.path.join(folder, image['file_name'])
-        by_folder[os.path.dirname(path)].append(path)
-    _warn_of_images_elsewhere(file, by_folder, folder, name)
-    missing = []
-    for directory, paths in by_folder.items():
-        present = _files(directory)
-        missing += [path for path in paths if os.path.basename(path) not in present]
-    if missing:
-        raise DataError(
-            f'{file.path}: {len(missing)} of {len(file.images)} images are missing; '
-            f'the first is {missing[0]}'
-        )
-
-
-def _warn_of_images_elsewhere(
-    file: CocoFile, by_folder: Mapping[str, Sequence[str]], folder: str, name: str
-) -> None:
-    """Absolute file names, and those with '..', are read from where they point to."""
-    inside = os.path.join(os.path.abspath(folder), '')
-    elsewhere = [
-        path
-        for directory, paths in by_folder.items()
-        if not os.path.join(os.path.abspath(directory), '').startswith(inside)
-        for path in paths
-    ]
-    if elsewhere:
-        print_log(
-            f'{file.path}: {len(elsewhere)} of {len(file.images)} images lie outside of '
-            f'{name}={folder!r}, such as {elsewhere[0]!r}; they are read from there',
-            'current',
-            logging.WARNING,
-        )
-
-
-def _files(directory: str) -> set[str]:
-    try:
-        with os.scandir(directory) as entries:
-            return {entry.name for entry in entries}
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
-
-
-def _listing(names: Sequence[str], most: int = 5) -> str:
-    rest = f' and {len(names) - most} more' if len(names) > most else ''
-    return f'{list(names[:most])}{rest}'
+def _rows(table: CocoTable, classes: Sequence[str], dataset: Mapping) -> np.ndarray:
+    """Rows of the pictures that the data set hands out, as ``CocoDataset`` filters them."""
+    rows = np.arange(len(table.image_ids))
+    filters = dataset.get('filter_cfg')
+    if filters and not dataset.get('test_mode'):
+        keep = table.sizes.min(axis=1, initial=np.inf) >= filters.get('min_size', 0)
+        if filters.get('filter_empty_gt'):
+            annotated = table.image[table.is_of(classes)]
+            keep &= np.bincount(annotated, minlength=len(rows)) > 0
+        rows = rows[keep]
+    indices = dataset.get('indices')
+    if indices is None:
+        return rows
+    if isinstance(indices, int):
+        return rows[:indices] if indices >= 0 else rows[indices:]
+    return rows[np.asarray(indices, dtype=int)]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ghm_mmdet.data.coco_file import DataError
+from ghm_mmdet.data.findings import DataError
 
 UNDECODABLE = 'failed to load image'
 """All that mmcv says, by an assertion, of a picture that it cannot decode."""

@@ -11,7 +11,8 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from ghm_mmdet.data.check import CheckedDataset, check_dataset, check_evaluator, leaf_datasets
+from ghm_mmdet.data.check import read_data
+from ghm_mmdet.data.splits import Split
 from ghm_mmdet.engine.check_head import (
     check_head,
     harmonized_losses,
@@ -92,27 +93,17 @@ def check_pretrained(cfg: Config) -> None:
 def check_data(cfg: Config, loops: Sequence[str]) -> None:
     """Check the data sets and metrics of the given loops, and that the heads have their classes.
 
+    What is legal and may surprise is logged as a warning.
+
     Raises:
         DataError: A data set cannot be used as configured.
         ConfigError: A head has another number of classes than the data.
     """
-    for loop in loops:
-        loader, evaluators = cfg.get(f'{loop}_dataloader'), cfg.get(f'{loop}_evaluator') or []
-        if not isinstance(loader, Mapping) or not isinstance(loader.get('dataset'), Mapping):
-            continue
-        evaluators = [evaluators] if isinstance(evaluators, Mapping) else list(evaluators)
-        judged = loop == 'train' or not all(metric.get('format_only') for metric in evaluators)
-        datasets = [
-            check_dataset(
-                dataset, name, boxes=judged, unused_categories=cfg.get('unused_categories', ())
-            )
-            for name, dataset in leaf_datasets(loader['dataset'], f'{loop}_dataloader.dataset')
-        ]
-        datasets = [dataset for dataset in datasets if dataset]
-        for metric in evaluators if judged else ():
-            check_evaluator(metric, f'{loop}_evaluator', datasets)
-        for dataset in datasets:
-            _check_num_classes(cfg, dataset)
+    reading = read_data(cfg, loops)
+    for warning in reading.findings.warnings:
+        print_log(warning, 'current', logging.WARNING)
+    reading.findings.raise_error()
+    check_num_classes(cfg, reading.splits)
 
 
 def _nested(config: object, name: str) -> Iterator[tuple[str, Mapping]]:
@@ -189,11 +180,22 @@ def _check_loss(name: str, kind: type, part: Mapping) -> None:
         )
 
 
-def _check_num_classes(cfg: Config, dataset: CheckedDataset) -> None:
-    for name, part in _nested(cfg.model, 'model'):
-        is_head = name.rpartition('.')[2].partition('[')[0] in ('bbox_head', 'mask_head')
-        if is_head and part.get('num_classes', len(dataset.classes)) != len(dataset.classes):
-            raise ConfigError(
-                f'{name}.num_classes={part["num_classes"]}: must be {len(dataset.classes)}, the '
-                f'number of classes of {dataset.name}'
-            )
+def check_num_classes(cfg: Config, splits: Sequence[Split]) -> None:
+    """Check that each head has as many classes as each data set.
+
+    Raises:
+        ConfigError: One has not.
+    """
+    heads = [
+        (name, part)
+        for name, part in _nested(cfg.model, 'model')
+        if name.rpartition('.')[2].partition('[')[0] in ('bbox_head', 'mask_head')
+    ]
+    for split in splits:
+        needed = len(split.classes)
+        for name, part in heads:
+            if part.get('num_classes', needed) != needed:
+                raise ConfigError(
+                    f'{name}.num_classes={part["num_classes"]}: must be {needed}, the number of '
+                    f'classes of {split.name}; set one of the two'
+                )

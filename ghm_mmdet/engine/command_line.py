@@ -9,7 +9,7 @@ from pickle import UnpicklingError
 
 from mmengine.config import DictAction
 
-from ghm_mmdet.data.coco_file import DataError
+from ghm_mmdet.data.findings import DataError
 from ghm_mmdet.data.seeded_loading import UNDECODABLE
 from ghm_mmdet.engine.checkpoint import DANGER, TRUST
 from ghm_mmdet.engine.config import ConfigError

@@ -8,7 +8,7 @@ from mmdet.datasets import CocoDataset
 
 from ghm_mmdet.data import check
 from ghm_mmdet.data.check import check_dataset, check_evaluator, leaf_datasets
-from ghm_mmdet.data.coco_file import DataError
+from ghm_mmdet.data.findings import DataError
 
 NAME = 'train_dataloader.dataset'
 CLASSES = ('RBC', 'WBC', 'Platelets')

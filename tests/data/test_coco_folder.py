@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ghm_mmdet.data.coco_file import DataError
+from ghm_mmdet.data.findings import DataError
 from ghm_mmdet.data.coco_folder import CocoSplit, find_coco_folder
 
 

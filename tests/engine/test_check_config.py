@@ -5,7 +5,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from ghm_mmdet.data.coco_file import DataError
+from ghm_mmdet.data.findings import DataError
 from ghm_mmdet.engine import check_config as checks
 from ghm_mmdet.engine import check_head
 from ghm_mmdet.engine.config import ConfigError

@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from ghm_mmdet.data.coco_file import DataError
+from ghm_mmdet.data.findings import DataError
 from ghm_mmdet.engine import test as test_tool
 from ghm_mmdet.engine import train as train_tool
 from ghm_mmdet.engine.command_line import add_config, one_line_errors

@@ -1,0 +1,51 @@
+"""What a reading of data finds: errors, which end a run, and warnings, which do not."""
+
+from __future__ import annotations
+
+
+class DataError(ValueError):
+    """Data that cannot be trained on or evaluated; the message is one line and names the file."""
+
+
+class Findings:
+    """Errors and warnings in the order in which they were found, each one line, each once.
+
+    Attributes:
+        errors: What a training or a test cannot go on with.
+        warnings: What it can go on with, and its owner should know.
+    """
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self.warnings: list[str] = []
+
+    def error(self, text: str) -> None:
+        """Add an error, unless it is there already."""
+        _add(self.errors, text)
+
+    def warn(self, text: str) -> None:
+        """Add a warning, unless it is there already."""
+        _add(self.warnings, text)
+
+    def raise_error(self) -> None:
+        """Raise the first error, if there is one.
+
+        Raises:
+            DataError: There is; the message says how many follow.
+        """
+        if not self.errors:
+            return
+        first, *others = self.errors
+        more = f' (and {len(others)} more; tools/check_data.py lists them)' if others else ''
+        raise DataError(f'{first}{more}')
+
+
+def _add(lines: list[str], text: str) -> None:
+    if text not in lines:
+        lines.append(text)
+
+
+def listing(names: list | tuple, most: int = 5) -> str:
+    """The first names, and how many there are besides."""
+    rest = f' and {len(names) - most} more' if len(names) > most else ''
+    return f'{list(names[:most])}{rest}'

@@ -1,0 +1,141 @@
+"""The pictures of an annotation file: that they are there, of its size, and whole."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+
+import mmcv
+from PIL import Image, UnidentifiedImageError
+
+ORIENTATION = 0x0112
+"""The EXIF tag that says how a picture has to be turned to be looked at."""
+TURNED = (5, 6, 7, 8)
+"""Its values by which width and height change places."""
+TAIL = 1 << 16
+"""Bytes at the end of a file in which its end mark is looked for first."""
+
+
+def missing_images(paths: Sequence[str]) -> list[str]:
+    """Those that are not there, found by listing each folder once."""
+    by_folder = defaultdict(list)
+    for path in paths:
+        by_folder[os.path.dirname(path)].append(path)
+    missing = []
+    for folder, inside in by_folder.items():
+        present = _files(folder)
+        missing += [path for path in inside if os.path.basename(path) not in present]
+    return missing
+
+
+def why_missing(path: str, folder: str) -> str:
+    """A hint at the file that was meant, beginning with '; ', or nothing."""
+    name = os.path.relpath(path, folder)
+    if '\\' in name:
+        return '; its name has backslashes, as Windows writes paths: write / instead'
+    here = os.path.dirname(path)
+    for other in _files(here):
+        if _composed(other) == _composed(os.path.basename(path)):
+            return (
+                f'; {here} has that name in another Unicode form (NFC or NFD, as a Mac writes '
+                'umlauts): rename the file, or normalise the names in the annotation file'
+            )
+        if _composed(other).casefold() == _composed(os.path.basename(path)).casefold():
+            return f'; {here} has {other!r}: capital and small letters differ'
+    base = PureWindowsPath(path).name
+    if base in _files(folder):
+        return f'; {folder} has a file {base!r}: file_name is a path below that folder'
+    return ''
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize('NFC', name)
+
+
+def _files(folder: str) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+
+
+def outside(paths: Sequence[str], folder: str) -> list[str]:
+    """Those that absolute names, or names with '..', lead out of the folder."""
+    inside = os.path.join(os.path.abspath(folder), '')
+    return [path for path in paths if not os.path.abspath(path).startswith(inside)]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the first bytes of a picture say.
+
+    Attributes:
+        size: Width and height in pixels, as they are stored.
+        orientation: EXIF's, 1 where it is not said.
+    """
+
+    size: tuple[int, int]
+    orientation: int
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Width and height of the picture as MMDetection loads it, turned by its orientation."""
+        return self.size[::-1] if self.orientation in TURNED else self.size
+
+
+def read_header(path: str) -> Header | None:
+    """The header of a picture; None where it is of a kind that has none that Pillow knows."""
+    try:
+        with Image.open(path) as image:
+            return Header(image.size, image.getexif().get(ORIENTATION, 1))
+    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
+        return None
+
+
+def size_fault(header: Header, size: Sequence[float]) -> str | None:
+    """What is wrong with the size that an annotation file has for a picture, or None."""
+    if tuple(size) == header.shown:
+        return None
+    width, height = header.shown
+    fault = f'is {width} x {height} pixels, the annotation file says {size[0]:g} x {size[1]:g}'
+    if header.orientation in TURNED and tuple(size) == header.size:
+        return (
+            f'{fault}: its EXIF orientation {header.orientation} turns it when it is loaded, and '
+            'the boxes are on the stored picture; turn the pixels and remove the tag, or turn '
+            'the boxes'
+        )
+    return f'{fault}; boxes are in pixels of the picture itself: export it again'
+
+
+def is_cut_off(path: str) -> bool:
+    """Whether a JPEG or PNG file ends before its picture does."""
+    size = os.path.getsize(path)
+    with open(path, 'rb') as file:
+        start = file.read(8)
+        if not size:
+            return True
+        file.seek(max(0, size - TAIL))
+        tail = file.read()
+        if start.startswith(b'\xff\xd8'):
+            return not (_ends_jpeg(tail) or _ends_jpeg(Path(path).read_bytes()))
+        if start == b'\x89PNG\r\n\x1a\n':
+            return b'IEND' not in tail and b'IEND' not in Path(path).read_bytes()
+    return False
+
+
+def _ends_jpeg(data: bytes) -> bool:
+    """Whether an end mark follows the last scan; a preview in the header has one of its own."""
+    return data.rfind(b'\xff\xd9') > data.rfind(b'\xff\xda')
+
+
+def is_decodable(path: str) -> bool:
+    """Whether MMDetection's loader makes a picture of a file."""
+    try:
+        return mmcv.imread(path) is not None
+    except Exception:  # of bytes at random a decoder raises anything
+        return False
