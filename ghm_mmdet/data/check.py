@@ -19,20 +19,14 @@ from mmengine.utils import is_abs
 from ghm_mmdet.data.coco_file import load_coco_file
 from ghm_mmdet.data.coco_table import CocoTable
 from ghm_mmdet.data.findings import DataError, Findings, listing
-from ghm_mmdet.data.image_files import (
-    missing_images,
-    outside,
-    read_header,
-    size_fault,
-    why_missing,
-)
+from ghm_mmdet.data.image_files import missing_images, outside, why_missing
 from ghm_mmdet.data.metrics import check_metric
 from ghm_mmdet.data.splits import Split, compare_splits
 from ghm_mmdet.data.surprises import warn_of_repetitions, warn_of_training
 
 LOOPS = ('train', 'val', 'test')
-HEADERS = 50
-"""Pictures of a data set whose headers are looked at before a training, evenly spread."""
+TURNING = ('color', 'grayscale')
+"""How a picture is read where its EXIF orientation counts."""
 AS_UTF8 = 'python -c "import json; json.dump(json.load(open({!r}, \'rb\')), open(\'new.json\', \'w\'))"'
 
 
@@ -109,7 +103,8 @@ class DataReading:
         table = self.table(path)
         if table is None:
             return None
-        split = Split(name, loop, classes, table, folder, _rows(table, classes, dataset))
+        rows, turns = _rows(table, classes, dataset), _loads_files(dataset)
+        split = Split(name, loop, classes, table, folder, rows, turns)
         is_background = loop == 'train' and not len(table.annotation_ids)
         if not is_background and not check_categories(
             table, classes, f'{name}.metainfo.classes', self._unused_categories, self.findings
@@ -119,8 +114,7 @@ class DataReading:
         if loop == 'train':
             filters = dataset.get('filter_cfg') or {}
             warn_of_training(table, classes, filters, name, self.findings)
-        if check_images(split, f'{name}.data_prefix.img', self.findings) and _loads_files(dataset):
-            _warn_of_sizes(split, self.findings)
+        check_images(split, f'{name}.data_prefix.img', self.findings)
         return split
 
     def _need_objects(self, splits: Sequence[Split], is_all: bool) -> None:
@@ -142,7 +136,8 @@ def read_data(cfg: Mapping, loops: Sequence[str]) -> DataReading:
     reading = DataReading(cfg.get('unused_categories', ()))
     for loop in loops:
         reading.read_loop(cfg, loop)
-    compare_splits(reading.splits, reading.findings)
+    trained = [split for split in reading.splits if split.loop == 'train']
+    compare_splits(reading.splits, trained, reading.findings)
     return reading
 
 
@@ -213,15 +208,15 @@ def _twins(absent: Sequence[str], present: Collection[str]) -> str:
     return ''
 
 
-def check_images(split: Split, name: str, findings: Findings) -> bool:
-    """Whether every picture is there; those that lie elsewhere are a warning."""
+def check_images(split: Split, name: str, findings: Findings) -> None:
+    """Every picture has to be there; those that lie elsewhere are a warning."""
     path, total = split.table.path, len(split.paths)
     if not os.path.isdir(split.folder):
         findings.error(
             f'{name}: no such folder: {split.folder} (images of {path}); set data_root and '
             'data_prefix to where the pictures are'
         )
-        return False
+        return
     elsewhere = outside(split.paths, split.folder)
     if elsewhere:
         findings.warn(
@@ -235,32 +230,14 @@ def check_images(split: Split, name: str, findings: Findings) -> bool:
             f'{path}: {len(missing)} of {total} images are missing; the first is {missing[0]}'
             f'{hint or f"; add them, correct {name}, or remove their entries"}'
         )
-    return not missing
-
-
-def _warn_of_sizes(split: Split, findings: Findings) -> None:
-    """Compare some pictures' headers with the sizes in the annotation file."""
-    rows = np.unique(np.linspace(0, len(split.paths) - 1, HEADERS).astype(int))
-    headers = {row: read_header(split.paths[row]) for row in rows if row >= 0}
-    faults = {
-        row: size_fault(header, split.table.sizes[row]) for row, header in headers.items() if header
-    }
-    wrong = [(row, fault) for row, fault in faults.items() if fault]
-    if wrong:
-        row, fault = wrong[0]
-        findings.warn(
-            f'{split.table.path}: {len(wrong)} of {len(rows)} pictures looked at have another '
-            f'size: {split.paths[row]} {fault}'
-        )
 
 
 def _loads_files(dataset: Mapping) -> bool:
     """Whether the pipeline begins with MMDetection's own loader, which turns pictures by EXIF."""
-    pipeline = dataset.get('pipeline') or []
-    kind = pipeline[0].get('type') if pipeline else None
+    pipeline = dataset.get('pipeline') or [{}]
+    kind = pipeline[0].get('type')
     kind = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
-    turns = pipeline[0].get('color_type', 'color') in ('color', 'grayscale') if pipeline else False
-    return kind is LoadImageFromFile and turns
+    return kind is LoadImageFromFile and pipeline[0].get('color_type', 'color') in TURNING
 
 
 def _dataset_class(kind: object, name: str) -> type:

@@ -218,11 +218,22 @@ def _is_flag(value: object) -> bool:
 
 
 def _is_box(box: object) -> bool:
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
+    # written out, as there may be millions
+    try:
+        x, y, width, height = box
+        return (
+            -LARGEST < x < LARGEST
+            and -LARGEST < y < LARGEST
+            and 0 <= width < LARGEST
+            and 0 <= height < LARGEST
+        )
+    except (TypeError, ValueError):
         return False
-    return box[2] >= 0 and box[3] >= 0
 
 
 def _is_number(value: object) -> bool:
     # NaN is not below anything, and an integer may be too long for a float
-    return isinstance(value, (int, float)) and abs(value) < LARGEST
+    try:
+        return -LARGEST < value < LARGEST
+    except TypeError:
+        return False

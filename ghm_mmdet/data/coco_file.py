@@ -54,11 +54,12 @@ def read_coco_file(path: str) -> CocoFile:
 def load_coco_file(path: str, findings: Findings) -> CocoFile | None:
     """Read and check an annotation file; None where it has errors, which the findings then have."""
     try:
-        content, encoding = _read_json(path)
+        with _without_collections():
+            content, encoding = _read_json(path)
+            errors = [f'{path}: {text}' for text in errors_of(content)]
     except DataError as error:
         findings.error(str(error))
         return None
-    errors = [f'{path}: {text}' for text in errors_of(content)]
     for text in errors:
         findings.error(text)
     if errors:
@@ -81,8 +82,7 @@ def _read_json(path: str) -> tuple[object, str]:
         data = file.read()
     encoding = json.detect_encoding(data)
     try:
-        with _without_collections():
-            return json.loads(data), encoding
+        return json.loads(data), encoding
     except json.JSONDecodeError as error:
         raise DataError(
             f'{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}; '

@@ -56,8 +56,8 @@ def check_metric(
     if splits and left:
         findings.warn(
             f'{place}: has {left} of {len(known)} pictures that are not predicted on; the objects '
-            'on them count as missed, so that AP is too low: leave out indices, or set '
-            'ann_file=None for a quick look'
+            'on them count as missed, so that AP is too low: leave out indices, or '
+            'name a file of the same pictures'
         )
 
 

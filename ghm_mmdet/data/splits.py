@@ -13,7 +13,7 @@ from ghm_mmdet.data.coco_table import CocoTable
 from ghm_mmdet.data.findings import Findings, listing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """One data set of a config, read.
 
@@ -24,6 +24,7 @@ class Split:
         table: Its annotation file.
         folder: Where its pictures lie.
         rows: The pictures that it hands out, as rows of the file's images, int64.
+        turns: Whether it reads them with MMDetection's loader, which turns them by EXIF.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Split:
     table: CocoTable
     folder: str
     rows: np.ndarray
+    turns: bool
 
     @cached_property
     def paths(self) -> list[str]:
@@ -51,13 +53,14 @@ class Split:
         return int(self.trained_on.sum())
 
 
-def compare_splits(splits: Sequence[Split], findings: Findings) -> None:
-    """Compare each data set's classes with the first one's, and each with what is trained on."""
+def compare_splits(
+    splits: Sequence[Split], trained: Sequence[Split], findings: Findings
+) -> None:
+    """Compare each data set's classes with the first one's, and its pictures with the trained."""
     for split in splits[1:]:
         _compare_classes(splits[0], split, findings)
-    trained = [split for split in splits if split.loop == 'train']
     for split in splits:
-        if split.loop != 'train':
+        if split not in trained:
             _warn_of_common_pictures(trained, split, findings)
 
 
@@ -83,19 +86,18 @@ def _compare_classes(first: Split, other: Split, findings: Findings) -> None:
         findings.warn(f'{fault}; is it the same class by another name?')
 
 
-def _warn_of_common_pictures(
-    trained: Sequence[Split], judged: Split, findings: Findings
-) -> None:
+def _warn_of_common_pictures(trained: Sequence[Split], other: Split, findings: Findings) -> None:
     known = {
         os.path.abspath(split.folder) + os.sep + split.table.file_names[row]
         for split in trained
         for row in split.rows
     }
-    folder = os.path.abspath(judged.folder) + os.sep
-    common = [name for name in judged.table.file_names if folder + name in known]
+    folder, names = os.path.abspath(other.folder) + os.sep, other.table.file_names
+    common = [name for name in names if folder + name in known]
     if common:
         findings.warn(
-            f'{judged.table.path}: {len(common)} of {len(judged.table.file_names)} pictures of '
-            f'{judged.name} are trained on as well, such as {common[0]}; results on them say '
-            'little of new pictures: take them out of one of the two (tools/split_coco.py)'
+            f'{other.table.path}: {len(common)} of {len(names)} pictures, such as {common[0]}, '
+            f'are in {" and ".join(split.table.path for split in trained)} as well; results on '
+            'pictures that were trained on say little of new ones: take them out of one of the '
+            'two (tools/split_coco.py)'
         )

@@ -53,7 +53,7 @@ def warn_of_training(
     if absent and trained_on.any():
         findings.warn(
             f'{table.path}: no object of the classes {listing(absent)}; they are never learned: '
-            f'leave them out of {name}.metainfo.classes, or add pictures of them'
+            'leave them out of metainfo.classes, or add pictures of them'
         )
 
 
