@@ -66,7 +66,7 @@ def coco_folder(tmp_path: Path) -> Path:
         images.append({'id': index, 'file_name': name, 'width': 64, 'height': 48})
         annotations.append(
             {
-                'id': index,
+                'id': index + 1,
                 'image_id': index,
                 'category_id': index % 3 + 1,
                 'bbox': [x, y, width, height],

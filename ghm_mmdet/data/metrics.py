@@ -108,9 +108,9 @@ def _check_evaluation(
 
 
 def _check_range(what: str, ids: Sequence[int], place: str, findings: Findings) -> None:
-    """NumPy makes floating-point numbers of integers that are partly beyond int64."""
+    """NumPy makes floating-point numbers of integers that only partly fit into int64."""
     largest = max(ids, key=abs, default=0)
-    if not -(2**63) <= largest < 2**63:
+    if largest >= 2**63:
         findings.error(
             f'{place}: {what} id {largest} is too large: pycocotools rounds such ids, and what '
             'they stand for drops out of the evaluation; number them 1, 2, 3 ...'

@@ -1,13 +1,17 @@
 """Checks of data sets as configs define them: what passes, and what a broken one gets."""
 
 import copy
+import json
+import shlex
 import shutil
+import subprocess
+import sys
 
 import pytest
 from mmdet.datasets import CocoDataset
+from pycocotools.coco import COCO
 
-from ghm_mmdet.data import check
-from ghm_mmdet.data.check import check_dataset, check_evaluator, leaf_datasets
+from ghm_mmdet.data.check import leaf_datasets, read_data
 from ghm_mmdet.data.findings import DataError
 
 NAME = 'train_dataloader.dataset'
@@ -25,16 +29,29 @@ def dataset(coco_folder):
     )
 
 
+def read_all(dataset, **cfg):
+    return read_data(dict(train_dataloader=dict(dataset=dataset), **cfg), ('train',))
+
+
+def read(dataset, **cfg):
+    """The one data set of a training."""
+    reading = read_all(dataset, **cfg)
+    reading.findings.raise_error()
+    return reading.splits[0]
+
+
 @pytest.fixture
 def annotations(coco_folder):
     return coco_folder / 'annotations' / 'instances_train.json'
 
 
 def test_good_dataset(dataset, annotations):
-    checked = check_dataset(dataset, NAME)
-    assert checked.classes == CLASSES
-    assert checked.ann_file == str(annotations)
-    assert checked.image_ids == set(range(8))
+    split = read(dataset)
+    assert split.name == NAME
+    assert split.classes == CLASSES
+    assert split.table.path == str(annotations)
+    assert split.table.image_ids == [*range(8)]
+    assert split.objects == 8
 
 
 @pytest.mark.parametrize(
@@ -54,7 +71,7 @@ def test_paths_are_joined_as_mmengine_joins_them(dataset, coco_folder, paths, fo
     dataset['data_prefix'] = dict(img=folder.format(root=coco_folder))
     arguments = {key: value for key, value in dataset.items() if key != 'type'}
     oracle = CocoDataset(**arguments, lazy_init=True)
-    assert check_dataset(dataset, NAME).ann_file == oracle.ann_file
+    assert read(dataset).table.path == oracle.ann_file
 
 
 @pytest.mark.parametrize(
@@ -72,8 +89,6 @@ def test_images_elsewhere_are_a_warning(
     dataset, annotations, coco_folder, edit_json, monkeypatch, prefix, name, elsewhere
 ):
     monkeypatch.chdir(coco_folder)
-    warnings = []
-    monkeypatch.setattr(check, 'print_log', lambda text, *_: warnings.append(text))
     dataset.update(data_root='', ann_file=str(annotations), data_prefix=dict(img=prefix))
     name = name.format(root=coco_folder)
     path = coco_folder / prefix / name
@@ -86,15 +101,16 @@ def test_images_elsewhere_are_a_warning(
         content['annotations'] = content['annotations'][:1]
 
     edit_json(annotations, keep_one)
-    check_dataset(dataset, NAME)
-    assert len(warnings) == elsewhere
+    findings = read_all(dataset).findings
+    assert not findings.errors
+    assert sum('lie outside of' in line for line in findings.warnings) == elsewhere
 
 
 def test_images_in_folders_of_their_own(dataset, annotations, coco_folder, edit_json):
     (coco_folder / 'images' / 'left').mkdir()
     shutil.move(coco_folder / 'images' / '0.png', coco_folder / 'images' / 'left')
     edit_json(annotations, lambda content: content['images'][0].update(file_name='left/0.png'))
-    assert check_dataset(dataset, NAME)
+    assert read(dataset)
 
 
 def test_coco_itself(data_folder):
@@ -104,7 +120,7 @@ def test_coco_itself(data_folder):
         ann_file='annotations/instances_train2017.json',
         data_prefix=dict(img='train2017/'),
     )
-    assert len(check_dataset(dataset, NAME).classes) == 80
+    assert len(read(dataset).classes) == 80
 
 
 def config(**values):
@@ -187,23 +203,18 @@ def test_broken_dataset_is_refused_in_one_line(
 ):
     edit_json(annotations, lambda content: change(dataset, content, coco_folder))
     with pytest.raises(DataError, match=message) as error:
-        check_dataset(dataset, NAME)
+        read(dataset)
     assert '\n' not in str(error.value)
 
 
 def test_category_may_be_left_out_on_purpose(dataset):
     dataset['metainfo'] = dict(classes=('RBC', 'WBC'))
-    assert check_dataset(dataset, NAME, unused_categories=['Platelets']).classes == ('RBC', 'WBC')
+    assert read(dataset, unused_categories=['Platelets']).classes == ('RBC', 'WBC')
 
 
 def test_category_without_boxes_need_not_be_listed(dataset, annotations, edit_json):
     edit_json(annotations, lambda content: content['categories'].append(dict(id=9, name='none')))
-    assert check_dataset(dataset, NAME)
-
-
-def test_data_to_predict_on_needs_no_boxes(dataset, annotations, edit_json):
-    edit_json(annotations, lambda content: content['annotations'].clear())
-    assert check_dataset(dataset, NAME, boxes=False)
+    assert read(dataset)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +226,7 @@ def test_data_to_predict_on_needs_no_boxes(dataset, annotations, edit_json):
     ],
 )
 def test_what_cannot_be_read_here_is_left_to_the_data_set(dataset, change):
-    assert check_dataset(dataset | change, NAME) is None
+    assert read_all(dataset | change).splits == []
 
 
 def test_wrappers_are_taken_off():
@@ -238,63 +249,84 @@ def test_wrappers_are_taken_off():
     ]
 
 
-@pytest.fixture
-def judged(dataset):
-    return check_dataset(dataset, 'val_dataloader.dataset')
+def test_config_is_not_changed(dataset):
+    before = copy.deepcopy(dataset)
+    read(dataset)
+    assert dataset == before
 
 
-@pytest.mark.parametrize('split', ['train', 'val'])
-def test_metric_on_the_same_images(judged, coco_folder, split):
-    path = str(coco_folder / 'annotations' / f'instances_{split}.json')
-    check_evaluator(dict(type='CocoMetric', ann_file=path), 'val_evaluator', [judged])
+BACKGROUND = dict(annotations=[])
 
 
-@pytest.mark.parametrize('kind', ['LVISMetric', 'VOCMetric'])
-def test_metric_with_a_format_of_its_own(judged, kind):
-    check_evaluator(dict(type=kind, ann_file='none.json'), 'val_evaluator', [judged])
+@pytest.mark.parametrize('keeps_list', [True, False])
+def test_a_part_without_annotations_is_fine_beside_one_with_them(
+    dataset, coco_folder, annotations, keeps_list
+):
+    content = json.loads(annotations.read_text())
+    content.pop('annotations')
+    path = coco_folder / 'annotations' / 'background.json'
+    path.write_text(json.dumps({**content, **(BACKGROUND if keeps_list else {})}))
+    background = dict(dataset, ann_file='annotations/background.json')
+    joined = dict(type='ConcatDataset', datasets=[dataset, background])
+    assert [split.objects for split in read_all(joined).splits] == [8, 0]
+    with pytest.raises(DataError, match='background.json: no box to learn from') as error:
+        read(background)
+    assert ('there is no list' in str(error.value)) != keeps_list
 
 
-def test_metric_without_a_file_of_its_own(judged):
-    check_evaluator(dict(type='CocoMetric'), 'val_evaluator', [judged])
+@pytest.mark.parametrize('format_only', [True, False])
+def test_pictures_to_predict_on(dataset, annotations, edit_json, format_only):
+    edit_json(annotations, lambda content: content.pop('annotations'))
+    cfg = dict(test_dataloader=dict(dataset=dataset), test_evaluator=dict(format_only=format_only))
+    errors = read_data(cfg, ('test',)).findings.errors
+    assert bool(errors) != format_only
 
 
-def rename_category(content):
-    content['categories'][0]['name'] = 'cell'
-
-
-def reverse_categories(content):
-    content['categories'].reverse()
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_encodings_that_pycocotools_does_not_read(dataset, annotations, encoding, tmp_path):
+    annotations.write_bytes(annotations.read_text().encode(encoding))
+    with pytest.raises(ValueError, match=r'BOM|decode'):
+        COCO(str(annotations))
+    with pytest.raises(DataError, match=r'must be UTF-8 without a byte order mark') as error:
+        read(dataset)
+    # the command that the message names makes a file that works
+    command = shlex.split(str(error.value).partition('reads it: ')[2])
+    subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, check=True)
+    shutil.move(tmp_path / 'new.json', annotations)
+    assert read(dataset).objects == 8
 
 
 @pytest.mark.parametrize(
-    ('change', 'message'),
+    ('name', 'on_disk', 'hint'),
     [
-        (
-            lambda content: content.update(images=content['images'][:6], annotations=[]),
-            'val_evaluator.ann_file=.*: lacks 2 images of .*, such as id 6; must cover',
-        ),
-        (rename_category, r"classes that the file does not have: \['RBC'\]"),
-        (reverse_categories, 'must be in the order of'),
-        (lambda content: content['annotations'][3].pop('iscrowd'), "not every annotation has 'isc"),
+        ('gr\u00fcn.png', 'gru\u0308n.png', 'another Unicode form'),
+        ('0.JPG', '0.jpg', "has '0.jpg': capital and small letters differ"),
+        ('images\\0.png', '0.png', 'backslashes'),
+        ('upload/0.png', '0.png', "has a file '0.png': file_name is a path below"),
+        ('none.png', '0.png', 'add them, correct'),
     ],
 )
-def test_metric_on_another_file(judged, coco_folder, edit_json, change, message):
-    path = coco_folder / 'annotations' / 'instances_val.json'
-    edit_json(path, change)
-    with pytest.raises(DataError, match=message):
-        check_evaluator(dict(type='CocoMetric', ann_file=str(path)), 'val_evaluator', [judged])
+def test_a_picture_by_another_name_is_hinted_at(
+    dataset, annotations, coco_folder, edit_json, name, on_disk, hint
+):
+    (coco_folder / 'images' / '0.png').rename(coco_folder / 'images' / on_disk)
+    edit_json(annotations, lambda content: content['images'][0].update(file_name=name))
+    with pytest.raises(DataError, match='1 of 8 images are missing; the first is') as error:
+        read(dataset)
+    assert hint in str(error.value)
 
 
-def test_metric_on_the_same_file_without_crowd_flags(dataset, annotations, edit_json):
-    edit_json(annotations, lambda content: content['annotations'][3].pop('iscrowd'))
-    judged = check_dataset(dataset, 'val_dataloader.dataset')
-    with pytest.raises(DataError, match="not every annotation has 'iscrowd'"):
-        check_evaluator(
-            dict(type='CocoMetric', ann_file=str(annotations)), 'val_evaluator', [judged]
-        )
+def test_a_class_that_differs_in_little_is_hinted_at(dataset):
+    dataset['metainfo'] = dict(classes=('RBC', 'WBC', 'platelets '))
+    with pytest.raises(DataError, match=r"\('platelets ' is 'Platelets' there\)"):
+        read(dataset)
 
 
-def test_config_is_not_changed(dataset):
-    before = copy.deepcopy(dataset)
-    check_dataset(dataset, NAME)
-    assert dataset == before
+def test_all_errors_are_found_at_once(dataset, coco_folder, edit_json):
+    other = dict(dataset, metainfo=dict(classes=CLASSES[:2]))
+    joined = dict(
+        type='ConcatDataset', datasets=[dict(dataset, ann_file='none.json'), other, dataset]
+    )
+    findings = read_all(joined).findings
+    assert ['no such annotation file' in line for line in findings.errors] == [True, False]
+    assert 'does not list' in findings.errors[1]

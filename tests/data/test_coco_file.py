@@ -1,10 +1,13 @@
 """Reading annotation files: what is in them, and what a broken one gets."""
 
-import numpy as np
+import codecs
+import json
+
 import pytest
 from pycocotools.coco import COCO
 
-from ghm_mmdet.data.coco_file import DataError, read_coco_file
+from ghm_mmdet.data.coco_file import load_coco_file, read_coco_file
+from ghm_mmdet.data.findings import DataError, Findings
 
 
 @pytest.fixture
@@ -25,41 +28,6 @@ def test_holds_what_pycocotools_reads(data_folder, name):
     assert list(file.categories.items()) == [(c['name'], i) for i, c in oracle.cats.items()]
 
 
-def test_trainable_boxes_are_those_that_mmdet_keeps(path, edit_json):
-    from mmdet.datasets import CocoDataset
-
-    variants = {
-        2: {'bbox': [10, 10, 0.5, 20]},
-        3: {'bbox': [64, 10, 20, 20]},
-        4: {'iscrowd': 1},
-        5: {'area': 0},
-        6: {'ignore': 1},
-        7: {'bbox': [-10, -10, 20, 20]},
-    }
-    edit_json(
-        path, lambda content: [content['annotations'][i].update(v) for i, v in variants.items()]
-    )
-    file = read_coco_file(str(path))
-    dataset = CocoDataset(
-        ann_file=str(path), metainfo={'classes': ('RBC', 'WBC')}, data_prefix={'img': ''}
-    )
-    kept = {
-        info['img_id']
-        for info in dataset
-        if any(not instance['ignore_flag'] for instance in info['instances'])
-    }
-    mask = file.trainable(file.categories[name] for name in ('RBC', 'WBC'))
-    assert {
-        entry['image_id'] for entry, keep in zip(file.annotations, mask, strict=True) if keep
-    } == kept
-    assert not np.all(mask)
-
-
-def test_file_without_annotations_has_no_trainable_boxes(path, edit_json):
-    edit_json(path, lambda content: content['annotations'].clear())
-    assert read_coco_file(str(path)).trainable([1, 2, 3]).shape == (0,)
-
-
 def first(part, **values):
     return lambda content: content[part][0].update(values)
 
@@ -68,7 +36,7 @@ BROKEN = {
     'no categories': (lambda content: content.pop('categories'), "'categories' is not there"),
     'annotations are a dict': (
         lambda content: content.update(annotations={}),
-        "'annotations' is not there",
+        "'annotations' is no list",
     ),
     'image without a name': (
         lambda content: content['images'][3].pop('file_name'),
@@ -90,7 +58,7 @@ BROKEN = {
         lambda content: content['annotations'][0].pop('area'),
         r"annotations\[0\] has no 'area'",
     ),
-    'two annotations of one id': (first('annotations', id=7), r'annotations\[7\] repeats id=7'),
+    'two annotations of one id': (first('annotations', id=7), r'annotations\[6\] repeats id=7'),
     'annotation of an unknown image': (first('annotations', image_id=99), 'has image_id=99'),
     'annotation of an unknown category': (first('annotations', category_id=9), 'has category_id=9'),
     'category id is a list': (first('annotations', category_id=[1]), r'has category_id=\[1\]'),
@@ -102,6 +70,16 @@ BROKEN = {
     'box of text': (first('annotations', bbox=['0', '0', '4', '4']), 'must be finite numbers'),
     'box is null': (first('annotations', bbox=None), 'must be finite numbers'),
     'NaN area': (first('annotations', area=float('nan')), 'area=nan; must be finite'),
+    'crowd flag that is null': (first('annotations', iscrowd=None), 'iscrowd=None, null; must be'),
+    'crowd flag that is NaN': (first('annotations', iscrowd=float('nan')), 'iscrowd=nan, NaN'),
+    'crowd flag that is empty': (first('annotations', iscrowd=''), "iscrowd='', a text"),
+    'crowd flag of text': (first('annotations', iscrowd='0'), "iscrowd='0', a text; must be the"),
+    'crowd flag of two': (first('annotations', iscrowd=2), 'iscrowd=2, an integer; must be'),
+    'ignored by a text': (first('annotations', ignore='0'), "ignore='0', a text"),
+    'id with a decimal point': (first('annotations', id=1.0), 'id=1.0, a number with a decimal'),
+    'image id as text': (first('annotations', image_id='0'), "'0', a text; must be 0, an integer"),
+    'image id of pandas': (first('annotations', image_id=0.0), 'decimal point; must be 0, an int'),
+    'category id as text': (first('annotations', category_id='1'), 'a text; must be 1, an integer'),
     'category without a name': (
         lambda content: content['categories'][1].pop('name'),
         r"categories\[1\] has no 'name'",
@@ -122,7 +100,8 @@ def test_broken_file_is_refused_in_one_line_that_names_it(path, edit_json, chang
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        (b'[]', "not an annotation file in COCO format.*'images' is not there"),
+        (b'[]', 'not an annotation file in COCO format.*it is a list, as of detections'),
+        (b'{}', "not an annotation file in COCO format.*'images' is not there"),
         (b'', 'not JSON: .* at line 1, column 1'),
         (b'{"images": [}', 'not JSON: .* at line 1, column 13'),
         (b'{"images": "\xff\xfe\xfa"}', 'not JSON: byte .* is not UTF-8'),
@@ -133,6 +112,53 @@ def test_file_that_is_not_coco_json(path, text, message):
     path.write_bytes(text)
     with pytest.raises(DataError, match=message):
         read_coco_file(str(path))
+
+
+def test_each_kind_of_fault_is_counted_once(path, edit_json):
+    def change(content):
+        for each in content['annotations'][:5]:
+            each['category_id'] = str(each['category_id'])
+        content['annotations'][6]['bbox'] = None
+
+    edit_json(path, change)
+    findings = Findings()
+    assert load_coco_file(str(path), findings) is None
+    references, box = findings.errors
+    assert "category_id='1', a text" in references and references.endswith('(5 in all)')
+    assert 'bbox=None' in box and 'in all' not in box
+    with pytest.raises(DataError, match=r'\(and 1 more; tools/check_data.py lists them\)'):
+        findings.raise_error()
+
+
+@pytest.mark.parametrize('harmless', [dict(iscrowd=False), dict(iscrowd=1.0), dict(ignore=None)])
+def test_flags_that_harm_nobody(path, edit_json, harmless):
+    edit_json(path, first('annotations', **harmless))
+    assert read_coco_file(str(path))
+
+
+@pytest.mark.parametrize(
+    ('mark', 'encoding', 'name'),
+    [
+        (b'', 'utf-8', 'utf-8'),
+        (codecs.BOM_UTF8, 'utf-8', 'utf-8-sig'),
+        (codecs.BOM_UTF16_LE, 'utf-16-le', 'utf-16'),
+        (b'', 'utf-16-be', 'utf-16-be'),
+    ],
+)
+def test_encodings_are_told_by_the_first_bytes(path, mark, encoding, name):
+    content = json.loads(path.read_text())
+    content['categories'][0]['name'] = 'grün'
+    path.write_bytes(mark + json.dumps(content, ensure_ascii=False).encode(encoding))
+    file = read_coco_file(str(path))
+    assert file.content == content
+    assert file.encoding == name
+
+
+def test_pictures_to_predict_on_have_no_annotations(path, edit_json):
+    edit_json(path, lambda content: content.pop('annotations'))
+    file = read_coco_file(str(path))
+    assert file.annotations == []
+    assert 'annotations' not in file.content
 
 
 @pytest.mark.parametrize('name', ['missing.json', ''])
