@@ -27,7 +27,7 @@ from ghm_mmdet.data.surprises import warn_of_repetitions, warn_of_training
 LOOPS = ('train', 'val', 'test')
 TURNING = ('color', 'grayscale')
 """How a picture is read where its EXIF orientation counts."""
-AS_UTF8 = 'python -c "import json; json.dump(json.load(open({!r}, \'rb\')), open(\'new.json\', \'w\'))"'
+AS_UTF8 = "python -c \"import json; json.dump(json.load(open({!r}, 'rb')), open('new.json', 'w'))\""
 
 
 class DataReading:
@@ -126,7 +126,7 @@ class DataReading:
         has_list = any(split.table.is_labelled for split in splits)
         self.findings.error(
             f'{paths}: no box to learn from among {annotations} annotations'
-            f"{'' if has_list else ' (there is no list annotations)'}; needed: at least one of "
+            f'{"" if has_list else " (there is no list annotations)"}; needed: at least one of '
             f'{listing(splits[0].classes)}, of a pixel or more, inside its image, not crowd'
         )
 
@@ -171,7 +171,7 @@ def check_categories(
     used = np.bincount(table.category, minlength=len(table.category_ids)) > 0
     unlisted = [
         label
-        for label, is_used in zip(table.category_ids, used)
+        for label, is_used in zip(table.category_ids, used, strict=True)
         if is_used and label not in classes and label not in unused_categories
     ]
     if absent or unlisted:

@@ -90,13 +90,16 @@ def _entry_errors(part: str, entries: list, keys: tuple[str, ...]) -> Iterator[s
             seen.add(entry['id'])
     yield from _counted(
         wrong,
-        lambda fault: f'{part}[{fault[0]}] has id={fault[1]!r}, {kind_of(fault[1])}; must be an '
-        'integer of its own',
+        lambda fault: (
+            f'{part}[{fault[0]}] has id={fault[1]!r}, {kind_of(fault[1])}; must be an '
+            'integer of its own'
+        ),
     )
     yield from _counted(
         repeated,
-        lambda fault: f'{part}[{fault[0]}] repeats id={fault[1]!r}; must be unique: number them '
-        '1, 2, 3 ...',
+        lambda fault: (
+            f'{part}[{fault[0]}] repeats id={fault[1]!r}; must be unique: number them 1, 2, 3 ...'
+        ),
     )
 
 
@@ -109,8 +112,10 @@ def _name_errors(categories: list[dict]) -> Iterator[str]:
     names = Counter(each['name'] for each in categories if isinstance(each['name'], str))
     yield from _counted(
         [each for each in categories if names.get(_text(each['name'])) != 1],
-        lambda each: f'category {each["id"]} has name={each["name"]!r}; must be a text that no '
-        'other category has; rename it, or merge the two',
+        lambda each: (
+            f'category {each["id"]} has name={each["name"]!r}; must be a text that no '
+            'other category has; rename it, or merge the two'
+        ),
     )
 
 
@@ -118,13 +123,16 @@ def _image_errors(images: list[dict]) -> Iterator[str]:
     for side in ('width', 'height'):
         yield from _counted(
             [each for each in images if not (_is_number(each[side]) and each[side] > 0)],
-            lambda each, side=side: f'image {each["id"]} has {side}={each[side]!r}; must be a '
-            "number of pixels above 0, the picture's own",
+            lambda each, side=side: (
+                f'image {each["id"]} has {side}={each[side]!r}; must be a '
+                "number of pixels above 0, the picture's own"
+            ),
         )
     yield from _counted(
         [each for each in images if not _text(each['file_name'])],
-        lambda each: f'image {each["id"]} has file_name={each["file_name"]!r}; must be the name '
-        'of a file',
+        lambda each: (
+            f'image {each["id"]} has file_name={each["file_name"]!r}; must be the name of a file'
+        ),
     )
 
 
@@ -132,8 +140,10 @@ def _reference_errors(annotations: list[dict], what: str, entries: list[dict]) -
     key, known = f'{what}_id', {each['id'] for each in entries}
     yield from _counted(
         [each for each in annotations if not (_is_id(each[key]) and each[key] in known)],
-        lambda each: f'annotation {each["id"]} has {key}={each[key]!r}, '
-        f'{_why_unknown(each[key], known, what)}',
+        lambda each: (
+            f'annotation {each["id"]} has {key}={each[key]!r}, '
+            f'{_why_unknown(each[key], known, what)}'
+        ),
     )
 
 
@@ -152,9 +162,11 @@ def _why_unknown(value: object, known: Collection, what: str) -> str:
 def _box_errors(annotations: list[dict]) -> Iterator[str]:
     yield from _counted(
         [each for each in annotations if not (_is_box(each['bbox']) and _is_number(each['area']))],
-        lambda each: f'annotation {each["id"]} has bbox={each["bbox"]!r}, area={each["area"]!r}; '
-        'must be finite numbers [x, y, width, height] in pixels with width and height not '
-        'negative; correct or remove it',
+        lambda each: (
+            f'annotation {each["id"]} has bbox={each["bbox"]!r}, area={each["area"]!r}; '
+            'must be finite numbers [x, y, width, height] in pixels with width and height not '
+            'negative; correct or remove it'
+        ),
     )
 
 
@@ -167,9 +179,11 @@ def _flag_errors(annotations: list[dict]) -> Iterator[str]:
                 for each in annotations
                 if key in each and not _is_flag(each[key]) and each[key] not in harmless
             ],
-            lambda each, key=key: f'annotation {each["id"]} has {key}={each[key]!r}, '
-            f'{kind_of(each[key])}; must be the number 0 for an object, or 1 for what is not '
-            'trained on',
+            lambda each, key=key: (
+                f'annotation {each["id"]} has {key}={each[key]!r}, '
+                f'{kind_of(each[key])}; must be the number 0 for an object, or 1 for what is not '
+                'trained on'
+            ),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -16,6 +16,8 @@ ORIENTATION = 0x0112
 """The EXIF tag that says how a picture has to be turned to be looked at."""
 TURNED = (5, 6, 7, 8)
 """Its values by which width and height change places."""
+TURNED_BY_LOADER = ('JPEG', 'MPO', 'PNG')
+"""Formats that OpenCV turns, and Pillow does not."""
 TAIL = 1 << 16
 """Bytes at the end of a file in which its end mark is looked for first."""
 
@@ -92,7 +94,11 @@ def read_header(path: str) -> Header | None:
     """The header of a picture; None where it is of a kind that has none that Pillow knows."""
     try:
         with Image.open(path) as image:
-            return Header(image.size, image.getexif().get(ORIENTATION, 1))
+            # not image.getexif(), which decodes all of a PNG to look for it at the end
+            exif = Image.Exif()
+            if image.format in TURNED_BY_LOADER:
+                exif.load(image.info.get('exif'))
+            return Header(image.size, exif.get(ORIENTATION, 1))
     except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
         return None
 

@@ -46,7 +46,7 @@ def check_metric(
         return
     place = f'{name}.ann_file={path!r}'
     _check_evaluation(table, evaluator, place, findings)
-    known = {key: file for key, file in zip(table.image_ids, table.file_names)}
+    known = dict(zip(table.image_ids, table.file_names, strict=True))
     for split in splits:
         _check_coverage(known, split, place, findings)
         _check_classes(table, split, place, findings)
@@ -74,9 +74,7 @@ def _check_ids_of_splits(name: str, splits: Sequence[Split], findings: Findings)
         )
 
 
-def _check_evaluation(
-    table: CocoTable, evaluator: Mapping, place: str, findings: Findings
-) -> None:
+def _check_evaluation(table: CocoTable, evaluator: Mapping, place: str, findings: Findings) -> None:
     """What pycocotools ends at, or counts wrongly."""
     for what, ids in (('annotation', table.annotation_ids), ('category', table.category_ids)):
         texts = [key for key in (ids.values() if isinstance(ids, dict) else ids) if _is_text(key)]
@@ -138,7 +136,7 @@ def _check_coverage(
         return
     others = [
         (key, name)
-        for key, name in zip(split.table.image_ids, split.table.file_names)
+        for key, name in zip(split.table.image_ids, split.table.file_names, strict=True)
         if os.path.basename(known[key]) != os.path.basename(name)
     ]
     if others:

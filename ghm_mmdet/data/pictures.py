@@ -1,4 +1,4 @@
-"""Looks at the pictures of a data set themselves: their sizes, their ends, and what they decode to."""
+"""Looks at the pictures of a data set themselves: sizes, ends, and what they decode to."""
 
 from __future__ import annotations
 
@@ -62,8 +62,9 @@ def look_at_pictures(split: Split, decode: bool, findings: Findings, progress: P
         looks = [*progress(pool.map(look, range(total)), total)]
     sizes = {row: each.size for row, each in enumerate(looks)}
     _warn_of_faulty_sizes(split, sizes, total, findings)
-    broken = [path for path, each in zip(split.paths, looks) if each.broken]
-    ended = [path for path, each in zip(split.paths, looks) if each.cut_off and not each.broken]
+    pairs = [*zip(split.paths, looks, strict=True)]
+    broken = [path for path, each in pairs if each.broken]
+    ended = [path for path, each in pairs if each.cut_off and not each.broken]
     if ended:
         findings.warn(
             f'{split.table.path}: {len(ended)} of {total} pictures end before their last line, '

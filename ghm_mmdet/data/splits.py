@@ -53,9 +53,7 @@ class Split:
         return int(self.trained_on.sum())
 
 
-def compare_splits(
-    splits: Sequence[Split], trained: Sequence[Split], findings: Findings
-) -> None:
+def compare_splits(splits: Sequence[Split], trained: Sequence[Split], findings: Findings) -> None:
     """Compare each data set's classes with the first one's, and its pictures with the trained."""
     for split in splits[1:]:
         _compare_classes(splits[0], split, findings)
@@ -66,9 +64,9 @@ def compare_splits(
 
 def _compare_classes(first: Split, other: Split, findings: Findings) -> None:
     """A label has to be the same class everywhere: the model knows numbers, not names."""
-    differ = [
-        label for label, pair in enumerate(zip(first.classes, other.classes)) if len({*pair}) > 1
-    ]
+    # where one has more, the number of classes of the head differs from its own
+    pairs = enumerate(zip(first.classes, other.classes, strict=False))
+    differ = [label for label, pair in pairs if len({*pair}) > 1]
     if not differ:
         return
     label = differ[0]

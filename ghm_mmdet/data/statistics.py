@@ -21,7 +21,7 @@ def split_statistics(split: Split) -> dict[str, object]:
     areas = table.areas[objects]
     listed = table.is_of(split.classes)
     counts = np.bincount(table.category[objects], minlength=len(table.category_ids))
-    of_class = dict(zip(table.category_ids, counts.tolist()))
+    of_class = dict(zip(table.category_ids, counts.tolist(), strict=True))
     left_out = {key: int((mask & listed).sum()) for key, mask in table.left_out().items()}
     return {
         'name': split.name,

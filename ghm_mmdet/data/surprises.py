@@ -45,11 +45,8 @@ def warn_of_training(
     _warn_of_places(table, trained_on, findings)
     _warn_of_lost_pictures(table, trained_on, filters, name, findings)
     counts = np.bincount(table.category[trained_on], minlength=len(table.category_ids))
-    absent = [
-        label
-        for label, count in zip(table.category_ids, counts)
-        if not count and label in classes
-    ]
+    labels = zip(table.category_ids, counts, strict=True)
+    absent = [label for label, count in labels if not count and label in classes]
     if absent and trained_on.any():
         findings.warn(
             f'{table.path}: no object of the classes {listing(absent)}; they are never learned: '
@@ -80,7 +77,7 @@ def warn_of_judging(table: CocoTable, classes: Sequence[str], findings: Findings
         findings.warn(
             f'{table.path}: {len(crowded)} pictures have more than {DETECTIONS} objects, such as '
             f'{table.file_names[first]} with {objects[first]}; the metric counts {DETECTIONS} '
-            "detections of a class in a picture, and model.test_cfg.max_per_img those of all: the "
+            'detections of a class in a picture, and model.test_cfg.max_per_img those of all: the '
             'rest count as missed; cut such pictures into parts'
         )
 

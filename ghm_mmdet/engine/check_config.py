@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ghm_mmdet.data.check import read_data
+from ghm_mmdet.data.pictures import warn_of_sizes
 from ghm_mmdet.data.splits import Split
 from ghm_mmdet.engine.check_head import (
     check_head,
@@ -100,6 +101,8 @@ def check_data(cfg: Config, loops: Sequence[str]) -> None:
         ConfigError: A head has another number of classes than the data.
     """
     reading = read_data(cfg, loops)
+    for split in reading.splits:
+        warn_of_sizes(split, reading.findings)
     for warning in reading.findings.warnings:
         print_log(warning, 'current', logging.WARNING)
     reading.findings.raise_error()

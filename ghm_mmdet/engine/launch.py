@@ -43,6 +43,15 @@ def set_launcher(cfg: Config, launcher: str, local_rank: int) -> None:
     os.environ.setdefault('LOCAL_RANK', of_node)
 
 
+def is_first_of_node(cfg: Config) -> bool:
+    """Whether this is the rank of its machine that reads what all of them share.
+
+    Where it finds an error its launcher ends the others.
+    """
+    name = 'SLURM_LOCALID' if cfg.launcher == 'slurm' else 'LOCAL_RANK'
+    return int(os.environ.get(name, 0)) == 0
+
+
 @contextmanager
 def runner(cfg: Config) -> Iterator[Runner]:
     """A runner that is to be used inside of the context; after it, the ranks are disconnected."""

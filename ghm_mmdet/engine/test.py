@@ -16,7 +16,7 @@ from ghm_mmdet.engine.check_config import check_config, check_data
 from ghm_mmdet.engine.checkpoint import check_checkpoint, guard_checkpoints
 from ghm_mmdet.engine.command_line import add_config, add_run, add_trust, one_line_errors
 from ghm_mmdet.engine.config import ConfigError, load_config, set_work_dir
-from ghm_mmdet.engine.launch import runner, set_launcher
+from ghm_mmdet.engine.launch import is_first_of_node, runner, set_launcher
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,7 +50,8 @@ def prepare(args: argparse.Namespace) -> Config:
         set_show_dir(cfg, args.show_dir)
     set_launcher(cfg, args.launcher, args.local_rank)
     set_work_dir(cfg, args.work_dir)
-    check_data(cfg, ('test',))
+    if is_first_of_node(cfg):
+        check_data(cfg, ('test',))
     return cfg
 
 

@@ -22,7 +22,7 @@ from ghm_mmdet.engine.config import (
     set_reliable_hooks,
     set_work_dir,
 )
-from ghm_mmdet.engine.launch import runner, set_launcher
+from ghm_mmdet.engine.launch import is_first_of_node, runner, set_launcher
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,7 +57,8 @@ def prepare(args: argparse.Namespace) -> Config:
         check_checkpoint(cfg.load_from, '--resume' if args.resume and cfg.resume else 'load_from')
     else:
         check_pretrained(cfg)
-    check_data(cfg, ('train', 'val'))
+    if is_first_of_node(cfg):
+        check_data(cfg, ('train', 'val'))
     return cfg
 
 

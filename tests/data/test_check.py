@@ -269,7 +269,7 @@ def test_a_part_without_annotations_is_fine_beside_one_with_them(
     background = dict(dataset, ann_file='annotations/background.json')
     joined = dict(type='ConcatDataset', datasets=[dataset, background])
     assert [split.objects for split in read_all(joined).splits] == [8, 0]
-    with pytest.raises(DataError, match='background.json: no box to learn from') as error:
+    with pytest.raises(DataError, match=r'background.json: no box') as error:
         read(background)
     assert ('there is no list' in str(error.value)) != keeps_list
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ghm_mmdet.data.findings import DataError
 from ghm_mmdet.data.coco_folder import CocoSplit, find_coco_folder
+from ghm_mmdet.data.findings import DataError
 
 
 def write(root, annotations, images):

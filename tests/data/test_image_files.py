@@ -21,8 +21,8 @@ def picture():
 def photo(picture, tmp_path):
     """A JPEG with an orientation and, as cameras write it, a preview in its header."""
 
-    def write(orientation=None, preview=False):
-        path = tmp_path / 'photo.jpg'
+    def write(orientation=None, preview=False, ending='jpg'):
+        path = tmp_path / f'photo.{ending}'
         exif = Image.Exif()
         if orientation:
             exif[0x0112] = orientation
@@ -37,9 +37,10 @@ def photo(picture, tmp_path):
     return write
 
 
-@pytest.mark.parametrize('orientation', [None, *range(1, 9)])
-def test_the_size_is_that_of_the_loaded_picture(photo, orientation):
-    path = photo(orientation)
+@pytest.mark.parametrize('ending', ['jpg', 'png', 'webp', 'bmp'])
+@pytest.mark.parametrize('orientation', [None, 1, 3, 6, 8])
+def test_the_size_is_that_of_the_loaded_picture(photo, orientation, ending):
+    path = photo(orientation, ending=ending)
     height, width = LoadImageFromFile()(dict(img_path=str(path)))['img'].shape[:2]
     header = read_header(str(path))
     assert header.shown == (width, height)

@@ -127,3 +127,25 @@ def test_mpi_ranks_get_their_own_device(prepare, monkeypatch):
     monkeypatch.setenv('MASTER_ADDR', 'localhost')
     set_launcher(cfg, 'mpi', local_rank=0)
     assert os.environ['LOCAL_RANK'] == '3'
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'variables'),
+    [
+        ('pytorch', dict(LOCAL_RANK='1', RANK='1', WORLD_SIZE='2')),
+        ('slurm', dict(SLURM_LOCALID='1', SLURM_PROCID='1', SLURM_NTASKS='2')),
+    ],
+)
+def test_the_data_is_read_by_one_rank_of_a_machine(
+    prepare, coco_folder, monkeypatch, launcher, variables
+):
+    (coco_folder / 'images' / '3.png').unlink()
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    for name in ('MASTER_ADDR', 'MASTER_PORT', 'SLURM_NODELIST'):
+        monkeypatch.setenv(name, '1')
+    assert prepare(train_tool, '--launcher', launcher)
+    for name in ('LOCAL_RANK', 'SLURM_LOCALID'):
+        monkeypatch.setenv(name, '0')
+    with pytest.raises(DataError, match='images are missing'):
+        prepare(train_tool, '--launcher', launcher)

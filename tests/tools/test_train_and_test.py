@@ -122,6 +122,14 @@ def test_two_ranks_train_one_resumes_and_both_evaluate_alike(small_config, run_t
     assert len(list((tmp_path / 'one').glob('*/pictures/*.png'))) == 8
 
 
+def test_broken_data_ends_all_ranks_with_one_line(small_config, coco_folder, run_tool):
+    (coco_folder / 'images' / '3.png').unlink()
+    done = run_tool('dist_train.sh', small_config, 2, '--work-dir', 'run', PORT='29613', **NO_GPU)
+    assert done.returncode != 0
+    assert (done.stdout + done.stderr).count('error: ') == 1
+    assert 'images are missing' in done.stderr
+
+
 def test_only_one_rank_writes_the_metrics_of_a_test(small_config):
     cfg = load_config(str(small_config))
     cfg.work_dir = str(small_config.parent / 'work')
