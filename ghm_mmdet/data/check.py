@@ -16,7 +16,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS, TRANSFORMS
 from mmengine.utils import is_abs
 
-from ghm_mmdet.data.coco_file import load_coco_file
+from ghm_mmdet.data.coco_file import encoding_of, load_coco_file
 from ghm_mmdet.data.coco_table import CocoTable
 from ghm_mmdet.data.findings import DataError, Findings, listing
 from ghm_mmdet.data.image_files import missing_images, outside, why_missing
@@ -53,12 +53,11 @@ class DataReading:
         if key not in self._tables:
             file = load_coco_file(path, self.findings)
             self._tables[key] = file and CocoTable.of(file)
-            if file and file.encoding != 'utf-8':
+            encoding = encoding_of(path) if os.path.isfile(path) else 'utf-8'
+            if encoding != 'utf-8':
                 self.findings.error(
-                    f'{path}: is written as {file.encoding.upper()}'
-                    f'{", with a byte order mark" if "sig" in file.encoding else ""}; must be '
-                    f'UTF-8 without a byte order mark (BOM), as pycocotools reads it: '
-                    f'{AS_UTF8.format(path)}'
+                    f'{path}: is written as {encoding.upper()}; must be UTF-8 without a byte order '
+                    f'mark (BOM), as pycocotools reads it: {AS_UTF8.format(path)}'
                 )
         return self._tables[key]
 

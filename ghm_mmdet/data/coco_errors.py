@@ -6,12 +6,13 @@ Each fault is one line: the first entry that has it, what is allowed, and how ma
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, KeysView, Sequence
 from typing import Any
 
-IMAGE_KEYS = ('id', 'file_name', 'width', 'height')
-ANNOTATION_KEYS = ('id', 'image_id', 'category_id', 'bbox', 'area')
-CATEGORY_KEYS = ('id', 'name')
+# views of dictionaries: sets that keep the order in which keys are looked for
+IMAGE_KEYS = dict.fromkeys(('id', 'file_name', 'width', 'height')).keys()
+ANNOTATION_KEYS = dict.fromkeys(('id', 'image_id', 'category_id', 'bbox', 'area')).keys()
+CATEGORY_KEYS = dict.fromkeys(('id', 'name')).keys()
 MAX_OBJECTS = 100_000
 """Of an image: matched with the 5,000 anchors of a small picture they take 2 GB."""
 LARGEST = 1e300
@@ -31,14 +32,17 @@ def errors_of(content: object) -> Iterator[str]:
         return
     images, categories = content['images'], content['categories']
     annotations = content.get('annotations', [])
-    entries = [
-        *_entry_errors('images', images, IMAGE_KEYS),
-        *_entry_errors('annotations', annotations, ANNOTATION_KEYS),
-        *_entry_errors('categories', categories, CATEGORY_KEYS),
-    ]
-    yield from entries
-    if entries:
-        return
+    yield from _entry_errors('images', images, IMAGE_KEYS)
+    yield from _entry_errors('annotations', annotations, ANNOTATION_KEYS)
+    yield from _entry_errors('categories', categories, CATEGORY_KEYS)
+    images, annotations, categories = (
+        [each for each in entries if _is_complete(each, keys)]
+        for entries, keys in (
+            (images, IMAGE_KEYS),
+            (annotations, ANNOTATION_KEYS),
+            (categories, CATEGORY_KEYS),
+        )
+    )
     yield from _name_errors(categories)
     yield from _image_errors(images)
     references = [
@@ -69,25 +73,19 @@ def _structure_errors(content: object) -> Iterator[str]:
         yield f"{needed}; 'annotations' is no list; export it as COCO JSON"
 
 
-def _entry_errors(part: str, entries: list, keys: tuple[str, ...]) -> Iterator[str]:
+def _entry_errors(part: str, entries: list, keys: KeysView[str]) -> Iterator[str]:
     """Entries that are no object, lack a key, or have no id of their own."""
-    needed = set(keys)
-    incomplete = [
-        (index, entry)
-        for index, entry in enumerate(entries)
-        if not (isinstance(entry, dict) and needed <= entry.keys())
-    ]
-    yield from _counted(incomplete, lambda fault: _incomplete(part, *fault, keys))
-    if incomplete:
-        return
-    wrong, repeated, seen = [], [], set()
+    incomplete, wrong, repeated, seen = [], [], [], set()
     for index, entry in enumerate(entries):
-        if not _is_id(entry['id']):
+        if not _is_complete(entry, keys):
+            incomplete.append((index, entry))
+        elif not _is_id(entry['id']):
             wrong.append((index, entry['id']))
         elif entry['id'] in seen:
             repeated.append((index, entry['id']))
         else:
             seen.add(entry['id'])
+    yield from _counted(incomplete, lambda fault: _incomplete(part, *fault, keys))
     yield from _counted(
         wrong,
         lambda fault: (
@@ -103,7 +101,7 @@ def _entry_errors(part: str, entries: list, keys: tuple[str, ...]) -> Iterator[s
     )
 
 
-def _incomplete(part: str, index: int, entry: object, keys: tuple[str, ...]) -> str:
+def _incomplete(part: str, index: int, entry: object, keys: KeysView[str]) -> str:
     key = next(key for key in keys if not (isinstance(entry, dict) and key in entry))
     return f'{part}[{index}] has no {key!r}; needed: {list(keys)}{HINTS.get(key, "")}'
 
@@ -137,7 +135,7 @@ def _image_errors(images: list[dict]) -> Iterator[str]:
 
 
 def _reference_errors(annotations: list[dict], what: str, entries: list[dict]) -> Iterator[str]:
-    key, known = f'{what}_id', {each['id'] for each in entries}
+    key, known = f'{what}_id', {each['id'] for each in entries if _is_id(each['id'])}
     yield from _counted(
         [each for each in annotations if not (_is_id(each[key]) and each[key] in known)],
         lambda each: (
@@ -221,6 +219,10 @@ def kind_of(value: object) -> str:
 def _text(value: object) -> str | None:
     """A text that is not empty, or None."""
     return value if isinstance(value, str) and value else None
+
+
+def _is_complete(entry: object, keys: KeysView[str]) -> bool:
+    return isinstance(entry, dict) and entry.keys() >= keys
 
 
 def _is_id(value: object) -> bool:

@@ -23,7 +23,6 @@ class CocoFile:
         annotations: Its annotations, with the keys of ``ANNOTATION_KEYS``.
         categories: Its category ids by name, in the order of the file.
         content: All of it, as it was read; a list of pictures to predict on has no 'annotations'.
-        encoding: 'utf-8', or what else its bytes are written in, as Python names it.
     """
 
     path: str
@@ -31,7 +30,6 @@ class CocoFile:
     annotations: list[dict]
     categories: dict[str, int | str]
     content: dict
-    encoding: str
 
 
 def is_ignored(annotation: dict) -> bool:
@@ -55,7 +53,7 @@ def load_coco_file(path: str, findings: Findings) -> CocoFile | None:
     """Read and check an annotation file; None where it has errors, which the findings then have."""
     try:
         with _without_collections():
-            content, encoding = _read_json(path)
+            content = _read_json(path)
             errors = [f'{path}: {text}' for text in errors_of(content)]
     except DataError as error:
         findings.error(str(error))
@@ -70,19 +68,22 @@ def load_coco_file(path: str, findings: Findings) -> CocoFile | None:
         annotations=content.get('annotations', []),
         categories={category['name']: category['id'] for category in content['categories']},
         content=content,
-        encoding=encoding,
     )
 
 
-def _read_json(path: str) -> tuple[object, str]:
-    """Content of a JSON file, and the encoding that its first bytes show."""
+def encoding_of(path: str) -> str:
+    """The encoding that the first bytes of a JSON file show, as Python names it."""
+    with open(path, 'rb') as file:
+        return json.detect_encoding(file.read(4))
+
+
+def _read_json(path: str) -> object:
     if not os.path.isfile(path):
         raise DataError(f'{path}: no such annotation file')
     with open(path, 'rb') as file:
         data = file.read()
-    encoding = json.detect_encoding(data)
     try:
-        return json.loads(data), encoding
+        return json.loads(data)
     except json.JSONDecodeError as error:
         raise DataError(
             f'{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}; '
@@ -90,7 +91,8 @@ def _read_json(path: str) -> tuple[object, str]:
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(
-            f'{path}: not JSON: byte {error.start} is not {encoding.upper()} text; save it as UTF-8'
+            f'{path}: not JSON: byte {error.start} is not {error.encoding.upper()} text; '
+            'save it as UTF-8'
         ) from error
     except (RecursionError, ValueError) as error:
         what = 'nested too deep' if isinstance(error, RecursionError) else error

@@ -16,7 +16,6 @@ class CocoTable:
 
     Attributes:
         path: The file.
-        encoding: Of its bytes.
         is_labelled: Whether it has the list 'annotations' at all.
         image_ids: In the order of the file, I of them.
         file_names: Of the images.
@@ -34,7 +33,6 @@ class CocoTable:
     """
 
     path: str
-    encoding: str
     is_labelled: bool
     image_ids: list[int | str]
     file_names: list[str]
@@ -58,7 +56,6 @@ class CocoTable:
         place = {key: index for index, key in enumerate(file.categories.values())}
         return cls(
             path=file.path,
-            encoding=file.encoding,
             is_labelled='annotations' in file.content,
             image_ids=list(file.images),
             file_names=[image['file_name'] for image in images],

@@ -75,8 +75,8 @@ def warn_of_judging(table: CocoTable, classes: Sequence[str], findings: Findings
     if len(crowded):
         first = crowded[0]
         findings.warn(
-            f'{table.path}: {len(crowded)} pictures have more than {DETECTIONS} objects, such as '
-            f'{table.file_names[first]} with {objects[first]}; the metric counts {DETECTIONS} '
+            f'{table.path}: {len(crowded)} of {len(objects)} pictures have more than '
+            f'{DETECTIONS} objects, such as {table.file_names[first]} with {objects[first]}; the metric counts {DETECTIONS} '
             'detections of a class in a picture, and model.test_cfg.max_per_img those of all: the '
             'rest count as missed; cut such pictures into parts'
         )
@@ -88,16 +88,16 @@ def warn_of_repetitions(table: CocoTable, findings: Findings) -> None:
     repeated = [name for name, count in names.items() if count > 1]
     if repeated:
         findings.warn(
-            f'{table.path}: {len(repeated)} pictures are listed more than once, such as '
-            f'{repeated[0]}; each entry is trained on with its own boxes only, and the others are '
+            f'{table.path}: {len(repeated)} of {len(names)} pictures are listed more than once, '
+            f'such as {repeated[0]}; each entry is trained on with its own boxes only, and the others are '
             'background there; merge them into one'
         )
     repeats = _repeats(table)
     if len(repeats):
         first = repeats[0]
         findings.warn(
-            f'{table.path}: {len(repeats)} annotations repeat another of the same picture, '
-            f'category and box, such as {table.annotation_ids[first]!r}; the metric counts one '
+            f'{table.path}: {len(repeats)} of {len(table.annotation_ids)} annotations repeat '
+            f'another of the same picture, category and box, such as {table.annotation_ids[first]!r}; the metric counts one '
             'of the two as missed; remove them'
         )
 
@@ -127,8 +127,8 @@ def _warn_of_places(table: CocoTable, objects: np.ndarray, findings: Findings) -
     first = int(np.flatnonzero(reaching)[0])
     width, height = table.sizes[table.image[first]]
     findings.warn(
-        f'{table.path}: {reaching.sum()} boxes reach beyond their picture by more than '
-        f'{TOLERANCE:g} pixels, such as annotation {table.annotation_ids[first]!r}, '
+        f'{table.path}: {reaching.sum()} of {objects.sum()} boxes reach beyond their picture by '
+        f'more than {TOLERANCE:g} pixels, such as annotation {table.annotation_ids[first]!r}, '
         f'{table.boxes[first].tolist()} in {width:g} x {height:g}; must be [x, y, width, height] '
         'in pixels of the picture: are they [x1, y1, x2, y2], or of another size?'
     )

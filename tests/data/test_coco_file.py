@@ -6,7 +6,7 @@ import json
 import pytest
 from pycocotools.coco import COCO
 
-from ghm_mmdet.data.coco_file import load_coco_file, read_coco_file
+from ghm_mmdet.data.coco_file import encoding_of, load_coco_file, read_coco_file
 from ghm_mmdet.data.findings import DataError, Findings
 
 
@@ -149,9 +149,8 @@ def test_encodings_are_told_by_the_first_bytes(path, mark, encoding, name):
     content = json.loads(path.read_text())
     content['categories'][0]['name'] = 'grün'
     path.write_bytes(mark + json.dumps(content, ensure_ascii=False).encode(encoding))
-    file = read_coco_file(str(path))
-    assert file.content == content
-    assert file.encoding == name
+    assert read_coco_file(str(path)).content == content
+    assert encoding_of(str(path)) == name
 
 
 def test_pictures_to_predict_on_have_no_annotations(path, edit_json):

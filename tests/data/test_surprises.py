@@ -88,11 +88,11 @@ TRAINED = {
     'corners in place of sizes': (
         annotations(5, bbox=[30, 20, 60, 45]),
         {},
-        [r'1 boxes reach beyond .* annotation 6, \[30.0, .*\] in 64 x 48; .*\[x1, y1, x2, y2\]'],
+        [r'1 of 8 boxes reach beyond .* annotation 6, \[30.0, .*\] in 64 x 48; .*\[x1, y1, x2'],
     ),
     'rounded beyond the edge': (annotations(5, bbox=[30, 20, 35, 29]), {}, []),
-    'twice the same': (doubled, {}, ['1 annotations repeat another .* such as 50; ']),
-    'a picture twice': (renamed, {}, ['1 pictures are listed more than once, such as 2.png']),
+    'twice the same': (doubled, {}, ['1 of 10 annotations repeat another .* such as 50; ']),
+    'a picture twice': (renamed, {}, ['1 of 7 pictures are listed more than once']),
     'a class without objects': (unused, {}, [r"no object of the classes \['Platelets'\]"]),
     'background pictures': (
         emptied,
@@ -127,7 +127,7 @@ JUDGED = {
     'id 0': (annotations(0, id=0), ['an annotation has id 0, .* number annotations from 1']),
     'more objects than detections': (
         crowded,
-        ['1 pictures have more than 100 objects, such as 0.png with 121;'],
+        ['1 of 8 pictures have more than 100 objects, such as 0.png with 121;'],
     ),
 }
 
