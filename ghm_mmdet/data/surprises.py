@@ -76,8 +76,8 @@ def warn_of_judging(table: CocoTable, classes: Sequence[str], findings: Findings
         first = crowded[0]
         findings.warn(
             f'{table.path}: {len(crowded)} of {len(objects)} pictures have more than '
-            f'{DETECTIONS} objects, such as {table.file_names[first]} with {objects[first]}; the metric counts {DETECTIONS} '
-            'detections of a class in a picture, and model.test_cfg.max_per_img those of all: the '
+            f'{DETECTIONS} objects, such as {table.file_names[first]} with {objects[first]}; the '
+            f'metric counts {DETECTIONS} detections of a class in a picture, and model.test_cfg.max_per_img those of all: the '
             'rest count as missed; cut such pictures into parts'
         )
 
@@ -89,16 +89,17 @@ def warn_of_repetitions(table: CocoTable, findings: Findings) -> None:
     if repeated:
         findings.warn(
             f'{table.path}: {len(repeated)} of {len(names)} pictures are listed more than once, '
-            f'such as {repeated[0]}; each entry is trained on with its own boxes only, and the others are '
-            'background there; merge them into one'
+            f'such as {repeated[0]}; each entry is trained on with its own boxes only, and the '
+            'others are background there; merge them into one'
         )
     repeats = _repeats(table)
     if len(repeats):
         first = repeats[0]
         findings.warn(
             f'{table.path}: {len(repeats)} of {len(table.annotation_ids)} annotations repeat '
-            f'another of the same picture, category and box, such as {table.annotation_ids[first]!r}; the metric counts one '
-            'of the two as missed; remove them'
+            'another of the same picture, category and box, such as '
+            f'{table.annotation_ids[first]!r}; the metric counts one of the two as missed; remove '
+            'them'
         )
 
 
