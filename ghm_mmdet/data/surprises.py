@@ -77,7 +77,8 @@ def warn_of_judging(table: CocoTable, classes: Sequence[str], findings: Findings
         findings.warn(
             f'{table.path}: {len(crowded)} of {len(objects)} pictures have more than '
             f'{DETECTIONS} objects, such as {table.file_names[first]} with {objects[first]}; the '
-            f'metric counts {DETECTIONS} detections of a class in a picture, and model.test_cfg.max_per_img those of all: the '
+            f'metric counts {DETECTIONS} detections of a class in a picture, and '
+            'model.test_cfg.max_per_img those of all: the '
             'rest count as missed; cut such pictures into parts'
         )
 
