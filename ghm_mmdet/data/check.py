@@ -104,10 +104,7 @@ class DataReading:
             return None
         rows, turns = _rows(table, classes, dataset), _loads_files(dataset)
         split = Split(name, loop, classes, table, folder, rows, turns)
-        is_background = loop == 'train' and not len(table.annotation_ids)
-        if not is_background and not check_categories(
-            table, classes, f'{name}.metainfo.classes', self._unused_categories, self.findings
-        ):
+        if split.has_labels and not check_categories(split, self._unused_categories, self.findings):
             return split
         warn_of_repetitions(table, self.findings)
         if loop == 'train':
@@ -158,14 +155,9 @@ def is_remote(config: Mapping) -> bool:
     return backend != 'local' or any('://' in path for path in paths)
 
 
-def check_categories(
-    table: CocoTable,
-    classes: Sequence[str],
-    name: str,
-    unused_categories: Collection[str],
-    findings: Findings,
-) -> bool:
+def check_categories(split: Split, unused_categories: Collection[str], findings: Findings) -> bool:
     """Whether the file's categories are the config's classes, in the same order."""
+    table, classes, name = split.table, split.classes, f'{split.name}.metainfo.classes'
     absent = [label for label in classes if label not in table.category_ids]
     used = np.bincount(table.category, minlength=len(table.category_ids)) > 0
     unlisted = [

@@ -48,6 +48,11 @@ class Split:
         return self.table.is_trained_on(self.classes) & handed_out[self.table.image]
 
     @property
+    def has_labels(self) -> bool:
+        """Whether its classes matter: not those of pictures that are trained on without objects."""
+        return self.loop != 'train' or bool(self.table.annotation_ids)
+
+    @property
     def objects(self) -> int:
         """How many those are."""
         return int(self.trained_on.sum())
@@ -55,8 +60,9 @@ class Split:
 
 def compare_splits(splits: Sequence[Split], trained: Sequence[Split], findings: Findings) -> None:
     """Compare each data set's classes with the first one's, and its pictures with the trained."""
-    for split in splits[1:]:
-        _compare_classes(splits[0], split, findings)
+    labelled = [split for split in splits if split.has_labels]
+    for split in labelled[1:]:
+        _compare_classes(labelled[0], split, findings)
     for split in splits:
         if split not in trained:
             _warn_of_common_pictures(trained, split, findings)

@@ -195,6 +195,8 @@ def check_num_classes(cfg: Config, splits: Sequence[Split]) -> None:
         if name.rpartition('.')[2].partition('[')[0] in ('bbox_head', 'mask_head')
     ]
     for split in splits:
+        if not split.has_labels:
+            continue
         needed = len(split.classes)
         for name, part in heads:
             if part.get('num_classes', needed) != needed:

@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if bool(args.config) == bool(args.ann):
         parser.error('name a config, or --ann FILE with --images FOLDER')
     try:
-        reading = _read(args)
+        with Console(stderr=True).status('reading the annotation files'):
+            reading = _read(args)
     except (ConfigError, DataError) as error:
         if args.debug:
             raise

@@ -266,9 +266,12 @@ def test_a_part_without_annotations_is_fine_beside_one_with_them(
     content.pop('annotations')
     path = coco_folder / 'annotations' / 'background.json'
     path.write_text(json.dumps({**content, **(BACKGROUND if keeps_list else {})}))
-    background = dict(dataset, ann_file='annotations/background.json')
+    # without classes of its own it has COCO's
+    background = dict(dataset, ann_file='annotations/background.json', metainfo=None)
     joined = dict(type='ConcatDataset', datasets=[dataset, background])
-    assert [split.objects for split in read_all(joined).splits] == [8, 0]
+    reading = read_all(joined)
+    assert [split.objects for split in reading.splits] == [8, 0]
+    assert (reading.findings.errors, reading.findings.warnings) == ([], [])
     with pytest.raises(DataError, match=r'background.json: no box') as error:
         read(background)
     assert ('there is no list' in str(error.value)) != keeps_list
