@@ -117,7 +117,8 @@ def _find_images(root: Path, split: str, path: Path, file: CocoFile) -> CocoSpli
     usual = [template.format(stem=stem, split=split) for template in IMAGE_FOLDERS]
     # those of one file that was split lie where neither split's name leads
     others = [*sorted(root.glob('*/')), *sorted(root.glob('images/*/'))]
-    for folder in (path.parent, *(root / each for each in usual), *others):
+    beside = [path.parent, path.parent / 'images']
+    for folder in (*beside, *(root / each for each in usual), *others):
         missing = [name for name in names if not (folder / name).is_file()]
         if len(missing) < len(names):
             break
