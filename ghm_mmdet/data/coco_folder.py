@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +72,9 @@ def find_coco_folder(root: str | Path) -> CocoFolder:
 def _annotation_file(root: Path, split: str) -> Path:
     found = next(filter(None, _candidates(root, split)), [])
     if len(found) > 1:
-        names = [path.relative_to(root).as_posix() for path in found]
-        raise DataError(f'{root}: found {names} for {split}, must be exactly one file')
+        raise DataError(
+            f'{root}: found {_listing(root, found)} for {split}, must be exactly one file'
+        )
     if not found:
         raise DataError(
             f'{root}: has no annotation file for {split}, which is annotations/*{split}*.json or '
@@ -105,9 +106,14 @@ def _how_to_split(root: Path) -> str:
         return 'its pictures lie in a folder of that name, or in images/'
     source = str(files[0]) if len(files) == 1 else 'FILE'
     command = (sys.executable, 'tools/split_coco.py', source, str(root / OWN_SPLIT))
-    names = [path.relative_to(root).as_posix() for path in files]
-    which = '' if len(files) == 1 else f', where FILE is one of {names}'
+    which = '' if len(files) == 1 else f', where FILE is one of {_listing(root, files)}'
     return f'to split one file for all pictures: {shlex.join(command)}{which}'
+
+
+def _listing(root: Path, paths: Sequence[Path], most: int = 5) -> str:
+    """As labelling tools also write a file for each picture, not all of many."""
+    rest = f' and {len(paths) - most} more' if len(paths) > most else ''
+    return f'{[path.relative_to(root).as_posix() for path in paths[:most]]}{rest}'
 
 
 def _find_images(root: Path, split: str, path: Path, file: CocoFile) -> CocoSplit:
