@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from mmengine.config import Config
@@ -11,6 +10,7 @@ from rich.progress import track
 
 from ghm_mmdet.data.coco_folder import find_coco_folder
 from ghm_mmdet.data.sample import make_sample_dataset
+from ghm_mmdet.engine.command_line import add_debug, one_line_errors
 from ghm_mmdet.engine.demo import run_demo, use_coco_folder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,30 +23,30 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         '--data',
-        help='COCO-format folder with annotations/*train*.json and *val*.json; '
-        'the sample data set is made where this is not given',
+        help='COCO-format folder with annotations/*train*.json and *val*.json, or as Roboflow '
+        'exports it; the sample data set is made where this is not given',
     )
     parser.add_argument(
         '--out', default='work_dirs/demo', help='folder for the results (default: %(default)s)'
     )
+    add_debug(parser)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(CONFIG)
-    try:
+    with one_line_errors(args.debug):
         if args.data is None:
             make_sample_dataset(cfg.data_root, track=track)
         else:
             use_coco_folder(cfg, find_coco_folder(args.data), ITERATIONS, VAL_IMAGES)
-    except (ValueError, OSError) as error:
-        sys.exit(f'demo: error: {error}')
-    result = run_demo(cfg, Path(args.out))
+        result = run_demo(cfg, Path(args.out))
     print(f'\nmodel and log   {result.checkpoint_folder}')
     for path in result.figures + result.pictures:
         print(f'picture         {path}')
-    print(f'COCO mAP        {result.mean_average_precision:.3f} on the validation images')
+    seen = ', where nothing was detected' if result.found_nothing else ''
+    print(f'COCO mAP        {result.mean_average_precision:.3f} on the validation images{seen}')
 
 
 if __name__ == '__main__':

@@ -30,15 +30,14 @@ def coco_of_suspects(
         annotated: Content of the data set's COCO file: gives ids and the categories' numbers.
         image_folder: What file names are relative to.
     """
-    annotated = annotated or {'annotations': [], 'categories': []}
+    annotated = annotated or {'categories': []}
     numbers = {each['name']: each['id'] for each in annotated['categories']}
     numbers = [numbers.get(name, index + 1) for index, name in enumerate(classes)]
     names = zip(numbers, classes, strict=True)
     images = {each.image_id: each for each in suspects}
-    objects = [each for each in annotated['annotations'] if not is_ignored(each)]
-    known = _by_image(objects)
-    ids = [each['id'] for each in annotated['annotations'] if isinstance(each['id'], int)]
-    free = 1 + max(ids, default=0)
+    entries = annotated.get('annotations', [])  # not there in a list of pictures to predict on
+    known = _by_image([each for each in entries if not is_ignored(each)])
+    free = 1 + max([0, *(each['id'] for each in entries if isinstance(each['id'], int))])
     annotations = []
     for index, each in enumerate(suspects):
         found = _take(known[each.image_id], each, numbers)

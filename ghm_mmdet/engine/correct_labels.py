@@ -14,8 +14,9 @@ from numbers import Real
 from pathlib import Path
 
 from ghm_mmdet.arguments import check_interval
-from ghm_mmdet.data.coco_file import CocoFile, DataError, read_coco_file
+from ghm_mmdet.data.coco_file import CocoFile, read_coco_file
 from ghm_mmdet.data.corrected_labels import correct_labels
+from ghm_mmdet.data.findings import DataError
 from ghm_mmdet.engine.command_line import add_debug, one_line_errors
 from ghm_mmdet.engine.config import ConfigError
 from ghm_mmdet.engine.new_file import write_new_json

@@ -32,12 +32,14 @@ class DemoResult:
 
     Attributes:
         mean_average_precision: COCO mAP on the validation images, in [0, 1].
+        found_nothing: Whether the last validation had no detection at all; the mAP is 0 then.
         checkpoint_folder: Where the trained model lies.
         figures: The gradient-norm figures.
         pictures: Images with ground truth and detections.
     """
 
     mean_average_precision: float
+    found_nothing: bool
     checkpoint_folder: Path
     figures: list[Path]
     pictures: list[Path]
@@ -134,7 +136,9 @@ def run_demo(cfg: Config, out_dir: Path, pictures: int = 6) -> DemoResult:
     save_training_figure(figures[0], hook.before, hook.after, HISTOGRAM_TITLES)
     save_harmonizing_figure(figures[1], hook.after['bbox_head.loss_cls'])
     return DemoResult(
-        mean_average_precision=hook.metrics['coco/bbox_mAP'],
+        # CocoMetric has no mAP where there are no detections
+        mean_average_precision=hook.metrics.get('coco/bbox_mAP', 0.0),
+        found_nothing='coco/bbox_mAP' not in hook.metrics,
         checkpoint_folder=out_dir,
         figures=figures,
         pictures=draw_detections(runner.model, runner.val_dataloader, drawings, pictures),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ghm_mmdet.data.coco_file import DataError, read_coco_file
+from ghm_mmdet.data.coco_file import DataError, is_ignored, read_coco_file
 from ghm_mmdet.data.planted_errors import plant_errors
 from ghm_mmdet.engine.command_line import add_debug, one_line_errors
 from ghm_mmdet.engine.config import ConfigError
@@ -31,8 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def noisy_file(source: str, label_noise: float, missing: float, seed: int) -> dict:
     """Content of a COCO file with errors in it.
 
-    What was there stays on record: ``true_category_id`` in a mislabelled annotation, and the list
-    ``missing_annotations``. The errors of a smaller fraction are among those of a larger one.
+    Wrong labels are drawn among the categories that have objects. What was there stays on record:
+    ``true_category_id`` in a mislabelled annotation, and the list ``missing_annotations``. The
+    errors of a smaller fraction are among those of a larger one.
 
     Args:
         source: Annotation file.
@@ -42,8 +43,8 @@ def noisy_file(source: str, label_noise: float, missing: float, seed: int) -> di
 
     Raises:
         ConfigError: A fraction is out of range.
-        DataError: The file is none in COCO format, has errors planted already, or a single category
-            and so no wrong one.
+        DataError: The file is none in COCO format, has errors planted already, or objects of a
+            single category and so no wrong one.
     """
     for name, value in (('--label-noise', label_noise), ('--missing', missing)):
         if not 0 <= value <= 1:
@@ -55,12 +56,16 @@ def noisy_file(source: str, label_noise: float, missing: float, seed: int) -> di
     if seed < 0:
         raise ConfigError(f'--seed {seed}: must be 0 or more')
     file = read_coco_file(source)
-    categories = list(file.categories.values())
     wrong = any('true_category_id' in each for each in file.annotations)
     if wrong or file.content.get('missing_annotations'):
         raise DataError(f'{source}: has planted errors already; name the file without them')
-    if label_noise and len(categories) < 2:
-        raise DataError(f'{source}: has one category, so that no label can be a wrong one')
+    # a root category without objects, as Roboflow writes, is no class that one could mistake
+    used = {each['category_id'] for each in file.annotations if not is_ignored(each)}
+    categories = [number for number in file.categories.values() if number in used]
+    if label_noise and len(categories) == 1:
+        raise DataError(
+            f'{source}: has one category with objects, so that no label can be a wrong one'
+        )
     kept, left_out = plant_errors(
         file.annotations, categories, label_noise, missing, np.random.default_rng(seed)
     )

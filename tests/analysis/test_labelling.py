@@ -54,10 +54,15 @@ def test_known_objects_keep_their_ids_and_others_get_free_ones(written):
     assert len(set(ids)) == 3 and not {70, 71} & set(ids[1:])
 
 
-def test_without_the_data_sets_file_everything_is_numbered(written):
-    coco = written([LABELLED, FREE], None)
+@pytest.mark.parametrize(
+    ('source', 'bolt'),
+    [(None, 2), ({'categories': SOURCE['categories']}, 11)],
+    ids=['no file', 'a file without annotations'],
+)
+def test_where_no_annotation_is_known_everything_is_numbered(written, source, bolt):
+    coco = written([LABELLED, FREE], source)
     assert list(coco.anns) == [1, 2]
-    assert coco.anns[1]['category_id'] == 2
+    assert coco.anns[1]['category_id'] == bolt
 
 
 def test_every_annotation_is_one_suspect_at_most(written):
@@ -74,6 +79,12 @@ def test_a_region_that_is_ignored_is_no_object(written, kind):
     assert list(written([LABELLED], source).anns) == [71]
 
 
-def test_ids_may_be_text(written):
+@pytest.mark.parametrize(
+    ('others', 'free'), [([], 2), ([70], 72), ([-9], 2)], ids=['text', 'mixed', 'negative']
+)
+def test_ids_may_be_text(written, others, free):
     text = {**SOURCE['annotations'][1], 'id': 'a'}
-    assert list(written([LABELLED, FREE], {**SOURCE, 'annotations': [text]}).anns) == ['a', 2]
+    numbered = [{**SOURCE['annotations'][0], 'id': number} for number in others]
+    source = {**SOURCE, 'annotations': [text, *numbered]}
+    ids = list(written([LABELLED, FREE], source).anns)
+    assert ids == ['a', free]

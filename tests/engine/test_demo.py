@@ -1,5 +1,7 @@
 """The demonstration on a few small pictures, of our own and of a user's folder."""
 
+import importlib.util
+import json
 from pathlib import Path
 
 import cv2
@@ -22,7 +24,17 @@ def config():
     return cfg
 
 
+@pytest.fixture
+def tool():
+    """tools/demo.py, as a module."""
+    spec = importlib.util.spec_from_file_location('demo', CONFIG.parents[2] / 'tools/demo.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def check(result, out_dir):
+    assert not result.found_nothing
     assert 0 <= result.mean_average_precision <= 1
     assert list(out_dir.glob('*.pth'))
     assert len(result.pictures) == 2
@@ -43,3 +55,34 @@ def test_on_a_users_folder(tmp_path, config, coco_folder):
     use_coco_folder(config, find_coco_folder(coco_folder), iterations=15, val_images=4)
     assert config.model.bbox_head.num_classes == 3
     check(run_demo(config, tmp_path / 'out', pictures=2), tmp_path / 'out')
+
+
+def test_a_placeholder_category_is_no_class(tmp_path, config, coco_folder, edit_json):
+    for split in ('train', 'val'):
+        edit_json(
+            coco_folder / f'annotations/instances_{split}.json',
+            lambda content: content['categories'].insert(0, {'id': 0, 'name': 'cells'}),
+        )
+    use_coco_folder(config, find_coco_folder(coco_folder), iterations=15, val_images=4)
+    assert config.model.bbox_head.num_classes == 3
+    result = run_demo(config, tmp_path / 'out', pictures=2)
+    check(result, tmp_path / 'out')
+
+
+def test_the_tool_says_that_nothing_was_detected(tmp_path, tool, coco_folder, monkeypatch, capsys):
+    """After a warm-up of so few iterations no score reaches the threshold."""
+    monkeypatch.setattr(tool, 'ITERATIONS', 15)
+    arguments = ['demo.py', '--data', str(coco_folder), '--out', str(tmp_path / 'out')]
+    monkeypatch.setattr('sys.argv', arguments)
+    tool.main()
+    *files, last = capsys.readouterr().out.splitlines()[-9:]
+    assert last == 'COCO mAP        0.000 on the validation images, where nothing was detected'
+    assert all(Path(line.split()[-1]).exists() for line in files)
+
+
+def test_the_tool_ends_in_one_line(tmp_path, tool, monkeypatch):
+    (tmp_path / 'result.json').write_text(json.dumps({}))
+    monkeypatch.setattr('sys.argv', ['demo.py', '--data', str(tmp_path)])
+    with pytest.raises(SystemExit, match=r'split_coco\.py') as error:
+        tool.main()
+    assert '\n' not in str(error.value)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+import cv2
+import numpy as np
 import pytest
 import torch
+from mmcv.transforms import BaseTransform
+from mmdet.registry import TRANSFORMS
 from mmengine.config import Config
 from pycocotools.coco import COCO
 
@@ -74,6 +78,38 @@ def test_report_of_a_ghm_detector(
         assert each['category_id'] == source[each['id']]['category_id']
         assert each['bbox'] == pytest.approx(source[each['id']]['bbox'], abs=0.1)
         assert (coco_folder / 'images' / labels.imgs[each['image_id']]['file_name']).is_file()
+
+
+class LoadArray(BaseTransform):
+    """A loader of a user's own, for pictures that OpenCV does not read."""
+
+    def transform(self, results):
+        results['img'] = np.load(results['img_path'])
+        results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
+        return results
+
+
+def test_pictures_that_only_the_datas_own_loader_reads(
+    small_config, checkpoint, coco_folder, edit_json, tmp_path, monkeypatch
+):
+    def rename(content):
+        for image in content['images']:
+            image['file_name'] = image['file_name'].replace('.png', '.npy')
+
+    for path in (coco_folder / 'images').glob('*.png'):
+        np.save(path.with_suffix('.npy'), cv2.imread(str(path)))
+        path.unlink()
+    edit_json(coco_folder / 'annotations/instances_train.json', rename)
+    monkeypatch.setitem(TRANSFORMS.module_dict, 'LoadArray', LoadArray)
+    cfg = Config.fromfile(small_config)
+    for name in ('train', 'test'):
+        cfg[f'{name}_dataloader'].dataset.pipeline[0] = dict(type='LoadArray')
+    config = tmp_path / 'arrays.py'
+    cfg.dump(config)
+    out = tmp_path / 'report'
+    analyze(config, checkpoint(config), out, '--worst', '3')
+    assert len(COCO(str(out / 'worst_labels.json')).anns) == 3
+    assert (out / 'report.html').read_text().count('data:image/jpeg') >= 3
 
 
 @pytest.mark.parametrize(

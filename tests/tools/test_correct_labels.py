@@ -97,6 +97,27 @@ def test_a_second_round_keeps_the_first_label_on_record(noisy, capsys):
     assert '8 judged, 4 with another class' in capsys.readouterr().out.splitlines()[-1]
 
 
+@pytest.mark.parametrize('ids', [{3: 'a'}, {i: f'a{i}' for i in range(8)}], ids=['some', 'all'])
+def test_ids_may_be_text_and_a_category_may_have_no_objects(noisy, coco_folder, ids):
+    source = read(coco_folder / 'annotations/instances_train.json')
+    for content in (noisy, source):
+        content['categories'].insert(0, {'id': 0, 'name': 'cells', 'supercategory': 'none'})
+        for each in content['annotations']:
+            each['id'] = ids.get(each['id'], each['id'])
+    write('mixed.json', noisy)
+    worst = read('worst.json')
+    for each in worst['annotations']:
+        each['id'] = ids.get(each['id'], each['id'])
+    write('worst.json', worst)
+    main(['mixed.json', 'worst.json', 'new.json'])
+    new = read('new.json')
+    assert new['categories'] == source['categories']
+    for corrected, true in zip(new['annotations'], source['annotations'], strict=True):
+        corrected.pop('annotated_category_id', None)
+        corrected.pop('true_category_id', None)
+        assert corrected == true
+
+
 def _no_norm(worst):
     del worst['annotations'][0]['gradient_norm']
 

@@ -81,12 +81,66 @@ def test_errors_are_planted_once(plant, tmp_path, kind):
     assert once.exists() and not again.exists()
 
 
-def test_a_single_category_has_no_wrong_label(plant, coco_folder, edit_json):
-    def keep_one(content):
-        content['categories'] = content['categories'][:1]
-        for each in content['annotations']:
-            each['category_id'] = 1
+@pytest.fixture
+def edited(coco_folder, edit_json):
+    return lambda change: edit_json(coco_folder / SOURCE, change)
 
-    edit_json(coco_folder / SOURCE, keep_one)
-    with pytest.raises(SystemExit, match='has one category'):
+
+def keep_one_category(content):
+    content['categories'] = content['categories'][:1]
+    for each in content['annotations']:
+        each['category_id'] = 1
+
+
+def use_one_category(content):
+    for each in content['annotations']:
+        each['category_id'] = 2
+
+
+@pytest.mark.parametrize('change', [keep_one_category, use_one_category])
+def test_a_single_category_has_no_wrong_label(plant, edited, change):
+    edited(change)
+    with pytest.raises(SystemExit, match='has one category with objects'):
         plant('--label-noise', '0.5')
+    assert len(plant('--missing', '0.5')['missing_annotations']) == 4
+
+
+def test_no_object_means_no_error(plant, edited):
+    edited(lambda content: content['annotations'].clear())
+    assert plant('--label-noise', '0.5', '--missing', '0.5')['annotations'] == []
+
+
+def test_wrong_labels_are_of_categories_that_have_objects(plant, edited):
+    def add_unused(content):
+        content['categories'].insert(0, {'id': 0, 'name': 'cells', 'supercategory': 'none'})
+        content['categories'].append({'id': 7, 'name': 'crowds'})
+        content['annotations'].append({**content['annotations'][0], 'id': 50, 'category_id': 7})
+        content['annotations'][-1]['iscrowd'] = 1
+
+    edited(add_unused)
+    content = plant('--label-noise', '1.0')
+    objects = [each for each in content['annotations'] if not each['iscrowd']]
+    assert len(mislabelled(content)) == len(objects) == 8
+    assert {each['category_id'] for each in objects} <= {1, 2, 3}
+    assert all(each['category_id'] != each['true_category_id'] for each in objects)
+
+
+@pytest.mark.parametrize('place', [0, 5])
+def test_ids_may_be_numbers_and_text_in_one_file(plant, edited, place):
+    """The same objects get the same errors, whatever their ids look like."""
+    options = ('--label-noise', '0.5', '--missing', '0.25')
+    numbers = plant(*options)
+    edited(lambda content: content['annotations'][place].update(id='a1'))
+    mixed = plant(*options, out='mixed.json')
+    for key in ('annotations', 'missing_annotations'):
+        named = [{**each, 'id': 'a1'} if each['id'] == place else each for each in numbers[key]]
+        assert mixed[key] == named
+
+
+def test_errors_of_a_seed_are_these(plant):
+    """Published runs were trained on planted errors: a seed plants the same ones for ever."""
+    content = plant('--label-noise', '0.5', '--missing', '0.25', '--seed', '3')
+    wrong = mislabelled(content)
+    planted = {e['id']: e['category_id'] for e in content['annotations'] if e['id'] in wrong}
+    assert planted == {0: 3, 3: 3, 4: 3, 5: 1}
+    assert [each['id'] for each in content['missing_annotations']] == [6, 7]
