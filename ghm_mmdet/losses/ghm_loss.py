@@ -137,8 +137,8 @@ class GHMLoss(nn.Module):
         balance: What the weights make equal, and how far.
         loss_weight: Factor of the loss.
         reduction: 'mean' divides by N, 'sum' does not, 'none' gives beta_i l_i per example.
-        backend: What computes the region sums: 'reference', 'torch', 'cpp', 'triton', or None for
-            what :func:`ghm_mmdet.ops.backends.choose` names.
+        backend: What computes the region sums: 'reference', 'torch', 'cpp', 'triton', 'float32', or
+            None for what :func:`ghm_mmdet.ops.backends.choose` names.
         sync: Whether the density, N and the moving average are those of the batches of all ranks.
             Every rank then has to call the loss in every iteration.
         nonfinite: What NaN or infinite input makes of the loss: 'propagate' NaN, 'skip' zero.

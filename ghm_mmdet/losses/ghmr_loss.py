@@ -45,7 +45,7 @@ class GHMRLoss(GHMLoss):
         tempering: In [0, 1], see :class:`GHMCLoss`.
         outliers: 'damp' takes weight from a crowd of large errors as from any other (paper), 'keep'
             has weights that never fall as gr grows (ours). Of unit regions only.
-        backend: 'reference', 'torch', 'cpp', 'triton' or None, see :class:`GHMCLoss`.
+        backend: 'reference', 'torch', 'cpp', 'triton', 'float32' or None, see :class:`GHMCLoss`.
         sync: See :class:`GHMCLoss`.
         nonfinite: 'propagate' or 'skip', see :class:`GHMCLoss`.
 

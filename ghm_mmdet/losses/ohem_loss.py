@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
@@ -57,7 +59,7 @@ class OHEMLoss(nn.Module):
         if keep_ratio is not None:
             check_interval('keep_ratio', keep_ratio, '(0, 1]')
         if negatives_per_positive is not None:
-            check_interval('negatives_per_positive', negatives_per_positive, '[0, inf)')
+            check_interval('negatives_per_positive', negatives_per_positive, '[0, 1e6]')
         check_choice('reduction', reduction, REDUCTIONS)
         self.loss = MODELS.build(loss)
         self.keep = keep
@@ -122,9 +124,10 @@ def _by_anchor(values: Tensor) -> Tensor:
 
 
 def _share(ratio: float, count: Tensor) -> Tensor:
-    """How many a ratio of a count is, rounded up; float64, 0-dim."""
-    # the tolerance keeps 0.55 of 100, in float64 a little more than 55, at the number meant
-    return (ratio * count.double() - 1e-6).ceil()
+    """How many a ratio of a count is, rounded up; int64, 0-dim."""
+    # 0.55 of 100 is 55: the fraction that is meant, and not the float a little above it
+    meant = Fraction(ratio).limit_denominator(1_000_000)
+    return -(-meant.numerator * count // meant.denominator)
 
 
 def _hardest(hardness: Tensor, candidates: Tensor, count: int | Tensor) -> Tensor:
