@@ -9,6 +9,7 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from ghm_mmdet.arguments import check_choice, check_interval, check_positive_integer
+from ghm_mmdet.losses.call_forms import example_weight
 from ghm_mmdet.losses.ghm_loss import REDUCTIONS
 
 
@@ -84,7 +85,8 @@ class OHEMLoss(nn.Module):
         Args:
             pred: See the class.
             target: See the class.
-            weight: A factor of the wrapped loss; anchors of weight 0 are not kept.
+            weight: A factor of the wrapped loss, one per anchor (N,), one per element, also in a
+                row, or broadcastable to it; anchors of weight 0 are not kept.
             avg_factor: What the mean divides by, instead of the number of kept anchors.
             reduction_override: Overrides ``reduction`` for this call.
             **kwargs: For the wrapped loss.
@@ -93,7 +95,9 @@ class OHEMLoss(nn.Module):
         reduction = reduction_override or self.reduction
         losses = self.loss(pred, target, weight, reduction_override='none', **kwargs)
         with torch.no_grad():
-            kept = self._kept(_by_anchor(losses).sum(1), pred, target, weight)
+            by_anchor = _by_anchor(losses)
+            weight = example_weight(by_anchor, weight)
+            kept = self._kept(by_anchor.sum(1), pred, target, weight)
         losses = losses.where(kept.view(-1, *[1] * (losses.dim() - 1)), 0)
         if reduction == 'none':
             return losses
@@ -107,7 +111,7 @@ class OHEMLoss(nn.Module):
         """Which anchors count, bool, shape (N,)."""
         valid = torch.ones_like(hardness, dtype=torch.bool)
         if weight is not None:
-            valid = _by_anchor(weight > 0).any(1)
+            valid = (weight > 0).any(1).expand_as(valid)
         if self.keep is not None:
             return _hardest(hardness, valid, self.keep)
         if self.keep_ratio is not None:

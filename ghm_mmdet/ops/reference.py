@@ -10,9 +10,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ghm_mmdet.criteria import Criterion, Evaluation, LabelTarget, Target
+from ghm_mmdet.criteria import Criterion, Evaluation, Target
 from ghm_mmdet.density import region_index
 from ghm_mmdet.ops.sums import RegionSums
+from ghm_mmdet.ops.target_range import bad_targets
 
 
 def region_sums(
@@ -50,20 +51,8 @@ def sums_added_by(
         losses=add(evaluation.loss.to(dtype), index, edges).to(result),
         weight_sum=weights.sum(dtype=dtype).to(result),
         nonfinite=(valid & ~evaluation.finite).sum(),
-        bad_labels=bad_labels(criterion, prediction, target, weight),
+        bad_targets=bad_targets(criterion, prediction, target, weight),
     )
-
-
-def bad_labels(
-    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None
-) -> Tensor:
-    """See :class:`RegionSums`; 0 for targets that are no labels."""
-    if not isinstance(target, LabelTarget):
-        return prediction.new_zeros((), dtype=torch.int64)
-    outside = (target.labels < 0) | (target.labels > criterion.background(prediction))
-    if weight is not None:
-        outside = outside & (weight > 0).any(dim=-1)
-    return outside.sum()
 
 
 def gradient(
