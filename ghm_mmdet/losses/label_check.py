@@ -53,7 +53,7 @@ class LabelCheck(nn.Module):
         if count:
             self.bad.zero_()
             raise ValueError(
-                f'target: {count} {self._allowed}; a weight of 0 ignores what has no target'
+                f'target: {count} {self._allowed}; give what is to be ignored a weight of 0'
             )
 
     def _is_due(self, device: torch.device) -> bool:

@@ -270,6 +270,7 @@ def few_regions_kernel(
     are not finite to wrong[1 + level]. WEIGHTS is the shape of a tile's weights.
     """
     GROUPS: tl.constexpr = (REGIONS + 2) // 3
+    ANCHORS: tl.constexpr = BLOCK[int(ANCHORS_MINOR)]
     THREADS: tl.constexpr = [BLOCK[0] // BLOCK[2], BLOCK[1] // BLOCK[3]]
     tallies = ()
     losses = ()
@@ -282,7 +283,7 @@ def few_regions_kernel(
     if TARGET == 'dense':
         bad_targets = tl.zeros(THREADS, tl.int32)
     else:
-        bad_targets = tl.zeros([BLOCK[int(ANCHORS_MINOR)]], tl.int32)
+        bad_targets = tl.zeros([ANCHORS], tl.int32)
 
     program = tl.program_id(0)
     for tile in range(program * tiles, (program + 1) * tiles):
