@@ -208,13 +208,14 @@ class GHMLoss(nn.Module):
 
     def _undo_casts(self) -> None:
         """Make the buffers float32 where something has cast them past :class:`FixedDtype`."""
-        edges, state = self.density.edges, self.state
-        if all(buffer.dtype == torch.float32 for buffer in (edges, *state)):
+        edges = self.density.edges
+        # what casts them casts them all
+        if edges.dtype == torch.float32:
             return
         if not self._was_cast:
             self._was_cast = True
             print_log(CAST.format(type(self).__name__, edges.dtype), 'current', logging.WARNING)
-        for buffer in state:
+        for buffer in self.state:
             values = buffer.float()
             buffer.data = values.where(values.isfinite(), 0)
         # those of half precision are other edges

@@ -70,8 +70,8 @@ def _is_in_range(values: Tensor) -> bool:
         return False
     if not values.numel() or values.dtype == torch.bool:
         return True
-    low, high = values.aminmax()
-    return bool(low >= -ROUNDING) and bool(high <= 1 + ROUNDING)
+    low, high = (each.item() for each in values.aminmax())
+    return low >= -ROUNDING and high <= 1 + ROUNDING
 
 
 def _is_outside(values: Tensor) -> Tensor:
