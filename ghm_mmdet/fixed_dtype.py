@@ -11,7 +11,8 @@ class FixedDtype(nn.Module):
     """A module whose buffers go to other devices and stay of the dtype that they have.
 
     ``model.half()`` casts every floating-point buffer. Counts of examples overflow there, and
-    region edges move.
+    region edges move. What assigns to a buffer's ``data``, as FSDP with a ``buffer_dtype`` does, is
+    not kept off; the losses undo it in their next call.
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:

@@ -21,13 +21,21 @@ def non_increasing(values: Tensor, known: Tensor) -> Tensor:
         Shape (M,). An unknown one is fitted as the next known one, or the last where none follows;
         infinite where none is known.
     """
-    length = _sums(known.double())
-    # float64: single examples beside many millions
-    mean = _sums(values.where(known, 0).double()) / length.clamp(min=1)
+    length = known.expand(len(known), -1).triu().cumsum(1)
+    mean = _sums(values.where(known, 0)) / length.clamp(min=1)
     highest = mean.where(length > 0, -torch.inf).flip(1).cummax(1).values.flip(1)
-    return highest.where(highest.isfinite().triu(), torch.inf).amin(0).to(values.dtype)
+    return highest.where(highest.isfinite().triu(), torch.inf).amin(0)
 
 
 def _sums(values: Tensor) -> Tensor:
-    """Of the values a to b, shape (M, M). Without differences, in which small values are lost."""
-    return values.expand(len(values), -1).triu().cumsum(1)
+    """Of the values a to b, shape (M, M). Without differences, in which small values are lost.
+
+    Each pass adds to a sum the one of as many values before it. So every value is rounded log2(M)
+    times at most, a relative error of log2(M) 2^-24 in float32, and nothing is a prefix sum of
+    floats, for which CUDA has no deterministic algorithm.
+    """
+    sums, width = values.expand(len(values), -1).triu(), 1
+    while width < len(values):
+        sums = torch.cat([sums[:, :width], sums[:, width:] + sums[:, :-width]], dim=1)
+        width *= 2
+    return sums

@@ -20,7 +20,7 @@ class MedianError(FixedDtype):
     which is mu gr / sqrt(1 - gr^2).
 
     Args:
-        edges: Of the regions of gr that are counted, shape (M + 1,).
+        num_regions: M, the regions of gr that are counted.
         momentum: a of its moving average over iterations, in [0, 1); the first value counts whole.
 
     Attributes:
@@ -34,11 +34,11 @@ class MedianError(FixedDtype):
     MIN_REGIONS = 5
     """Fewer do not tell where in [0, 1] the median of gr is."""
 
-    def __init__(self, edges: Tensor, momentum: float) -> None:
+    def __init__(self, num_regions: int, momentum: float) -> None:
         super().__init__()
+        self.num_regions = num_regions
         self.momentum = momentum
-        self.register_buffer('edges', edges, persistent=False)
-        self.register_buffer('average', edges.new_zeros(()))
+        self.register_buffer('average', torch.zeros((), dtype=torch.float32))
 
     def mu(self) -> Tensor:
         """The width of ASL1 for the next call, float32, 0-dim, a copy."""
@@ -60,11 +60,12 @@ class MedianError(FixedDtype):
 
     def _median_gradient_norm(self, counts: Tensor) -> Tensor:
         """Linear inside a region, between the centres of the first and the last."""
-        below = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).to(self.edges.dtype)
+        below = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).to(self.average.dtype)
         half = below[-1] / 2
         region = (below[1:-1] < half).sum().unsqueeze(0)
         left, right = below[region], below[region + 1]
         position = (half - left) / (right - left).clamp(min=1)
-        norm = torch.lerp(self.edges[region], self.edges[region + 1], position)
-        margin = self.edges[1] / 2
+        edges = (each.to(position.dtype) / self.num_regions for each in (region, region + 1))
+        norm = torch.lerp(*edges, position)
+        margin = 0.5 / self.num_regions
         return norm.clamp(margin, 1 - margin).squeeze(0)

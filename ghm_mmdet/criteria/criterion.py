@@ -35,10 +35,12 @@ class Criterion(ABC):
         key: Names the criterion and its parameters.
 
     Attributes:
+        probabilities: Whether targets are probabilities: labels, or values in [0, 1].
         key: The same behind the name of the class. Compiled graphs carry it in place of the object,
             so equal keys have to mean equal mathematics.
     """
 
+    probabilities: ClassVar[bool] = False
     _by_key: ClassVar[dict[str, Criterion]] = {}
 
     def __init__(self, key: str) -> None:

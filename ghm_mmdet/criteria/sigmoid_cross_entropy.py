@@ -17,6 +17,8 @@ class SigmoidCrossEntropy(Criterion):
     Paper, section "GHM-C Loss": p = sigmoid(x), d CE / d x = p - p*, so g = |p - p*|.
     """
 
+    probabilities = True
+
     def __init__(self) -> None:
         super().__init__('sigmoid_cross_entropy')
 
@@ -40,6 +42,7 @@ class ProbabilityCrossEntropy(Criterion):
     such a head keeps to itself. The derivative is that of the probability, (p - p*) / (p (1 - p)).
     """
 
+    probabilities = True
     SMALLEST = 1e-12  # of p (1 - p), and exp of the smallest logarithm: 0 and 1 stay finite
 
     def __init__(self) -> None:

@@ -15,6 +15,8 @@ class SoftmaxCrossEntropy(Criterion):
     where y is a label. Background is a class like any other.
     """
 
+    probabilities = True
+
     def __init__(self) -> None:
         super().__init__('softmax_cross_entropy')
 

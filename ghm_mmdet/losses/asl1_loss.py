@@ -50,7 +50,8 @@ class AuthenticSmoothL1Loss(nn.Module):
         Args:
             pred: Predicted box deltas.
             target: Target box deltas, of the same shape.
-            weight: One per box (N,) or broadcastable to ``pred``, a factor of each element's loss.
+            weight: One per box (N,), one per coordinate, also in a row, or broadcastable to
+                ``pred``; a factor of each element's loss.
             avg_factor: What the mean divides by, instead of the number of elements.
             reduction_override: Overrides ``reduction`` for this call.
 

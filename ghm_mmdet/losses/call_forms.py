@@ -54,29 +54,33 @@ def box_target(prediction: Tensor, target: Tensor) -> Target:
 
 
 def example_weight(prediction: Tensor, weight: Tensor | None) -> Tensor | None:
-    """A weight per anchor, or per example, that broadcasts to the prediction.
+    """A weight per anchor, or per example, of the prediction's dimensions, that broadcasts to it.
+
+    The forms are those that mmdet's focal loss or its ``weight_reduce_loss`` takes. A row of as
+    many numbers as there are anchors has one for each, also where there are as many classes.
 
     Args:
         prediction: Shape (..., C).
-        weight: Shape (...), one per anchor; or broadcastable to (..., C); or None.
+        weight: Shape (...), one per anchor; or one per example in a row, as from mmdet's FSAF head;
+            or broadcastable to (..., C); or None.
 
     Raises:
         ValueError: The shape is none of these.
     """
     if weight is None:
         return None
-    per_anchor = prediction.shape[:-1]
-    if weight.shape == per_anchor and weight.shape != prediction.shape:
-        return weight.detach().unsqueeze(-1)
-    fits = weight.dim() == prediction.dim() and all(
-        ours in (1, theirs) for ours, theirs in zip(weight.shape, prediction.shape, strict=True)
-    )
-    if not fits:
+    weight, shape = weight.detach(), prediction.shape
+    if weight.shape == shape[:-1] and weight.shape != shape:
+        return weight.unsqueeze(-1)
+    if weight.dim() == 1 and len(weight) == shape.numel():
+        return weight.reshape(shape)
+    dimensions = weight.shape[::-1], shape[::-1]
+    if weight.dim() > len(shape) or any(a not in (1, b) for a, b in zip(*dimensions, strict=False)):
         raise ValueError(
-            f'weight of shape {tuple(weight.shape)}: must be {tuple(per_anchor)}, one per anchor, '
-            f'or broadcast to {tuple(prediction.shape)}'
+            f'weight of shape {tuple(weight.shape)}: must be {tuple(shape[:-1])}, one per anchor, '
+            f'({shape.numel()},), one per example, or broadcast to {tuple(shape)}'
         )
-    return weight.detach()
+    return weight[(None,) * (len(shape) - weight.dim())]
 
 
 def either_weight(weight: Tensor | None, label_weight: Tensor | None) -> Tensor | None:

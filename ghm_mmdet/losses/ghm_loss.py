@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,12 +10,13 @@ from typing import NamedTuple
 
 import torch
 from mmengine.dist import get_world_size
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ghm_mmdet.arguments import check_choice, check_interval, check_positive_integer
 from ghm_mmdet.balance import Balance
 from ghm_mmdet.criteria import Criterion
-from ghm_mmdet.density import ExactDensity, GradientDensity, UnitRegionDensity
+from ghm_mmdet.density import ExactDensity, GradientDensity, UnitRegionDensity, region_edges
 from ghm_mmdet.losses.before_update import before_update
 from ghm_mmdet.losses.nonfinite_flags import NonfiniteFlags
 from ghm_mmdet.losses.optimizer_step import OptimizerStep
@@ -34,6 +36,11 @@ from ghm_mmdet.ops import (
 from ghm_mmdet.ops.backends import MODULES
 
 REDUCTIONS = ('none', 'mean', 'sum')
+CAST = (
+    '{}: its buffers were cast to {}, as by buffer_dtype in the MixedPrecision of FSDP. They are '
+    'float32 again, but the moving averages were rounded, and start afresh where they overflowed: '
+    'leave buffer_dtype out'
+)
 
 
 class Statistics(NamedTuple):
@@ -137,8 +144,8 @@ class GHMLoss(nn.Module):
         balance: What the weights make equal, and how far.
         loss_weight: Factor of the loss.
         reduction: 'mean' divides by N, 'sum' does not, 'none' gives beta_i l_i per example.
-        backend: What computes the region sums: 'reference', 'torch', 'cpp', 'triton', or None for
-            what :func:`ghm_mmdet.ops.backends.choose` names.
+        backend: What computes the region sums: 'reference', 'torch', 'cpp', 'triton', 'float32', or
+            None for what :func:`ghm_mmdet.ops.backends.choose` names.
         sync: Whether the density, N and the moving average are those of the batches of all ranks.
             Every rank then has to call the loss in every iteration.
         nonfinite: What NaN or infinite input makes of the loss: 'propagate' NaN, 'skip' zero.
@@ -181,6 +188,7 @@ class GHMLoss(nn.Module):
         self.statistics: Statistics | None = None
         self._splits_levels = False
         self._was_restored = False
+        self._was_cast = False
 
     @property
     def state(self) -> list[Tensor]:
@@ -198,6 +206,21 @@ class GHMLoss(nn.Module):
             buffer.zero_()
         self._was_restored = False
 
+    def _undo_casts(self) -> None:
+        """Make the buffers float32 where something has cast them past :class:`FixedDtype`."""
+        edges = self.density.edges
+        # what casts them casts them all
+        if edges.dtype == torch.float32:
+            return
+        if not self._was_cast:
+            self._was_cast = True
+            print_log(CAST.format(type(self).__name__, edges.dtype), 'current', logging.WARNING)
+        for buffer in self.state:
+            values = buffer.float()
+            buffer.data = values.where(values.isfinite(), 0)
+        # those of half precision are other edges
+        edges.data = region_edges(self.density.num_regions).to(edges.device)
+
     @contextmanager
     def split_levels(self) -> Iterator[None]:
         """Inside, calls return a :class:`PartialLoss`; :meth:`merge` makes the loss of them."""
@@ -214,7 +237,7 @@ class GHMLoss(nn.Module):
         theirs in their levels.
 
         Raises:
-            ValueError: Labels are out of range, see :class:`GHMCLoss`.
+            ValueError: Targets are out of range, see :class:`GHMCLoss`.
         """
         loss = self._reduce([part.level for part in parts], parts[0].reduction)
         return scaled(loss, parts[0].factor)

@@ -61,8 +61,9 @@ class GHMCLoss(GHMLoss):
         outliers: 'damp' takes weight from a crowd of hard examples as from any other (paper),
             'keep' has weights that never fall as g grows, for data on which most positives are that
             crowd (ours). Of unit regions only.
-        backend: What computes: 'reference', 'torch', 'cpp' or 'triton'. None is what the
-            environment variable ``GHM_MMDET_BACKEND`` says, else the device's own.
+        backend: What computes: 'reference', 'torch', 'cpp', 'triton', or 'float32' where there is no
+            float64. None is what the environment variable ``GHM_MMDET_BACKEND`` says, else the
+            device's own.
         sync: Whether the density and the moving average are those of all ranks' examples together
             (False: each rank's own, as in mmdet). For heads that call the loss on every rank, also
             without positives.
@@ -143,19 +144,22 @@ class GHMCLoss(GHMLoss):
         Args:
             pred: Logits, see the class.
             target: Labels, (labels, score) or values, see the class.
-            weight: One per anchor (N,) or broadcastable to ``pred``; 0 ignores, any positive number
-                counts as one example (as in mmdet). None is all ones.
+            weight: One per anchor (N,), one per example, also in a row (N * C,), or broadcastable
+                to ``pred``; 0 ignores, any positive number counts as one example (as in mmdet).
+                None is all ones.
             avg_factor: Accepted because heads pass it, and not used: N, the number of valid
                 examples, is already in the weights, whatever the reduction.
             reduction_override: Overrides ``reduction`` for this call.
             label_weight: The name that mmdet's ``GHMC`` has for ``weight``.
 
         Raises:
-            ValueError: Shapes do not fit, or labels lie outside [0, C] (on an accelerator: at the
-                next log interval; under ``torch.compile``: in ``label_check.raise_if_bad()``).
+            ValueError: Shapes do not fit, or labels lie outside [0, C], scores or values outside
+                [0, 1] and nothing ignores them (on an accelerator: at the next log interval; under
+                ``torch.compile``: in ``label_check.raise_if_bad()``).
             RuntimeError: There is a moving average, and a non-reentrant activation checkpoint
                 around the loss computes it a second time.
         """
+        self._undo_casts()
         examples = self.criterion.examples(pred)
         weight = example_weight(examples, either_weight(weight, label_weight))
         parsed = classification_target(pred, target, scores=self.use_sigmoid)
@@ -163,6 +167,16 @@ class GHMCLoss(GHMLoss):
 
     def _sums(self, levels: Sequence[Level]) -> tuple[Sequence[Level], RegionSums, Tensor]:
         levels, sums, nonfinite = super()._sums(levels)
-        if any(isinstance(each.target, LabelTarget) for each in levels):
-            self.label_check(sums.bad_labels, self.criterion.background(levels[0].prediction))
+        self.label_check(sums.bad_targets, self._allowed(levels[0]))
         return levels, sums, nonfinite
+
+    def _allowed(self, level: Level) -> str:
+        """What the targets of a level are and have to be."""
+        if not isinstance(level.target, LabelTarget):
+            return 'values outside the range, must be in [0, 1]'
+        background = self.criterion.background(level.prediction)
+        also = '' if level.target.score is None else ', with scores in [0, 1]'
+        return (
+            f'labels{" or scores" if also else ""} outside the range, must be in '
+            f'[0, {background}], where {background} is background{also}'
+        )

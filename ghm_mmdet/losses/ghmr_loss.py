@@ -45,7 +45,7 @@ class GHMRLoss(GHMLoss):
         tempering: In [0, 1], see :class:`GHMCLoss`.
         outliers: 'damp' takes weight from a crowd of large errors as from any other (paper), 'keep'
             has weights that never fall as gr grows (ours). Of unit regions only.
-        backend: 'reference', 'torch', 'cpp', 'triton' or None, see :class:`GHMCLoss`.
+        backend: 'reference', 'torch', 'cpp', 'triton', 'float32' or None, see :class:`GHMCLoss`.
         sync: See :class:`GHMCLoss`.
         nonfinite: 'propagate' or 'skip', see :class:`GHMCLoss`.
 
@@ -95,7 +95,8 @@ class GHMRLoss(GHMLoss):
             divisor=divisor,
             empty_regions=empty_regions,
         )
-        if adapts and gradient_density.num_regions < MedianError.MIN_REGIONS:
+        num_regions = gradient_density.num_regions
+        if adapts and num_regions < MedianError.MIN_REGIONS:
             raise ValueError(
                 f"bins={bins}: must be {MedianError.MIN_REGIONS} or more with mu='median'"
             )
@@ -108,7 +109,7 @@ class GHMRLoss(GHMLoss):
             criterion, gradient_density, balance, loss_weight, reduction, backend, sync, nonfinite
         )
         self.outlier_watch = OutlierWatch()
-        self.median_error = MedianError(gradient_density.edges, momentum) if adapts else None
+        self.median_error = MedianError(num_regions, momentum) if adapts else None
         self.mu_of_call: Tensor | None = None
         self._mu_of_step: Tensor | None = None
         self._mu_of_levels: Tensor | None = None
@@ -139,7 +140,8 @@ class GHMRLoss(GHMLoss):
         Args:
             pred: Predicted box deltas.
             target: Target box deltas, of the same shape.
-            weight: One per box (N,) or broadcastable to ``pred``; 0 ignores. None is all ones.
+            weight: One per box (N,), one per coordinate, also in a row, or broadcastable to
+                ``pred``; 0 ignores. None is all ones.
             avg_factor: Accepted because heads pass it, and not used: N is already in the weights.
             reduction_override: Overrides ``reduction`` for this call.
             label_weight: The name that mmdet's ``GHMR`` has for ``weight``.
@@ -149,6 +151,7 @@ class GHMRLoss(GHMLoss):
             RuntimeError: There is a moving average, and a non-reentrant activation checkpoint
                 around the loss computes it a second time.
         """
+        self._undo_casts()
         weight = example_weight(pred, either_weight(weight, label_weight))
         parsed = box_target(pred, target)
         level = Level(pred, parsed, weight)

@@ -1,4 +1,4 @@
-"""Labels outside [0, C]: an error at once on the CPU, at the next log interval elsewhere."""
+"""Targets out of range: an error at once on the CPU, at the next log interval elsewhere."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from ghm_mmdet.losses.run_state import training_iteration
 
 
 class LabelCheck(nn.Module):
-    """Raises on bad labels without making the host wait for the device in every call.
+    """Raises on labels outside [0, C] and on probabilities outside [0, 1] as targets.
 
-    On an accelerator the bad labels are only counted there. The count is read in the first call of
-    every ``INTERVAL``-th iteration of an mmengine run, or by :meth:`raise_if_bad` from any other
-    training loop. Until then a bad label counts as background; with softmax as no class, which
-    gives a loss of 0 and g = 1/2. A call inside ``torch.compile`` or while a CUDA graph is captured
+    The host does not wait for the device in every call. On an accelerator the bad targets are only
+    counted there. The count is read in the first call of every ``INTERVAL``-th iteration of an
+    mmengine run, or by :meth:`raise_if_bad` from any other training loop. Until then a bad label
+    counts as background, with softmax as no class, which gives a loss of 0 and g = 1/2; and a bad
+    probability is trained on. A call inside ``torch.compile`` or while a CUDA graph is captured
     counts too, and never reads.
     """
 
@@ -24,17 +25,21 @@ class LabelCheck(nn.Module):
         super().__init__()
         # one place in memory, which a compiled graph or a replayed one can add to
         self.register_buffer('bad', torch.zeros((), dtype=torch.int64), persistent=False)
-        self._num_classes: int | None = None
+        self._allowed = ''
         self._last_read: int | None = None
 
-    def forward(self, count: Tensor, num_classes: int) -> None:
-        """Note how many labels are bad, int64, 0-dim, for logits with ``num_classes`` channels.
+    def forward(self, count: Tensor, allowed: str) -> None:
+        """Note how many targets are bad.
+
+        Args:
+            count: int64, 0-dim.
+            allowed: What they are and have to be, for the message.
 
         Raises:
             ValueError: See :meth:`raise_if_bad`.
         """
         self.bad.add_(count)
-        self._num_classes = num_classes
+        self._allowed = allowed
         if not torch.compiler.is_compiling() and self._is_due(count.device):
             self.raise_if_bad()
 
@@ -42,14 +47,13 @@ class LabelCheck(nn.Module):
         """Read the count, which waits for the device.
 
         Raises:
-            ValueError: Labels outside [0, C] came in since the last look.
+            ValueError: Targets that are out of range came in since the last look.
         """
         count = int(self.bad)
         if count:
             self.bad.zero_()
             raise ValueError(
-                f'target: {count} labels outside the range, must be in [0, {self._num_classes}], '
-                f'where {self._num_classes} is background'
+                f'target: {count} {self._allowed}; give what is to be ignored a weight of 0'
             )
 
     def _is_due(self, device: torch.device) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from ghm_mmdet.arguments import check_choice, check_interval, check_positive_integer
+from ghm_mmdet.losses.call_forms import example_weight
 from ghm_mmdet.losses.ghm_loss import REDUCTIONS
 
 
@@ -57,7 +60,7 @@ class OHEMLoss(nn.Module):
         if keep_ratio is not None:
             check_interval('keep_ratio', keep_ratio, '(0, 1]')
         if negatives_per_positive is not None:
-            check_interval('negatives_per_positive', negatives_per_positive, '[0, inf)')
+            check_interval('negatives_per_positive', negatives_per_positive, '[0, 1e6]')
         check_choice('reduction', reduction, REDUCTIONS)
         self.loss = MODELS.build(loss)
         self.keep = keep
@@ -82,7 +85,8 @@ class OHEMLoss(nn.Module):
         Args:
             pred: See the class.
             target: See the class.
-            weight: A factor of the wrapped loss; anchors of weight 0 are not kept.
+            weight: A factor of the wrapped loss, one per anchor (N,), one per element, also in a
+                row, or broadcastable to it; anchors of weight 0 are not kept.
             avg_factor: What the mean divides by, instead of the number of kept anchors.
             reduction_override: Overrides ``reduction`` for this call.
             **kwargs: For the wrapped loss.
@@ -91,7 +95,9 @@ class OHEMLoss(nn.Module):
         reduction = reduction_override or self.reduction
         losses = self.loss(pred, target, weight, reduction_override='none', **kwargs)
         with torch.no_grad():
-            kept = self._kept(_by_anchor(losses).sum(1), pred, target, weight)
+            by_anchor = _by_anchor(losses)
+            weight = example_weight(by_anchor, weight)
+            kept = self._kept(by_anchor.sum(1), pred, target, weight)
         losses = losses.where(kept.view(-1, *[1] * (losses.dim() - 1)), 0)
         if reduction == 'none':
             return losses
@@ -105,7 +111,7 @@ class OHEMLoss(nn.Module):
         """Which anchors count, bool, shape (N,)."""
         valid = torch.ones_like(hardness, dtype=torch.bool)
         if weight is not None:
-            valid = _by_anchor(weight > 0).any(1)
+            valid = (weight > 0).any(1).expand_as(valid)
         if self.keep is not None:
             return _hardest(hardness, valid, self.keep)
         if self.keep_ratio is not None:
@@ -122,9 +128,10 @@ def _by_anchor(values: Tensor) -> Tensor:
 
 
 def _share(ratio: float, count: Tensor) -> Tensor:
-    """How many a ratio of a count is, rounded up; float64, 0-dim."""
-    # the tolerance keeps 0.55 of 100, in float64 a little more than 55, at the number meant
-    return (ratio * count.double() - 1e-6).ceil()
+    """How many a ratio of a count is, rounded up; int64, 0-dim."""
+    # 0.55 of 100 is 55: the fraction that is meant, and not the float a little above it
+    meant = Fraction(ratio).limit_denominator(1_000_000)
+    return -(-meant.numerator * count // meant.denominator)
 
 
 def _hardest(hardness: Tensor, candidates: Tensor, count: int | Tensor) -> Tensor:

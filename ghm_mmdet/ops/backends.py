@@ -18,6 +18,7 @@ MODULES = {
     'torch': 'torch_ops',
     'cpp': 'cpp_ops',
     'triton': 'triton_ops',
+    'float32': 'float32_ops',
 }
 VARIABLE = 'GHM_MMDET_BACKEND'
 
@@ -61,8 +62,7 @@ def choose(device: torch.device, name: str | None = None) -> Choice:
             return Choice('cpp', 'compiled, for the CPU')
         return Choice('torch', f'chunked: {obstacle}')
     if device.type != 'cuda':
-        # it adds in float64, which not every device has
-        return Choice('reference', f'none is made for {device.type}')
+        return Choice('float32', f'none is made for {device.type}, which may have no float64')
     obstacle = self_check.triton_obstacle(device)
     if obstacle is None:
         return Choice('triton', 'fused kernels that agree with the reference here')

@@ -19,8 +19,9 @@ from ghm_mmdet.criteria import (
     SigmoidCrossEntropy,
     Target,
 )
-from ghm_mmdet.ops import reference, torch_ops
+from ghm_mmdet.ops import torch_ops
 from ghm_mmdet.ops.sums import RegionSums
+from ghm_mmdet.ops.target_range import bad_targets
 
 COMPILED = {
     SigmoidCrossEntropy: 'sigmoid_cross_entropy',
@@ -51,8 +52,8 @@ def region_sums(
         return torch_ops.region_sums(criterion, prediction, target, weight, edges)
     from ghm_mmdet.ops import _cpu
 
-    bad_labels = reference.bad_labels(criterion, prediction, target, weight)
-    return RegionSums(*_cpu.region_sums(*arguments), bad_labels)
+    bad = bad_targets(criterion, prediction, target, weight)
+    return RegionSums(*_cpu.region_sums(*arguments), bad)
 
 
 def gradient(

@@ -5,43 +5,54 @@ It runs on any device and in float64, and takes memory for several copies of the
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from ghm_mmdet.criteria import Criterion, Evaluation, LabelTarget, Target
+from ghm_mmdet.criteria import Criterion, Evaluation, Target
 from ghm_mmdet.density import region_index
 from ghm_mmdet.ops.sums import RegionSums
+from ghm_mmdet.ops.target_range import bad_targets
 
 
 def region_sums(
     criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None, edges: Tensor
 ) -> RegionSums:
     """Counts and loss sums per region, see :func:`ghm_mmdet.ops.region_sums`; no gradient."""
+    # float64: a float32 running sum stalls once it is 2^24 times its next term
+    wide, add = torch.float64, sum_by_index
+    return sums_added_by(add, wide, criterion, prediction, target, weight, edges)
+
+
+def sums_added_by(
+    add: Callable[[Tensor, Tensor, Tensor], Tensor],
+    dtype: torch.dtype,
+    criterion: Criterion,
+    prediction: Tensor,
+    target: Target,
+    weight: Tensor | None,
+    edges: Tensor,
+) -> RegionSums:
+    """The same, with another way to add losses.
+
+    Args:
+        add: Has the arguments and the result of :func:`sum_by_index`.
+        dtype: In which losses and weights are added.
+        criterion: See :func:`region_sums`, as what follows.
+    """
     evaluation = criterion.evaluate(prediction, target)
     valid = _valid(weight, evaluation.loss)
     index = _index(evaluation, valid, edges)
     weights = valid if weight is None else weight.expand_as(valid).where(valid, 0)
-    dtype = evaluation.loss.dtype
+    result = evaluation.loss.dtype
     return RegionSums(
-        counts=_sum_by_index(torch.ones_like(index), index, edges),
-        # float64: a float32 running sum stalls once it is 2^24 times its next term
-        losses=_sum_by_index(evaluation.loss.double(), index, edges).to(dtype),
-        weight_sum=weights.sum(dtype=torch.float64).to(dtype),
+        counts=sum_by_index(torch.ones_like(index), index, edges),
+        losses=add(evaluation.loss.to(dtype), index, edges).to(result),
+        weight_sum=weights.sum(dtype=dtype).to(result),
         nonfinite=(valid & ~evaluation.finite).sum(),
-        bad_labels=bad_labels(criterion, prediction, target, weight),
+        bad_targets=bad_targets(criterion, prediction, target, weight),
     )
-
-
-def bad_labels(
-    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None
-) -> Tensor:
-    """See :class:`RegionSums`; 0 for targets that are no labels."""
-    if not isinstance(target, LabelTarget):
-        return prediction.new_zeros((), dtype=torch.int64)
-    outside = (target.labels < 0) | (target.labels > criterion.background(prediction))
-    if weight is not None:
-        outside = outside & (weight > 0).any(dim=-1)
-    return outside.sum()
 
 
 def gradient(
@@ -111,8 +122,14 @@ def _index(evaluation: Evaluation, valid: Tensor, edges: Tensor) -> Tensor:
     return index.where(valid & evaluation.finite, edges.numel() - 1)
 
 
-def _sum_by_index(values: Tensor, index: Tensor, edges: Tensor) -> Tensor:
-    """Sum of the values per region, shape (M,); what has index M is dropped."""
+def sum_by_index(values: Tensor, index: Tensor, edges: Tensor) -> Tensor:
+    """Sum of the values per region, shape (M,); what has index M is dropped.
+
+    Args:
+        values: Any shape.
+        index: Region of each, int64, of the same shape.
+        edges: Shape (M + 1,).
+    """
     sums = values.new_zeros(edges.numel())
     return sums.scatter_add_(0, index.flatten(), values.flatten())[:-1].clone()
 

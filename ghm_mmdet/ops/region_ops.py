@@ -148,7 +148,7 @@ def _save_region_sums(ctx, inputs, output):
     ctx.save_for_backward(*tensors)
 
 
-def _region_sums_backward(ctx, _counts, scale, _weight_sum, _nonfinite, _bad_labels):
+def _region_sums_backward(ctx, _counts, scale, _weight_sum, _nonfinite, _bad_targets):
     gradient = _region_sums_gradient(scale, *ctx.saved_tensors, ctx.criterion, ctx.backend)
     return gradient, *[None] * 7
 

@@ -43,15 +43,15 @@ class RegionSums(NamedTuple):
         losses: Sum of the element losses per region, float, shape (M,).
         weight_sum: Sum of the weights of all valid examples, float, 0-dim.
         nonfinite: Valid examples with NaN or infinite input, in no region, int64, 0-dim.
-        bad_labels: Anchors that are not ignored and have a label outside [0, C], C being background
-            or, where that is a class of its own, the last class; int64, 0-dim.
+        bad_targets: Targets that nothing ignores and that no head means, see
+            :func:`ghm_mmdet.ops.target_range.bad_targets`; int64, 0-dim.
     """
 
     counts: Tensor
     losses: Tensor
     weight_sum: Tensor
     nonfinite: Tensor
-    bad_labels: Tensor
+    bad_targets: Tensor
 
     @classmethod
     def total(cls, parts: Sequence[RegionSums]) -> RegionSums:

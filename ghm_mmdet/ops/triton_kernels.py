@@ -12,7 +12,7 @@ Counts and sums, few regions
     and one multiply-add a region. The counts of a group's three regions share one more: they are
     fields of 8 bits in a float, which holds 24 exactly, so a thread sees at most 255 examples.
     Each program writes its own sums, and a second kernel adds those of all levels in float64. Only
-    what is wrong is added atomically: examples that are not finite, and bad labels.
+    what is wrong is added atomically: examples that are not finite, and bad targets.
 
 Counts and sums, many regions
     Integer atomics, which give the same result in any order. A float32 loss is an integer of 24
@@ -35,6 +35,7 @@ Arguments that all kernels share
     mu: Parameter of the criterion.
     EVALUATE: The criterion, one of the two functions below.
     TARGET: 'label', 'score' or 'dense'.
+    PROBABILITIES: Whether dense targets have to lie in [0, 1].
     WEIGHT: 'none', 'anchor' or 'example'.
     ANCHORS_MINOR: Whether anchors run along minor, classes along major.
     BLOCK: (R, F, V, W).
@@ -47,8 +48,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from ghm_mmdet.ops import target_range
+
 INFINITY = tl.constexpr(float('inf'))
 NEGATIVE_LOG2_E = tl.constexpr(-1.4426950408889634)
+ROUNDING = tl.constexpr(target_range.ROUNDING)
 
 WINDOW_BITS = tl.constexpr(4)
 # Of 2^-32, from which on every bit of a loss is kept; 127 is the bias, 254 that of the largest.
@@ -135,6 +139,24 @@ def across(matrix, major, minor, BLOCK: tl.constexpr):
 
 
 @triton.jit
+def is_out_of_range(probability):
+    """See :mod:`ghm_mmdet.ops.target_range`; what is not finite is not out of range."""
+    outside = (probability < -ROUNDING) | (probability > 1 + ROUNDING)
+    return outside & (tl.abs(probability) < INFINITY)
+
+
+@triton.jit
+def add_per_thread(values, BLOCK: tl.constexpr):
+    """Sum over the V x W values that one thread holds, shape (R / V, F / W)."""
+    V: tl.constexpr = BLOCK[2]
+    W: tl.constexpr = BLOCK[3]
+    S: tl.constexpr = BLOCK[0] // V
+    T: tl.constexpr = BLOCK[1] // W
+    by_thread = tl.permute(tl.reshape(values, [V, S, T, W]), [1, 2, 0, 3])
+    return tl.sum(tl.reshape(by_thread, [S, T, V * W]), axis=2)
+
+
+@triton.jit
 def load_examples(
     prediction,
     target,
@@ -143,6 +165,7 @@ def load_examples(
     major,
     minor,
     TARGET: tl.constexpr,
+    PROBABILITIES: tl.constexpr,
     WEIGHT: tl.constexpr,
     ANCHORS_MINOR: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -153,8 +176,8 @@ def load_examples(
         x, y, valid: Shape (R, F); x is NaN where it is ignored or where y is not finite.
         weights, examples: What each weight contributes to the weight sum, and the number of its
             valid examples; one entry per weight.
-        bad_labels: Whether an anchor that is not ignored has a label outside [0, C], one entry per
-            anchor; not told of weights for every example.
+        bad_targets: Targets that are out of range and not ignored: of labels and scores one entry
+            per anchor, and not told of weights for every example; of values one per thread.
     """
     inside_major = inside(major, size[0], BLOCK[0])
     inside_minor = inside(minor, size[1], BLOCK[1])
@@ -179,7 +202,6 @@ def load_examples(
         given = tl.load(across(weight, major, minor, BLOCK), mask=inside_both, other=0)
         columns = 1
     positive = given > 0
-    bad_labels = tl.zeros([ANCHORS], tl.int32)
     valid = positive & inside_both
     weights = tl.where(positive, given.to(tl.float32), 0.0) * columns
     examples = tl.where(positive, columns, 0)
@@ -188,35 +210,33 @@ def load_examples(
     x = x.to(tl.float32)
     if TARGET == 'dense':
         y = tl.load(across(target, major, minor, BLOCK), mask=valid, other=0).to(tl.float32)
+        if PROBABILITIES:
+            bad = is_out_of_range(y) & valid
+            bad_targets = add_per_thread(bad.to(tl.int32), BLOCK)
+        else:
+            bad_targets = tl.zeros([BLOCK[0] // BLOCK[2], BLOCK[1] // BLOCK[3]], tl.int32)
     else:
         label = tl.load(along(target[0], target[1], anchor, ANCHORS), mask=anchors, other=-1)
         is_object = (label >= 0) & (label < size[CLASSES])
-        if WEIGHT != 'example':
-            # an anchor of many classes is seen by several tiles, and counted by the first
-            counts = anchors & (tl.reshape(given, [ANCHORS]) > 0) & (class_0 == 0)
-            bad_labels += (counts & ~is_object & (label != size[CLASSES])).to(tl.int32)
+        bad = ~is_object & (label != size[CLASSES])
         label = tl.where(is_object, label - class_0, -1).to(tl.int32)
         at_label = tl.expand_dims(column, 1 - CLASSES) == tl.expand_dims(label, CLASSES)
         if TARGET == 'score':
             line = along(target[2], target[3], anchor, ANCHORS)
             score = tl.load(line, mask=anchors, other=0).to(tl.float32)
+            bad = bad | (is_object & is_out_of_range(score))
             y = tl.where(at_label, tl.expand_dims(score, CLASSES), 0.0)
         else:
             y = tl.where(at_label, 1.0, 0.0)
+        if WEIGHT == 'example':
+            bad_targets = tl.zeros([ANCHORS], tl.int32)
+        else:
+            # an anchor of many classes is seen by several tiles, and counted by the first
+            counts = anchors & (tl.reshape(given, [ANCHORS]) > 0) & (class_0 == 0)
+            bad_targets = (counts & bad).to(tl.int32)
     if TARGET != 'label':
         x = tl.where(tl.abs(y) < INFINITY, x, float('nan'))
-    return x, y, valid, weights, examples, bad_labels
-
-
-@triton.jit
-def add_per_thread(values, BLOCK: tl.constexpr):
-    """Sum over the V x W values that one thread holds, shape (R / V, F / W)."""
-    V: tl.constexpr = BLOCK[2]
-    W: tl.constexpr = BLOCK[3]
-    S: tl.constexpr = BLOCK[0] // V
-    T: tl.constexpr = BLOCK[1] // W
-    by_thread = tl.permute(tl.reshape(values, [V, S, T, W]), [1, 2, 0, 3])
-    return tl.sum(tl.reshape(by_thread, [S, T, V * W]), axis=2)
+    return x, y, valid, weights, examples, bad_targets
 
 
 # A 1 and multiples of 16 would be kernels of their own.
@@ -236,6 +256,7 @@ def few_regions_kernel(
     tiles,
     EVALUATE: tl.constexpr,
     TARGET: tl.constexpr,
+    PROBABILITIES: tl.constexpr,
     WEIGHT: tl.constexpr,
     ANCHORS_MINOR: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -245,7 +266,7 @@ def few_regions_kernel(
     """``tiles`` tiles into the program's column of counts (M, P) and sums (M + 1, P).
 
     Behind the regions' rows comes the sum of the weights. The ``columns`` of all levels lie beside
-    each other, a level's from ``first`` on. Bad labels are added to wrong[0], valid examples that
+    each other, a level's from ``first`` on. Bad targets are added to wrong[0], valid examples that
     are not finite to wrong[1 + level]. WEIGHTS is the shape of a tile's weights.
     """
     GROUPS: tl.constexpr = (REGIONS + 2) // 3
@@ -259,12 +280,15 @@ def few_regions_kernel(
         losses = losses + (tl.zeros(THREADS, tl.float32),)
     weights = tl.zeros(WEIGHTS, tl.float32)
     examples = tl.zeros(WEIGHTS, tl.int32)
-    bad_labels = tl.zeros([ANCHORS], tl.int32)
+    if TARGET == 'dense':
+        bad_targets = tl.zeros(THREADS, tl.int32)
+    else:
+        bad_targets = tl.zeros([ANCHORS], tl.int32)
 
     program = tl.program_id(0)
     for tile in range(program * tiles, (program + 1) * tiles):
         major, minor = locate(tile, size, BLOCK)
-        x, y, _valid, tile_weights, tile_examples, tile_bad_labels = load_examples(
+        x, y, _valid, tile_weights, tile_examples, tile_bad_targets = load_examples(
             prediction,
             target,
             weight,
@@ -272,13 +296,14 @@ def few_regions_kernel(
             major,
             minor,
             TARGET,
+            PROBABILITIES,
             WEIGHT,
             ANCHORS_MINOR,
             BLOCK,
         )
         weights += tile_weights
         examples += tile_examples
-        bad_labels += tile_bad_labels
+        bad_targets += tile_bad_targets
         loss, derivative, finite = EVALUATE(x, y, mu)
         # zero times NaN would be NaN
         loss = tl.where(finite, loss, 0.0)
@@ -312,7 +337,7 @@ def few_regions_kernel(
         tl.store(counts + j * columns + column, count)
         tl.store(sums + j * columns + column, tl.sum(losses[j]))
     tl.store(sums + REGIONS * columns + column, tl.sum(weights))
-    bad = tl.sum(bad_labels)
+    bad = tl.sum(bad_targets)
     tl.atomic_add(wrong, bad.to(tl.int64), mask=bad > 0, sem='relaxed')
     place = wrong + 1 + level
     tl.atomic_add(place, nonfinite.to(tl.int64), mask=nonfinite > 0, sem='relaxed')
@@ -368,28 +393,39 @@ def many_regions_kernel(
     sums,
     examples,
     weights,
-    bad_labels,
+    bad_targets,
     regions,
     copies,
     EVALUATE: tl.constexpr,
     TARGET: tl.constexpr,
+    PROBABILITIES: tl.constexpr,
     WEIGHT: tl.constexpr,
     ANCHORS_MINOR: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """One tile into one of the copies of counts (copies, M) and sums (copies, WINDOWS, M).
 
-    Each program also leaves its numbers of valid examples and of bad labels, and its sum of
+    Each program also leaves its numbers of valid examples and of bad targets, and its sum of
     weights, all (P,).
     """
     program = tl.program_id(0)
     major, minor = locate(program, size, BLOCK)
-    x, y, _valid, tile_weights, tile_examples, tile_bad_labels = load_examples(
-        prediction, target, weight, size, major, minor, TARGET, WEIGHT, ANCHORS_MINOR, BLOCK
+    x, y, _valid, tile_weights, tile_examples, tile_bad_targets = load_examples(
+        prediction,
+        target,
+        weight,
+        size,
+        major,
+        minor,
+        TARGET,
+        PROBABILITIES,
+        WEIGHT,
+        ANCHORS_MINOR,
+        BLOCK,
     )
     tl.store(examples + program, tl.sum(tile_examples))
     tl.store(weights + program, tl.sum(tile_weights))
-    tl.store(bad_labels + program, tl.sum(tile_bad_labels))
+    tl.store(bad_targets + program, tl.sum(tile_bad_targets))
     loss, derivative, finite = EVALUATE(x, y, mu)
     region = tl.where(finite, unit_region(tl.abs(derivative), regions), 0.0).to(tl.int32)
 
@@ -420,14 +456,25 @@ def gradient_kernel(
     gradient,
     EVALUATE: tl.constexpr,
     TARGET: tl.constexpr,
+    PROBABILITIES: tl.constexpr,
     WEIGHT: tl.constexpr,
     ANCHORS_MINOR: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """One tile of each example's derivative times the scale (M,) of its region."""
     major, minor = locate(tl.program_id(0), size, BLOCK)
-    x, y, valid, _weights, _examples, _bad_labels = load_examples(
-        prediction, target, weight, size, major, minor, TARGET, WEIGHT, ANCHORS_MINOR, BLOCK
+    x, y, valid, _weights, _examples, _bad_targets = load_examples(
+        prediction,
+        target,
+        weight,
+        size,
+        major,
+        minor,
+        TARGET,
+        PROBABILITIES,
+        WEIGHT,
+        ANCHORS_MINOR,
+        BLOCK,
     )
     _loss, derivative, finite = EVALUATE(x, y, mu)
     region = tl.where(finite, unit_region(tl.abs(derivative), regions), 0.0).to(tl.int32)

@@ -30,6 +30,7 @@ from ghm_mmdet.criteria import (
 from ghm_mmdet.ops import reference
 from ghm_mmdet.ops import triton_kernels as kernels
 from ghm_mmdet.ops.sums import Level, RegionSums, are_same, scaled, total_of_levels
+from ghm_mmdet.ops.target_range import bad_targets
 from ghm_mmdet.ops.triton_layout import Block, Examples, block, examples, tiles, weights_shape
 
 # Up to this M a thread's registers hold a sum per region.
@@ -76,7 +77,7 @@ def level_sums(
         return total_of_levels(levels, [_one_level(criterion, *pair, edges) for pair in pairs])
     with torch.cuda.device_of(levels[0].prediction):
         sums, nonfinite = _few_regions(calls, regions)
-        sums = _with_bad_labels(sums, criterion, levels, calls)
+        sums = _with_bad_targets(sums, criterion, levels, calls)
     return sums._replace(losses=scaled(sums.losses, levels[0].factor)), nonfinite
 
 
@@ -131,6 +132,7 @@ def _call(
         mathematics = {'EVALUATE': kernels.authentic_smooth_l1, 'mu': float(criterion.mu)}
     else:
         return None
+    mathematics['PROBABILITIES'] = criterion.probabilities
     batch = examples(prediction, target, weight)
     return None if batch is None else (batch, mathematics)
 
@@ -147,22 +149,22 @@ def _one_level(
             sums, _ = _few_regions([call], regions)
         else:
             sums = _many_regions(*call, regions)
-        return _with_bad_labels(sums, criterion, [level], [call])
+        return _with_bad_targets(sums, criterion, [level], [call])
 
 
-def _with_bad_labels(
+def _with_bad_targets(
     sums: RegionSums,
     criterion: Criterion,
     levels: Sequence[Level],
     calls: Sequence[tuple[Examples, dict]],
 ) -> RegionSums:
-    """The sums with the bad labels that the kernels do not count, see ``load_examples``."""
+    """The sums with the bad targets that the kernels do not count, see ``load_examples``."""
     missing = [
-        reference.bad_labels(criterion, *level.examples)
+        bad_targets(criterion, *level.examples)
         for level, (batch, _) in zip(levels, calls, strict=True)
         if batch.options['WEIGHT'] == 'example' and isinstance(level.target, LabelTarget)
     ]
-    return sums._replace(bad_labels=sum(missing, sums.bad_labels))
+    return sums._replace(bad_targets=sum(missing, sums.bad_targets))
 
 
 def _few_regions(calls: Sequence[tuple[Examples, dict]], regions: int) -> tuple[RegionSums, Tensor]:
@@ -197,7 +199,7 @@ def _few_regions(calls: Sequence[tuple[Examples, dict]], regions: int) -> tuple[
         losses=new(regions, dtype=torch.float32),
         weight_sum=new((), dtype=torch.float32),
         nonfinite=new((), dtype=torch.int64),
-        bad_labels=wrong[0],
+        bad_targets=wrong[0],
     )
     kernels.add_programs_kernel[(regions + 1,)](
         counts, sums, wrong, len(calls), columns, *result[:4], REGIONS=regions, BLOCK=512
@@ -231,14 +233,14 @@ def _many_regions(batch: Examples, mathematics: dict, regions: int) -> RegionSum
     sums = prediction.new_zeros((copies, windows, regions), dtype=torch.int64)
     valid = prediction.new_empty(programs, dtype=torch.int32)
     weights = prediction.new_empty(programs, dtype=torch.float32)
-    bad_labels = prediction.new_empty(programs, dtype=torch.int32)
+    bad_targets = prediction.new_empty(programs, dtype=torch.int32)
     kernels.many_regions_kernel[(programs,)](
         *batch[:4],
         counts=counts,
         sums=sums,
         examples=valid,
         weights=weights,
-        bad_labels=bad_labels,
+        bad_targets=bad_targets,
         regions=regions,
         copies=copies,
         BLOCK=tile,
@@ -253,5 +255,5 @@ def _many_regions(batch: Examples, mathematics: dict, regions: int) -> RegionSum
         losses=(sums.sum(0, dtype=torch.float64) * units.unsqueeze(1)).sum(0).float(),
         weight_sum=weights.sum(dtype=torch.float64).float(),
         nonfinite=valid.sum() - counts.sum(),
-        bad_labels=bad_labels.sum(),
+        bad_targets=bad_targets.sum(),
     )

@@ -88,13 +88,73 @@ def test_box_call(make, name, call):
     assert str(error.value).startswith(name)
 
 
-def test_labels_of_ignored_anchors_may_be_anything():
-    labels = torch.tensor([0, 1, 2, 3, -1, 99])
-    weight = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
-    loss = GHMCLoss(use_sigmoid=True)
-    torch.testing.assert_close(
-        loss(LOGITS, labels, weight), loss(LOGITS[:4], labels[:4], weight[:4])
+LABELS, ONES = torch.tensor([0, 1, 2, 0, 1, 2]), torch.ones(6)
+
+
+def changed(values, place, value):
+    values = values.clone()
+    values[place] = value
+    return values
+
+
+def soft(*change):
+    return changed(torch.full((6, 3), 0.5), *change)
+
+
+BAD_TARGETS = {
+    'ignore label': (True, changed(LABELS, 2, -1), r'1 labels .* in \[0, 3\]'),
+    'label of a map': (True, changed(LABELS, 2, 255), r'1 labels .* in \[0, 3\]'),
+    'ignore label, softmax': (False, changed(LABELS, 2, -100), r'1 labels .* in \[0, 2\]'),
+    'mask': (True, soft(2, 255.0), r'3 values .* in \[0, 1\]'),
+    'mask in half precision': (True, soft(2, 2).half(), r'3 values .* in \[0, 1\]'),
+    'integers': (True, changed(torch.ones(6, 3).long(), 2, 2), r'3 values .* in \[0, 1\]'),
+    'below': (True, soft((2, 1), -0.1), r'1 values .* in \[0, 1\]'),
+    'softmax': (False, soft(2, -1.0), r'3 values .* in \[0, 1\]'),
+    'score': (True, (LABELS, changed(ONES, 2, 1.5)), r'1 labels or scores .* scores in \[0, 1\]'),
+}
+
+
+@pytest.mark.usefixtures('backend')
+@pytest.mark.parametrize('reduction', ['mean', 'none'])
+@pytest.mark.parametrize('case', BAD_TARGETS)
+def test_a_target_that_has_no_meaning_is_refused_unless_it_is_ignored(case, reduction):
+    use_sigmoid, target, message = BAD_TARGETS[case]
+    loss = GHMCLoss(use_sigmoid=use_sigmoid, momentum=0.5, reduction=reduction)
+    for weight in (None, ONES, torch.ones(6, 1)):
+        with pytest.raises(ValueError, match=f'^target: {message}.*; give .* a weight of 0$') as error:
+            loss(LOGITS, target, weight)
+        assert '\n' not in str(error.value)
+    assert not loss.density.moving_average.any()
+    kept = torch.tensor([0, 1, 3, 4, 5])
+    part = [each[kept] for each in target] if isinstance(target, tuple) else target[kept]
+    found = loss(LOGITS, target, changed(ONES, 2, 0))
+    expected = GHMCLoss(use_sigmoid=use_sigmoid, momentum=0.5, reduction=reduction)(
+        LOGITS[kept], part, ONES[kept]
     )
+    torch.testing.assert_close(found.sum(), expected.sum())
+
+
+@pytest.mark.usefixtures('backend')
+@pytest.mark.parametrize('target', [soft((2, 1), 255.0), (LABELS, changed(ONES, 1, 2.0))])
+def test_a_weight_for_every_example_ignores_one_of_them(target):
+    place = (2, 1) if isinstance(target, torch.Tensor) else (1, 1)
+    loss = GHMCLoss(use_sigmoid=True)
+    assert loss(LOGITS, target, changed(torch.ones(6, 3), place, 0)).isfinite()
+    with pytest.raises(ValueError, match='^target: 1 '):
+        loss(LOGITS, target, changed(torch.ones(6, 3), (0, 0), 0))
+
+
+@pytest.mark.usefixtures('backend')
+@pytest.mark.parametrize('value', [1.0078125, float('nan'), float('inf')])
+def test_a_rounded_overlap_is_no_bad_target_and_neither_is_what_is_not_finite(value):
+    """The first is the bfloat16 above 1."""
+    for target in (soft((2, 1), value), (LABELS, changed(ONES, 2, value))):
+        loss = GHMCLoss(use_sigmoid=True)(LOGITS, target)
+        assert loss.isfinite() == (value < 2)
+
+
+def test_boxes_have_targets_of_any_size():
+    assert GHMRLoss()(LOGITS, soft(2, 255.0)).isfinite()
 
 
 def test_off_the_cpu_bad_labels_wait_for_the_log_interval(monkeypatch, training_run):
@@ -111,7 +171,7 @@ def test_off_the_cpu_bad_labels_wait_for_the_log_interval(monkeypatch, training_
 
     def count(iteration, bad):
         training_run(iteration)
-        check(torch.tensor(bad).as_subclass(DeviceCount), 3)
+        check(torch.tensor(bad).as_subclass(DeviceCount), 'labels outside [0, 3]')
 
     count(0, 1)
     capturing = False

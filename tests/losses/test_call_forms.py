@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from mmdet.models.losses import GHMC, FocalLoss
 from mmdet.registry import MODELS
 
 import ghm_mmdet  # noqa: F401
@@ -37,6 +38,12 @@ FORMS = {
     'one hot, weight (N, C)': lambda c, f: f(
         c['logits'], c['one_hot'], c['weight'][:, None].repeat(1, CLASSES)
     ),
+    'one hot, weight in a row': lambda c, f: f(
+        c['logits'], c['one_hot'], c['weight'][:, None].repeat(1, CLASSES).flatten()
+    ),
+    'labels, weight in a row': lambda c, f: f(
+        c['logits'], c['labels'], c['weight'].repeat_interleave(CLASSES)
+    ),
     'three dimensions': lambda c, f: f(
         c['logits'].view(5, 10, CLASSES),
         c['one_hot'].view(5, 10, CLASSES),
@@ -60,6 +67,73 @@ FORMS = {
 def test_every_form_gives_the_same_loss(call, form):
     oracle = ghmc()(call['logits'], call['labels'], call['weight'])
     torch.testing.assert_close(FORMS[form](call, ghmc()), oracle)
+
+
+# weights for logits (N, C), as functions of N and C
+WEIGHTS = {
+    'per anchor': lambda n, c: (n,),
+    'per anchor, in a column': lambda n, c: (n, 1),
+    'per example': lambda n, c: (n, c),
+    'per example, in a row': lambda n, c: (n * c,),
+}
+# what ``weight_reduce_loss`` broadcasts, and focal loss refuses
+PER_CLASS = {
+    'per class': lambda n, c: (1, c),
+    'per class, in a row': lambda n, c: (c,),
+    'one for all': lambda n, c: (),
+}
+
+
+def expanded(weight, n, c):
+    """What mmdet means by the weight, spelt out as (N, C)."""
+    if weight.shape[:1] == (n,) and weight.numel() == n:
+        return weight.view(n, 1).expand(n, c)
+    return weight.view(n, c) if weight.numel() == n * c else weight.expand(n, c)
+
+
+def drawn(shape, size):
+    generator = torch.Generator().manual_seed(0)
+    weight = (torch.rand(shape, generator=generator) > 0.4).float()
+    n, c = size
+    logits = torch.randn(n, c, generator=generator)
+    return logits, torch.randint(0, c + 1, (n,), generator=generator), weight
+
+
+@pytest.mark.usefixtures('backend')
+@pytest.mark.parametrize('size', [(50, 3), (50, 1), (1, 3), (3, 3), (1, 1)], ids=str)
+@pytest.mark.parametrize('form', [*WEIGHTS, *PER_CLASS])
+def test_weights_of_every_form_that_mmdet_takes(form, size):
+    logits, labels, weight = drawn({**WEIGHTS, **PER_CLASS}[form](*size), size)
+    whole = expanded(weight, *size).contiguous()
+    one_hot = F.one_hot(labels, size[1] + 1)[:, :-1].float()
+    for target in (labels, one_hot):
+        found, expected = (logits.clone().requires_grad_() for _ in range(2))
+        value, oracle = ghmc(bins=7)(found, target, weight), GHMC(bins=7)(expected, one_hot, whole)
+        torch.testing.assert_close(value, oracle)
+        torch.testing.assert_close(
+            *torch.autograd.grad(value, found), *torch.autograd.grad(oracle, expected)
+        )
+    boxes = GHMRLoss()(logits, one_hot, weight), GHMRLoss()(logits, one_hot, whole)
+    torch.testing.assert_close(*boxes, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('size', [(50, 3), (50, 1), (1, 3), (3, 3)], ids=str)
+@pytest.mark.parametrize('form', WEIGHTS)
+def test_focal_loss_means_the_same_by_a_weight(form, size):
+    logits, labels, weight = drawn(WEIGHTS[form](*size), size)
+    focal = FocalLoss(reduction='none')(logits, labels, weight)
+    each = ghmc(reduction='none')(logits, labels, weight)
+    assert torch.equal(focal > 0, each > 0)
+
+
+@pytest.mark.parametrize(
+    'shape', [(49,), (3, 50), (75, 2), (150, 1), (50, 2), (1, 50), (2, 50, 3), (0,)], ids=str
+)
+def test_a_weight_of_no_such_form_is_refused_in_one_line(call, shape):
+    losses = (ghmc(), GHMRLoss(), AuthenticSmoothL1Loss())
+    for loss in losses:
+        with pytest.raises(ValueError, match=r'^weight of shape .*: must be \(50,\), [^\n]*$'):
+            loss(call['logits'], call['one_hot'], torch.ones(shape))
 
 
 def test_two_weights_are_refused(call):

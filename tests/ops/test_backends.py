@@ -28,7 +28,7 @@ def triton(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ('device', 'name'), [(CPU, 'cpp'), (CUDA, 'triton'), (XPU, 'reference')], ids=str
+    ('device', 'name'), [(CPU, 'cpp'), (CUDA, 'triton'), (XPU, 'float32')], ids=str
 )
 def test_the_device_decides(device, name, triton, monkeypatch):
     triton(None)

@@ -52,7 +52,7 @@ def case(criterion, dtype, weights, spread=1.5):
 def check(computed, arguments):
     prediction = arguments[1]
     sums, expected = (module.region_sums(*arguments)._asdict() for module in (computed, reference))
-    for name in ('counts', 'nonfinite', 'bad_labels'):
+    for name in ('counts', 'nonfinite', 'bad_targets'):
         assert torch.equal(sums[name], expected[name])
     for name in ('losses', 'weight_sum'):
         torch.testing.assert_close(sums[name], expected[name], rtol=2e-6, atol=1e-6)

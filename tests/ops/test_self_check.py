@@ -51,7 +51,7 @@ BROKEN = {
     'losses': altered_sums('losses', lambda losses: losses * 1.001),
     'weight_sum': altered_sums('weight_sum', torch.zeros_like),
     'nonfinite': altered_sums('nonfinite', torch.ones_like),
-    'bad_labels': altered_sums('bad_labels', torch.zeros_like),
+    'bad_targets': altered_sums('bad_targets', torch.zeros_like),
     'gradient': altered_gradient(change_one),
 }
 

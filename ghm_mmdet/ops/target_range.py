@@ -1,0 +1,79 @@
+"""Targets outside the range that has a meaning: labels outside [0, C], probabilities outside [0, 1].
+
+Cross entropy against such a probability falls without end as the logit grows.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ghm_mmdet.criteria import Criterion, LabelTarget, Target
+
+ROUNDING = 0.01
+"""How far outside [0, 1] a probability may be: an IoU of 1, computed in bfloat16, can be 1.008."""
+
+
+def bad_targets(
+    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None
+) -> Tensor:
+    """Number of targets that are out of range and that no weight ignores, int64, 0-dim.
+
+    Counted are anchors with a label outside [0, C], C being background or, where that is a class of
+    its own, the last class; and finite scores and values outside [0, 1], of a criterion whose
+    targets are probabilities. Others are no input that is out of range, but none that is finite.
+    """
+    if isinstance(target, LabelTarget):
+        return _bad_labels(criterion.background(prediction), *target, prediction, weight)
+    if not criterion.probabilities or _is_in_range(target.values):
+        return prediction.new_zeros((), dtype=torch.int64)
+    outside = _is_outside(target.values)
+    if weight is not None:
+        outside = outside & (weight > 0)
+    return outside.sum()
+
+
+def _bad_labels(
+    background: int,
+    labels: Tensor,
+    score: Tensor | None,
+    prediction: Tensor,
+    weight: Tensor | None,
+) -> Tensor:
+    outside = (labels < 0) | (labels > background)
+    if weight is not None:
+        outside = outside & (weight > 0).any(dim=-1)
+    if score is not None:
+        outside = outside | _has_bad_score(labels, score, prediction, weight)
+    return outside.sum()
+
+
+def _has_bad_score(
+    labels: Tensor, score: Tensor, prediction: Tensor, weight: Tensor | None
+) -> Tensor:
+    """Where the score of an object's class counts and is out of range, bool, shape (N,)."""
+    classes = prediction.size(1)
+    is_object = (labels >= 0) & (labels < classes)
+    outside = is_object & _is_outside(score)
+    if weight is None or not classes:
+        return outside
+    column = labels.where(is_object, 0).unsqueeze(1)
+    return outside & (weight.expand(prediction.shape).gather(1, column) > 0).squeeze(1)
+
+
+def _is_in_range(values: Tensor) -> bool:
+    """Whether the values are known to be in range, by one pass that makes no tensor of their size.
+
+    Of other devices it is not known, as the host would have to wait for them.
+    """
+    if values.device.type != 'cpu':
+        return False
+    if not values.numel() or values.dtype == torch.bool:
+        return True
+    low, high = (each.item() for each in values.aminmax())
+    return low >= -ROUNDING and high <= 1 + ROUNDING
+
+
+def _is_outside(values: Tensor) -> Tensor:
+    # written so that NaN is not outside
+    return ((values < -ROUNDING) | (values > 1 + ROUNDING)) & values.isfinite()
