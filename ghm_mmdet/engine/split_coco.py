@@ -17,7 +17,7 @@ from pathlib import Path
 from terminaltables import GithubFlavoredMarkdownTable
 
 from ghm_mmdet.data.coco_file import is_ignored, read_coco_file
-from ghm_mmdet.data.split import PARTS, split_coco, with_countable_ids, with_portable_names
+from ghm_mmdet.data.stratify import PARTS, split_coco, with_countable_ids, with_portable_names
 from ghm_mmdet.engine.command_line import add_debug, one_line_errors
 from ghm_mmdet.engine.config import ConfigError
 from ghm_mmdet.engine.new_file import write_new_json

@@ -121,7 +121,9 @@ def test_a_target_that_has_no_meaning_is_refused_unless_it_is_ignored(case, redu
     use_sigmoid, target, message = BAD_TARGETS[case]
     loss = GHMCLoss(use_sigmoid=use_sigmoid, momentum=0.5, reduction=reduction)
     for weight in (None, ONES, torch.ones(6, 1)):
-        with pytest.raises(ValueError, match=f'^target: {message}.*; give .* a weight of 0$') as error:
+        with pytest.raises(
+            ValueError, match=f'^target: {message}.*; give .* a weight of 0$'
+        ) as error:
             loss(LOGITS, target, weight)
         assert '\n' not in str(error.value)
     assert not loss.density.moving_average.any()

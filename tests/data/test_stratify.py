@@ -8,7 +8,7 @@ import pytest
 
 from ghm_mmdet.data.coco_file import CocoFile, read_coco_file
 from ghm_mmdet.data.findings import DataError
-from ghm_mmdet.data.split import (
+from ghm_mmdet.data.stratify import (
     EXACT,
     PARTS,
     deal,
