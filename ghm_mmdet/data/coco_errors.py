@@ -112,7 +112,7 @@ def _name_errors(categories: list[dict]) -> Iterator[str]:
         [each for each in categories if names.get(_text(each['name'])) != 1],
         lambda each: (
             f'category {each["id"]} has name={each["name"]!r}; must be a text that no '
-            'other category has; rename it, or merge the two'
+            'other category has; rename it, or remove the one without annotations'
         ),
     )
 

@@ -182,7 +182,7 @@ def _source(cfg: Config, split: str) -> tuple[dict | None, str]:
     folder = os.path.join(leaf.get('data_root') or '', folder)
     if others or not path.endswith('.json') or not os.path.isfile(path):
         return None, folder
-    return json.loads(Path(path).read_text()), folder
+    return json.loads(Path(path).read_bytes()), folder
 
 
 def _parser() -> argparse.ArgumentParser:
