@@ -16,6 +16,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS, TRANSFORMS
 from mmengine.utils import is_abs
 
+from ghm_mmdet.config_types import config_class
 from ghm_mmdet.data.coco_file import encoding_of, load_coco_file
 from ghm_mmdet.data.coco_table import CocoTable
 from ghm_mmdet.data.findings import DataError, Findings, listing
@@ -226,13 +227,12 @@ def check_images(split: Split, name: str, findings: Findings) -> None:
 def _loads_files(dataset: Mapping) -> bool:
     """Whether the pipeline begins with MMDetection's own loader, which turns pictures by EXIF."""
     pipeline = dataset.get('pipeline') or [{}]
-    kind = pipeline[0].get('type')
-    kind = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
+    kind = config_class(pipeline[0].get('type'), TRANSFORMS)
     return kind is LoadImageFromFile and pipeline[0].get('color_type', 'color') in TURNING
 
 
 def _dataset_class(kind: object, name: str) -> type:
-    found = DATASETS.get(kind) if isinstance(kind, str) else kind
+    found = config_class(kind, DATASETS)
     if not isinstance(found, type):
         raise DataError(
             f'{name}.type={kind!r}: must be the name of a registered data set; import the module '

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 
+from ghm_mmdet.config_types import config_class
 from ghm_mmdet.data.coco_table import CocoTable
 from ghm_mmdet.data.findings import Findings, listing
 from ghm_mmdet.data.splits import Split
@@ -33,8 +34,7 @@ def check_metric(
         table_of: Reads an annotation file, None if it cannot be read.
         findings: Where errors and warnings go.
     """
-    kind = evaluator.get('type')
-    if (METRICS.get(kind) if isinstance(kind, str) else kind) is not CocoMetric:
+    if config_class(evaluator.get('type'), METRICS) is not CocoMetric:
         return
     _check_ids_of_splits(name, splits, findings)
     path = evaluator.get('ann_file')

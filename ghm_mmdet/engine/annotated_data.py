@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 
+from mmcv.transforms import LoadAnnotations
+from mmdet.registry import TRANSFORMS
 from mmengine.config import Config
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from ghm_mmdet.config_types import is_a
 from ghm_mmdet.data.check import leaf_datasets
 from ghm_mmdet.engine.config import ConfigError
 
@@ -61,11 +64,11 @@ def _pipeline(cfg: Config, loader: Mapping) -> list[dict]:
     tested = _loader(cfg, 'test' if cfg.get('test_dataloader') else 'val')
     (_, leaf), *_ = leaf_datasets(tested['dataset'], 'dataset')
     (_, own), *_ = leaf_datasets(loader['dataset'], 'dataset')
-    rest = [step for step in leaf['pipeline'] if step['type'] != 'LoadAnnotations']
+    rest = [step for step in leaf['pipeline'] if not is_a(step, TRANSFORMS, LoadAnnotations)]
     load, *rest = deepcopy(rest)
     annotations = dict(type='LoadAnnotations', with_bbox=True)
     for step in own.get('pipeline', ()):
-        if step['type'] == 'LoadAnnotations':
+        if is_a(step, TRANSFORMS, LoadAnnotations):
             annotations = deepcopy(step)
     rest[-1]['meta_keys'] = META_KEYS
     return [load, annotations, *rest]

@@ -7,21 +7,25 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
-from mmdet.registry import MODELS
+from mmdet.registry import MODELS, OPTIM_WRAPPERS
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmengine.model import PretrainedInit
+from mmengine.optim import AmpOptimWrapper
+from mmengine.registry import WEIGHT_INITIALIZERS
 
+from ghm_mmdet.config_types import config_class, is_a
 from ghm_mmdet.data.check import read_data
 from ghm_mmdet.data.pictures import warn_of_sizes
 from ghm_mmdet.data.splits import Split
 from ghm_mmdet.engine.check_head import (
     check_head,
     harmonized_losses,
-    registered,
     regresses_decoded_boxes,
 )
 from ghm_mmdet.engine.checkpoint import check_checkpoint
 from ghm_mmdet.engine.config import ConfigError, has_accelerator
+from ghm_mmdet.losses import GHMCLoss, OHEMLoss
 
 LOOP_PARTS = {
     'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
@@ -66,7 +70,7 @@ def check_machine(cfg: Config) -> None:
     Raises:
         ConfigError: It has not.
     """
-    if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper' and not has_accelerator():
+    if is_a(cfg.optim_wrapper, OPTIM_WRAPPERS, AmpOptimWrapper) and not has_accelerator():
         raise ConfigError(
             'mixed precision (--amp, AmpOptimWrapper) needs a GPU, and none is visible'
         )
@@ -87,8 +91,9 @@ def check_pretrained(cfg: Config) -> None:
         ConfigError: One is missing, cut off, or holds more than weights.
     """
     for name, part in _nested(cfg.model, 'model'):
-        if part.get('type') == 'Pretrained' and isinstance(part.get('checkpoint'), str):
-            check_checkpoint(part['checkpoint'], f'{name}.checkpoint')
+        path = part.get('checkpoint')
+        if isinstance(path, str) and is_a(part, WEIGHT_INITIALIZERS, PretrainedInit):
+            check_checkpoint(path, f'{name}.checkpoint')
 
 
 def check_data(cfg: Config, loops: Sequence[str]) -> None:
@@ -125,10 +130,10 @@ def _heads(cfg: Config) -> Iterator[tuple[str, type, Mapping]]:
     for name, part in _nested(cfg.model, 'model'):
         if not harmonized_losses(part):
             continue
-        kind = registered(part.get('type'))
+        kind = config_class(part.get('type'), MODELS)
         if not isinstance(kind, type):
             # WholePyramidHead is a function that names the class of its head
-            kind = registered(part.get('head'))
+            kind = config_class(part.get('head'), MODELS)
         if isinstance(kind, type):
             yield name, kind, part
 
@@ -154,7 +159,7 @@ def _check_module(name: str, part: Mapping) -> None:
     kind = part.get('type')
     if not (key.endswith(MODULES) or key.startswith('loss')) or kind is None:
         return
-    found = registered(kind)
+    found = config_class(kind, MODELS)
     # A name with a scope belongs to another package, which is imported when the model is built.
     if found is None and '.' not in kind:
         close = get_close_matches(kind, MODELS.module_dict, n=1)
@@ -167,16 +172,21 @@ def _check_module(name: str, part: Mapping) -> None:
 def _check_loss(name: str, kind: type, part: Mapping) -> None:
     """Build a loss of this package, which checks its arguments."""
     arguments = {key: value for key, value in part.items() if key not in ('type', '_scope_')}
-    if kind.__name__ == 'GHMCLoss' and 'use_sigmoid' not in arguments:
+    if issubclass(kind, GHMCLoss) and 'use_sigmoid' not in arguments:
         raise ConfigError(
             f'{name}: use_sigmoid is missing; GHMCLoss needs use_sigmoid=True in the config, where '
             'heads look for it and build softmax outputs without it'
         )
     try:
         loss = kind(**arguments)
-    except (TypeError, ValueError) as error:
+    except TypeError as error:
+        raise ConfigError(
+            f'{name}: {error}; if that is left of the loss of a base config, _delete_=True in '
+            f'{name} leaves it out'
+        ) from error
+    except ValueError as error:
         raise ConfigError(f'{name}: {error}') from error
-    if kind.__name__ == 'OHEMLoss' and loss.use_sigmoid and not arguments.get('use_sigmoid'):
+    if issubclass(kind, OHEMLoss) and loss.use_sigmoid and not arguments.get('use_sigmoid'):
         raise ConfigError(
             f'{name}: use_sigmoid is missing; OHEMLoss needs use_sigmoid=True around a loss with '
             'sigmoid, because heads look for it in the config and build softmax outputs without it'

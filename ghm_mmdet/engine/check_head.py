@@ -22,6 +22,7 @@ from mmdet.models.roi_heads.bbox_heads import BBoxHead, SABLHead
 from mmdet.registry import MODELS
 from torch import nn
 
+from ghm_mmdet.config_types import is_a
 from ghm_mmdet.engine.config import ConfigError
 from ghm_mmdet.heads.ghm_ssd_head import GHMSSDHead
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
@@ -58,7 +59,7 @@ def check_head(name: str, kind: type, part: Mapping) -> None:
             )
         if (
             key == 'loss_cls'
-            and issubclass(registered(loss['type']), GHMCLoss)
+            and is_a(loss, MODELS, GHMCLoss)
             and loss.get('use_sigmoid')
             and _predicts_by_softmax(kind, part)
         ):
@@ -88,16 +89,11 @@ def regresses_decoded_boxes(kind: type, part: Mapping) -> bool:
     boxes = [
         loss
         for key, loss in harmonized_losses(part).items()
-        if key.startswith('loss_bbox') and issubclass(registered(loss['type']), GHMRLoss)
+        if key.startswith('loss_bbox') and is_a(loss, MODELS, GHMRLoss)
     ]
     if not boxes:
         return False
     return issubclass(kind, DECODED) or bool(part.get('reg_decoded_bbox'))
-
-
-def registered(kind: object) -> object:
-    """What a config's ``type`` stands for: itself, or what is registered by that name, or None."""
-    return MODELS.get(kind) if isinstance(kind, str) else kind
 
 
 def harmonized_losses(part: Mapping) -> dict[str, Mapping]:
@@ -105,13 +101,8 @@ def harmonized_losses(part: Mapping) -> dict[str, Mapping]:
     return {
         key: value
         for key, value in part.items()
-        if key.startswith('loss') and isinstance(value, Mapping) and _is_harmonized(value)
+        if key.startswith('loss') and is_a(value, MODELS, GHMLoss)
     }
-
-
-def _is_harmonized(loss: Mapping) -> bool:
-    kind = registered(loss.get('type'))
-    return isinstance(kind, type) and issubclass(kind, GHMLoss)
 
 
 def _takes(kind: type, argument: str) -> bool:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from mmdet.registry import HOOKS, OPTIM_WRAPPERS
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
-RELIABLE_HOOKS = ('ExactResumeHook', 'HarmonizedLossHook')
+from ghm_mmdet.config_types import config_class, is_a
+from ghm_mmdet.hooks import AtomicCheckpointHook, ExactResumeHook, HarmonizedLossHook
+
+RELIABLE_HOOKS = (ExactResumeHook, HarmonizedLossHook)
 
 
 class ConfigError(ValueError):
@@ -86,8 +94,11 @@ def set_amp(cfg: Config) -> None:
         ConfigError: The config has an optimizer wrapper of its own.
     """
     kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise ConfigError(f'--amp: optim_wrapper.type={kind!r} must be OptimWrapper')
+    if config_class(kind, OPTIM_WRAPPERS) not in (OptimWrapper, AmpOptimWrapper):
+        raise ConfigError(
+            f'--amp: optim_wrapper.type={kind!r}: must be OptimWrapper, another has a precision of '
+            'its own; leave --amp out'
+        )
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.optim_wrapper.loss_scale = 'dynamic'
 
@@ -110,13 +121,18 @@ def set_reliable_hooks(cfg: Config) -> None:
     ``ExactResumeHook`` and ``HarmonizedLossHook`` are added, where it has none.
     """
     hook = cfg.get('default_hooks', {}).get('checkpoint') or {}
-    if hook.get('type') == 'CheckpointHook':
-        hook.type = 'AtomicCheckpointHook'
+    if config_class(hook.get('type'), HOOKS) is CheckpointHook:
+        hook.type = AtomicCheckpointHook.__name__
+    elif is_a(hook, HOOKS, CheckpointHook) and not is_a(hook, HOOKS, AtomicCheckpointHook):
+        print_log(
+            f'default_hooks.checkpoint.type={hook.type!r}: stays as it is, and may leave half a '
+            'checkpoint behind where it is killed; derive it from AtomicCheckpointHook',
+            'current',
+            logging.WARNING,
+        )
     custom = list(cfg.get('custom_hooks') or [])
-    kinds = [each.get('type') for each in custom]
-    present = {getattr(kind, '__name__', kind) for kind in kinds}
-    added = [kind for kind in RELIABLE_HOOKS if kind not in present]
-    cfg.custom_hooks = [*custom, *(dict(type=kind) for kind in added)]
+    added = [kind for kind in RELIABLE_HOOKS if not any(is_a(each, HOOKS, kind) for each in custom)]
+    cfg.custom_hooks = [*custom, *(dict(type=kind.__name__) for kind in added)]
 
 
 def has_accelerator() -> bool:

@@ -9,6 +9,7 @@ from functools import cache
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
+from ghm_mmdet.config_types import config_class
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss
 from ghm_mmdet.ops.sums import are_same, scaled
 
@@ -70,14 +71,17 @@ def _without_state(head_class: type[nn.Module]) -> nn.Module:
 
 
 @MODELS.register_module()
-def WholePyramidHead(head: str, ignore_avg_factor: bool = False, **kwargs: object) -> nn.Module:
+def WholePyramidHead(
+    head: str | type[nn.Module], ignore_avg_factor: bool = False, **kwargs: object
+) -> nn.Module:
     """A dense head whose GHM-C and GHM-R have one density over all levels.
 
     mmdet calls the loss once per level, so a loss alone has a density per level and a moving
     average that the levels overwrite in turn. The paper's density is over the whole mini-batch.
 
     Args:
-        head: Type of a registered head that computes its losses per level, such as ``'ATSSHead'``.
+        head: Type of a head that computes its losses per level, such as ``'ATSSHead'``, as a
+            config's ``type``: its name, with or without a scope, or the class.
         ignore_avg_factor: GHM takes no notice of the ``avg_factor`` that a head hands over, as its
             mean is normalised already. Some heads, TOOD's and RTMDet's, divide by it after the loss
             has returned; True leaves that out for GHM losses.
@@ -89,7 +93,7 @@ def WholePyramidHead(head: str, ignore_avg_factor: bool = False, **kwargs: objec
     Raises:
         ValueError: There is no such head, or it has one density over all levels by itself.
     """
-    cls = MODELS.get(head)
+    cls = config_class(head, MODELS)
     if cls is None or not hasattr(cls, 'loss_by_feat'):
         raise ValueError(f'head={head!r}: must be a registered dense head')
     if issubclass(cls, WholePyramidDensity):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import BaseOptimWrapper, OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
@@ -81,9 +81,7 @@ class HarmonizedLossHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
     ) -> None:
         """Say where the calls that follow are."""
-        wrapper = runner.optim_wrapper
-        # several optimizers have no common count, and step in every iteration
-        steps = isinstance(wrapper, OptimWrapperDict) or wrapper.should_sync()
+        steps = _steps(runner.optim_wrapper)
         for loss in self._losses.values():
             loss.step.begin_iteration(is_last=steps)
 
@@ -133,6 +131,16 @@ class HarmonizedLossHook(Hook):
             'before that with a smaller learning rate or a longer warm-up, or look for what makes '
             'it in the data'
         )
+
+
+def _steps(wrapper: BaseOptimWrapper) -> bool:
+    """Whether the optimizer steps in this iteration.
+
+    Several optimizers have no common count, and step in every one. DeepSpeed counts in an engine of
+    its own, where each micro-batch is taken for a step.
+    """
+    counts = isinstance(wrapper, OptimWrapper) and not isinstance(wrapper, OptimWrapperDict)
+    return not counts or wrapper.should_sync()
 
 
 def _optimizers(wrapper: OptimWrapper | OptimWrapperDict) -> Iterator[Optimizer]:

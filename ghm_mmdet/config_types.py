@@ -1,0 +1,29 @@
+"""What the ``type`` of a config stands for, however the config names it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mmengine.registry import Registry
+
+
+def config_class(kind: object, registry: Registry) -> object | None:
+    """The class or function behind a config's ``type``.
+
+    Args:
+        kind: A class, as pure Python configs have it, or a name with or without a scope, such as
+            ``'LoadAnnotations'`` and ``'mmdet.LoadAnnotations'``.
+        registry: Where names are looked up; MMDetection's, which look in MMEngine's as well.
+
+    Returns:
+        None where nothing is registered by that name, or there is none.
+    """
+    return registry.get(kind) if isinstance(kind, str) else kind
+
+
+def is_a(config: object, registry: Registry, *classes: type) -> bool:
+    """Whether a config builds an object of one of the classes, or of a class derived from one."""
+    if not isinstance(config, Mapping):
+        return False
+    kind = config_class(config.get('type'), registry)
+    return isinstance(kind, type) and issubclass(kind, classes)
