@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from mmdet.registry import MODELS, OPTIM_WRAPPERS
+from mmengine._strategy import ColossalAIStrategy, DeepSpeedStrategy
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.model import PretrainedInit
 from mmengine.optim import AmpOptimWrapper
-from mmengine.registry import WEIGHT_INITIALIZERS
+from mmengine.registry import STRATEGIES, WEIGHT_INITIALIZERS
 
 from ghm_mmdet.config_types import config_class, is_a
 from ghm_mmdet.data.check import read_data
@@ -33,6 +34,9 @@ LOOP_PARTS = {
     'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
 }
 """What a config has to have for each loop of the runner; validation may be left out as a whole."""
+
+NEEDED_BY_STRATEGIES = {DeepSpeedStrategy: 'deepspeed', ColossalAIStrategy: 'colossalai'}
+"""The packages that MMEngine's strategies look for when they are built."""
 
 MODULES = ('backbone', 'neck', 'head')
 """How the keys of a detector's parts end."""
@@ -74,6 +78,13 @@ def check_machine(cfg: Config) -> None:
         raise ConfigError(
             'mixed precision (--amp, AmpOptimWrapper) needs a GPU, and none is visible'
         )
+    strategy = cfg.get('strategy')
+    for kind, package in NEEDED_BY_STRATEGIES.items():
+        if is_a(strategy, STRATEGIES, kind) and importlib.util.find_spec(package) is None:
+            raise ConfigError(
+                f'strategy.type={strategy["type"]!r}: needs {package}, which is not installed; '
+                "install it, or use strategy.type='DDPStrategy'"
+            )
     if importlib.util.find_spec('torchvision') is not None:
         return
     for name, part in _nested(cfg.model, 'model'):

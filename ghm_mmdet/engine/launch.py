@@ -54,8 +54,18 @@ def is_first_of_node(cfg: Config) -> bool:
 
 @contextmanager
 def runner(cfg: Config) -> Iterator[Runner]:
-    """A runner that is to be used inside of the context; after it, the ranks are disconnected."""
-    with cpu_ranks(cfg) if cfg.launcher != 'none' and not has_accelerator() else nullcontext():
+    """A runner that is to be used inside of the context; after it, the ranks are disconnected.
+
+    Raises:
+        ConfigError: It is to have several ranks on CPUs, and is not MMEngine's ``Runner``.
+    """
+    on_cpus = cfg.launcher != 'none' and not has_accelerator()
+    if on_cpus and 'runner_type' in cfg:
+        raise ConfigError(
+            f'--launcher {cfg.launcher}: runner_type={cfg.runner_type!r} has ranks on GPUs alone, '
+            'and none is visible; leave runner_type out to train on CPUs'
+        )
+    with cpu_ranks(cfg) if on_cpus else nullcontext():
         built = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         yield built
         _disconnect(built)

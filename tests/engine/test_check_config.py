@@ -239,6 +239,17 @@ def test_mixed_precision_needs_a_gpu(cfg, monkeypatch):
     checks.check_machine(cfg)
 
 
+@pytest.mark.parametrize('kind', ['DeepSpeedStrategy', 'ColossalAIStrategy'])
+def test_strategies_that_need_another_package(cfg, monkeypatch, kind):
+    cfg.merge_from_dict(dict(runner_type='FlexibleRunner', strategy=dict(type=kind)))
+    monkeypatch.setattr(checks.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(ConfigError, match=f"strategy.type='{kind}': needs .*, which is not inst"):
+        checks.check_machine(cfg)
+    cfg.strategy.type = 'SingleDeviceStrategy'
+    cfg.model.backbone.init_cfg = None
+    checks.check_machine(cfg)
+
+
 def test_weights_that_need_torchvision(cfg, monkeypatch):
     weights = dict(type='Pretrained', checkpoint='torchvision://resnet18')
     cfg.model.backbone.init_cfg = weights

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine._strategy.deepspeed import DeepSpeedOptimWrapper
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -214,6 +215,24 @@ def test_a_training_that_begins_has_no_average_of_another(iteration, afresh):
     )
     average = model.loss_cls.density.moving_average
     assert bool((average == 0).all()) is afresh
+
+
+def test_each_micro_batch_of_an_optimizer_that_counts_by_itself_is_a_step():
+    """DeepSpeed's wrapper has no ``should_sync``."""
+    model = Levels()
+    runner = SimpleNamespace(
+        model=model,
+        iter=0,
+        optim_wrapper=DeepSpeedOptimWrapper(torch.optim.SGD(model.parameters())),
+    )
+    hook = HarmonizedLossHook()
+    hook.before_train(runner)
+    seen = []
+    for _ in range(2):
+        hook.before_train_iter(runner, 0)
+        model.loss_cls(torch.randn(40, CLASSES), torch.zeros(40, dtype=torch.long))
+        seen.append(model.loss_cls.density.moving_average.clone())
+    assert not torch.equal(*seen)
 
 
 def test_a_finite_training_logs_no_count(tmp_path):

@@ -122,6 +122,36 @@ def test_two_ranks_train_one_resumes_and_both_evaluate_alike(small_config, run_t
     assert len(list((tmp_path / 'one').glob('*/pictures/*.png'))) == 8
 
 
+@pytest.mark.long
+def test_a_flexible_runner_trains_resumes_and_tests(small_config, run_tool, tmp_path):
+    path = tmp_path / 'flexible.py'
+    path.write_text(
+        f"_base_ = {str(small_config)!r}\nrunner_type = 'FlexibleRunner'\n"
+        "strategy = dict(type='SingleDeviceStrategy')\nrandomness = dict(seed=3)\n"
+    )
+    longer = ['--cfg-options', 'train_cfg.max_epochs=2']
+    succeeded(run_tool('train.py', path, '--work-dir', 'whole', *longer))
+    succeeded(run_tool('train.py', path, '--work-dir', 'cut'))
+    succeeded(run_tool('train.py', path, '--work-dir', 'cut', '--resume', *longer))
+    succeeded(run_tool('test.py', path, 'cut/epoch_2.pth', '--work-dir', 'test'))
+    whole, cut = (
+        torch.load(tmp_path / run / 'epoch_2.pth', weights_only=False)['state_dict']
+        for run in ('whole', 'cut')
+    )
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+def test_a_flexible_runner_has_no_ranks_on_cpus(small_config, run_tool, tmp_path):
+    done = run_tool(
+        *('dist_train.sh', small_config, 2, '--work-dir', 'run'),
+        *('--cfg-options', 'runner_type=FlexibleRunner'),
+        PORT='29614',
+        **NO_GPU,
+    )
+    assert done.returncode != 0
+    assert "error: --launcher pytorch: runner_type='FlexibleRunner' has ranks on" in done.stderr
+
+
 def test_broken_data_ends_all_ranks_with_one_line(small_config, coco_folder, run_tool):
     (coco_folder / 'images' / '3.png').unlink()
     done = run_tool('dist_train.sh', small_config, 2, '--work-dir', 'run', PORT='29613', **NO_GPU)
