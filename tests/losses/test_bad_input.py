@@ -121,7 +121,9 @@ def test_a_target_that_has_no_meaning_is_refused_unless_it_is_ignored(case, redu
     use_sigmoid, target, message = BAD_TARGETS[case]
     loss = GHMCLoss(use_sigmoid=use_sigmoid, momentum=0.5, reduction=reduction)
     for weight in (None, ONES, torch.ones(6, 1)):
-        with pytest.raises(ValueError, match=f'^target: {message}.*; give .* a weight of 0$') as error:
+        with pytest.raises(
+            ValueError, match=f'^target: {message}.*; give .* a weight of 0$'
+        ) as error:
             loss(LOGITS, target, weight)
         assert '\n' not in str(error.value)
     assert not loss.density.moving_average.any()
@@ -140,7 +142,7 @@ def test_a_weight_for_every_example_ignores_one_of_them(target):
     place = (2, 1) if isinstance(target, torch.Tensor) else (1, 1)
     loss = GHMCLoss(use_sigmoid=True)
     assert loss(LOGITS, target, changed(torch.ones(6, 3), place, 0)).isfinite()
-    with pytest.raises(ValueError, match='^target: 1 '):
+    with pytest.raises(ValueError, match=r'^target: 1 '):
         loss(LOGITS, target, changed(torch.ones(6, 3), (0, 0), 0))
 
 
