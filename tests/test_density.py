@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ghm_mmdet.density import (
+    AverageState,
     ExactDensity,
     GradientDensity,
     UnitRegionDensity,
@@ -86,6 +87,22 @@ def test_fine_histogram_is_within_its_error_bound(name, epsilon):
     relative_length = 1 / (2 * module.CELLS_PER_HALF_WINDOW - 1)
     bound = (off_count / length + exact * relative_length) * (1 + relative_length)
     assert ((fine - exact).abs() <= bound + 1e-3).all()
+
+
+@pytest.mark.parametrize('epsilon', [1 / 30, 0.1, 0.07, 0.5, 1])
+def test_windows_of_few_examples_beside_many_millions(epsilon):
+    """Against the sums in float64; cells differ by 12 powers of ten."""
+    module = ExactDensity(epsilon)
+    random = torch.Generator().manual_seed(0)
+    cells = 10 ** (12 * torch.rand(module.num_regions, generator=random) - 3)
+    found = module.density(cells.long(), AverageState(cells, None))
+    place = torch.arange(module.num_regions, dtype=torch.float64) + 0.5
+    lower, upper = (place[:, None] + side * epsilon / 2 * module.num_regions for side in (-1, 1))
+    edge = torch.arange(module.num_regions, dtype=torch.float64)
+    covered = (upper.minimum(edge + 1) - lower.maximum(edge)).clamp(min=0)
+    length = (upper.clamp(max=module.num_regions) - lower.clamp(min=0)) / module.num_regions
+    oracle = (covered * cells).sum(1) / length.squeeze(1)
+    torch.testing.assert_close(found.double(), oracle, rtol=1e-5, atol=0)
 
 
 def test_exact_density_of_a_uniform_distribution_is_n():

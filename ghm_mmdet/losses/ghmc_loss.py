@@ -61,9 +61,9 @@ class GHMCLoss(GHMLoss):
         outliers: 'damp' takes weight from a crowd of hard examples as from any other (paper),
             'keep' has weights that never fall as g grows, for data on which most positives are that
             crowd (ours). Of unit regions only.
-        backend: What computes: 'reference', 'torch', 'cpp', 'triton', or 'float32' where there is no
-            float64. None is what the environment variable ``GHM_MMDET_BACKEND`` says, else the
-            device's own.
+        backend: What computes: 'reference', 'torch', 'cpp', 'triton', or 'float32' for devices
+            without float64. None is what the environment variable ``GHM_MMDET_BACKEND`` says, else
+            the device's own.
         sync: Whether the density and the moving average are those of all ranks' examples together
             (False: each rank's own, as in mmdet). For heads that call the loss on every rank, also
             without positives.

@@ -1,4 +1,4 @@
-"""Targets outside the range that has a meaning: labels outside [0, C], probabilities outside [0, 1].
+"""Targets that have no meaning: labels outside [0, C], probabilities outside [0, 1].
 
 Cross entropy against such a probability falls without end as the logit grows.
 """
@@ -21,7 +21,7 @@ def bad_targets(
 
     Counted are anchors with a label outside [0, C], C being background or, where that is a class of
     its own, the last class; and finite scores and values outside [0, 1], of a criterion whose
-    targets are probabilities. Others are no input that is out of range, but none that is finite.
+    targets are probabilities. NaN and infinity count as input that is not finite, and not here.
     """
     if isinstance(target, LabelTarget):
         return _bad_labels(criterion.background(prediction), *target, prediction, weight)

@@ -142,7 +142,7 @@ def test_a_weight_for_every_example_ignores_one_of_them(target):
     place = (2, 1) if isinstance(target, torch.Tensor) else (1, 1)
     loss = GHMCLoss(use_sigmoid=True)
     assert loss(LOGITS, target, changed(torch.ones(6, 3), place, 0)).isfinite()
-    with pytest.raises(ValueError, match='^target: 1 '):
+    with pytest.raises(ValueError, match=r'^target: 1 '):
         loss(LOGITS, target, changed(torch.ones(6, 3), (0, 0), 0))
 
 

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from ghm_mmdet.losses import ghm_loss
 from tests.losses.kinds import KINDS, STATES
 
 COUNT = 2**17  # of examples, more than float16 has numbers for and bfloat16 has digits for
@@ -47,6 +48,48 @@ def test_a_cast_changes_no_number(case, cast, dtype):
     train(loss, kind, dtype)  # the casts meet an average that has something to lose
     expected = train(copy.deepcopy(loss), kind, dtype)
     torch.testing.assert_close(train(CASTS[cast](loss), kind, dtype), expected, rtol=0, atol=0)
+
+
+def cast_by_data(loss):
+    """As FSDP does in its first forward pass, with a ``buffer_dtype``."""
+    for buffer in loss.buffers():
+        if buffer.is_floating_point():
+            buffer.data = buffer.to(torch.float16)
+
+
+@pytest.mark.usefixtures('backend')
+@pytest.mark.parametrize('case', CASES)
+def test_a_cast_by_data_before_training_changes_no_number(case):
+    kind, arguments = CASES[case]
+    plain, cast = (KINDS[kind].make(**arguments) for _ in range(2))
+    cast_by_data(cast)
+    found, expected = (train(loss, kind, torch.float32) for loss in (cast, plain))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_a_cast_by_data_in_training_is_undone_and_said(case, monkeypatch):
+    """What overflows starts afresh; the other regions are rounded."""
+    lines = []
+    monkeypatch.setattr(ghm_loss, 'print_log', lambda line, *_: lines.append(line))
+    kind, arguments = CASES[case]
+    plain = KINDS[kind].make(**arguments)
+    train(plain, kind, torch.float32)
+    for buffer in plain.density.state:
+        buffer[0] = 1e5 if buffer is plain.density.moving_average else 0
+    cast = copy.deepcopy(plain)
+    plain.density.moving_average[0] = 0
+    for _ in range(2):
+        cast_by_data(cast)
+        call = KINDS[kind].call(3)
+        with torch.no_grad():  # which leaves the averages alone
+            cast(call.prediction, *call.arguments)
+    assert float_dtypes(cast) == {torch.float32}
+    assert torch.equal(cast.density.edges, plain.density.edges)
+    for ours, theirs in zip(cast.state, plain.state, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=2**-10, atol=1e-4)
+    assert len(lines) == 1
+    assert 'torch.float16' in lines[0] and 'leave buffer_dtype out' in lines[0]
 
 
 MOVES = {

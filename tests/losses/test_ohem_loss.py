@@ -83,6 +83,19 @@ def test_a_ratio_keeps_the_whole_number_meant_or_the_next(rule, ratio, count, ke
     assert losses[:count].any(1).sum() == kept
 
 
+@pytest.mark.parametrize('rule', RULES, ids=str)
+def test_weights_in_a_row_are_those_of_the_elements(rule):
+    logits, labels, weight = batch(use_sigmoid=True)
+    weight = weight[:, None] * (torch.arange(CLASSES) % 2)
+    weight[3:5] = 0
+    loss = OHEMLoss(dict(type='mmdet.FocalLoss', use_sigmoid=True), **rule)
+    found, expected = (
+        loss(logits, labels, each, reduction_override='none') for each in (weight.flatten(), weight)
+    )
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert (expected.sum(1) > 0).sum() <= (weight > 0).any(1).sum()
+
+
 def test_what_is_not_kept_gets_no_gradient(use_sigmoid):
     logits, labels, weight = batch(use_sigmoid)
     elements = ohem(use_sigmoid, keep=5)(logits, labels, weight, reduction_override='none')

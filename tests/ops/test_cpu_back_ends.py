@@ -17,7 +17,7 @@ from tests.back_ends import COMPILED
 ANCHORS, CLASSES, BINS = 301, 7, 10
 
 
-@pytest.fixture(params=['torch', COMPILED])
+@pytest.fixture(params=['torch', 'float32', COMPILED])
 def computed(request):
     """A back end for the CPU."""
     return backends.load(request.param)
@@ -88,6 +88,17 @@ def test_an_error_whose_square_overflows(computed, many_chunks, value, nonfinite
     arguments[1][200, 3] = value
     check(computed, arguments)
     assert computed.region_sums(*arguments).nonfinite == nonfinite
+
+
+@pytest.mark.parametrize(('regions', 'tolerance'), [(30, 1e-5), (3840, 1e-4)])
+def test_easy_examples_by_the_million_are_all_added(computed, regions, tolerance):
+    """Of a float32 running sum the last million would be lost."""
+    logits = torch.full((2**21, 2), -14.0)
+    target = LabelTarget(torch.full((2**21,), 2))
+    criterion, edges = SigmoidCrossEntropy(), region_edges(regions)
+    sums = computed.region_sums(criterion, logits, target, None, edges)
+    oracle = 2**22 * torch.tensor(14.0, dtype=torch.float64).neg().exp().log1p()
+    torch.testing.assert_close(sums.losses[0].double(), oracle, rtol=tolerance, atol=0)
 
 
 def test_results_do_not_change_between_runs(computed, many_chunks):

@@ -196,6 +196,25 @@ def test_input_that_is_not_finite(case, regions):
 
 
 @FEW_AND_MANY
+@pytest.mark.parametrize('case', [labels_and_score, soft_values, boxes])
+@pytest.mark.parametrize('turn', [lambda m: m, lambda m: m.t()], ids=['minor', 'major'])
+def test_targets_out_of_range_are_counted(case, turn, regions):
+    criterion, prediction, target, edges = draw(case, regions, (33, 33), layout=turn)
+    bad = torch.tensor([-1.0, 255.0, 1.5, 1.005, float('inf')], device=DEVICE)
+    if isinstance(target, DenseTarget):
+        target.values[3:8, 1] = target.values[20:25, 30] = bad
+    else:
+        target.score[3:8] = bad
+        target.labels[3:8] = torch.tensor([0, 32, 1, 2, 3])
+    for weight in (None, weights(prediction), weights(prediction, per_anchor=False)):
+        assert_agrees(criterion, prediction, target, weight, edges)
+    found = triton_ops.region_sums(criterion, prediction, target, None, edges).bad_targets
+    outside = {soft_values: 6, boxes: 0}
+    labels_outside = case is labels_and_score and ((target.labels < 0) | (target.labels > 33)).sum()
+    assert found == outside.get(case, 3) + labels_outside
+
+
+@FEW_AND_MANY
 def test_errors_whose_square_overflows(regions):
     criterion, prediction, target, edges = draw(boxes, regions)
     prediction[:4, 0] = torch.tensor([1e19, 3e19, -3e19, -3e38], device=DEVICE)
