@@ -36,14 +36,26 @@ def _train(message: str, *options: str, make: Callable[[Path], object] | None = 
     return Broken('train', _options(*options) if options else ('small.py',), message, make)
 
 
-def _annotations(change: Callable[[dict], object]) -> Callable[[Path], None]:
+def _edited(name: str, change: Callable[[dict], object]) -> Callable[[Path], None]:
     def edit(folder: Path) -> None:
-        path = folder / 'data/annotations/instances_train.json'
+        path = folder / name
         content = json.loads(path.read_text())
         change(content)
         path.write_text(json.dumps(content))
 
     return edit
+
+
+def _annotations(change: Callable[[dict], object]) -> Callable[[Path], None]:
+    return _edited(TRAIN_FILE, change)
+
+
+def _recoded(name: str, encoding: str) -> Callable[[Path], None]:
+    def recode(folder: Path) -> None:
+        path = folder / name
+        path.write_bytes(path.read_text().encode(encoding))
+
+    return recode
 
 
 def _first(part: str, **values: object) -> Callable[[Path], None]:
@@ -63,6 +75,17 @@ def _crowded(content: dict) -> None:
     content['annotations'] = [{**box, 'id': index} for index in range(1_000_000)]
 
 
+def _huge_id(content: dict) -> None:
+    content['images'][7]['id'] = content['annotations'][7]['image_id'] = 2**63
+
+
+def _other_pictures(folder: Path) -> None:
+    content = json.loads((folder / VAL_FILE).read_text())
+    first, second = content['images'][:2]
+    first['id'], second['id'] = second['id'], first['id']
+    (folder / 'other.json').write_text(json.dumps(content))
+
+
 def _cut_off(folder: Path) -> None:
     torch.save({'state_dict': {'weight': torch.zeros(1000)}}, folder / 'cut.pth')
     content = (folder / 'cut.pth').read_bytes()
@@ -73,6 +96,7 @@ HEAD = 'model.bbox_head'
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 TRAIN_DATA = 'train_dataloader.dataset'
 TRAIN_FILE = 'data/annotations/instances_train.json'
+VAL_FILE = 'data/annotations/instances_val.json'
 
 BROKEN = {
     # configs
@@ -126,6 +150,10 @@ BROKEN = {
     'use_sigmoid left open': _train(
         'use_sigmoid=None: must be one of', f'{HEAD}.loss_cls.use_sigmoid=None'
     ),
+    'a loss over another, without _delete_': _train(
+        "'gamma'; if that is left of the loss of a base config, _delete_=True",
+        f'{HEAD}.loss_cls.gamma=2.0',
+    ),
     'a loss that is a list': _train(
         f"{HEAD}.loss_cls=['GHMCLoss', 'GHMRLoss']: must be a dict",
         f'{HEAD}.loss_cls=[GHMCLoss,GHMRLoss]',
@@ -154,6 +182,19 @@ BROKEN = {
     ),
     'launched by nothing': Broken(
         'train', ('small.py', '--launcher', 'slurm'), 'SLURM_PROCID is not set; start with srun'
+    ),
+    'a strategy whose package is not there': _train(
+        "strategy.type='DeepSpeedStrategy': needs deepspeed",
+        'runner_type=FlexibleRunner',
+        'strategy.type=DeepSpeedStrategy',
+    ),
+    'a split that exists': Broken(
+        'split_coco',
+        (TRAIN_FILE, 'data/annotations'),
+        'instances_train.json: exists already; remove it or name another folder',
+    ),
+    'a split into more than all': Broken(
+        'split_coco', (TRAIN_FILE, 'new', '--parts', '0.8', '0.8'), '--parts 0.8 0.8: must be'
     ),
     'mixed precision without a GPU': Broken('train', ('small.py', '--amp'), 'needs a GPU'),
     'an --out of the wrong kind': Broken(
@@ -231,6 +272,49 @@ BROKEN = {
     ),
     'image without a name': _train("file_name=''", make=_first('images', file_name='')),
     'image of no size': _train('width=0; must be', make=_first('images', width=0)),
+    'annotations in UTF-16': _train(
+        'is written as UTF-16; must be UTF-8 without a byte order mark',
+        make=_recoded(TRAIN_FILE, 'utf-16'),
+    ),
+    'annotations with a byte order mark': _train(
+        'is written as UTF-8-SIG; must be UTF-8', make=_recoded(TRAIN_FILE, 'utf-8-sig')
+    ),
+    'image id as text': _train(
+        "has image_id='0', a text; must be 0, an integer", make=_first('annotations', image_id='0')
+    ),
+    'image id with a decimal point': _train(
+        'a number with a decimal point; must be 0', make=_first('annotations', image_id=0.0)
+    ),
+    'crowd flag that is null': _train(
+        'has iscrowd=None, null; must be the number 0', make=_first('annotations', iscrowd=None)
+    ),
+    'crowd flag of text': _train(
+        "has iscrowd='0', a text; must be", make=_first('annotations', iscrowd='0')
+    ),
+    'annotation ids that are text, judged': _train(
+        'annotation ids must be integers, as pycocotools ends at',
+        make=_edited(VAL_FILE, lambda content: content['annotations'][0].update(id='a')),
+    ),
+    'image ids beyond 64 bits, judged': _train(
+        'is too large: pycocotools rounds such ids', make=_edited(VAL_FILE, _huge_id)
+    ),
+    'no crowd flag, judged': _train(
+        "not every annotation has 'iscrowd'",
+        make=_edited(VAL_FILE, lambda content: content['annotations'][0].pop('iscrowd')),
+    ),
+    'masks that are not there, judged': _train(
+        'annotations have no segmentation', 'val_evaluator.metric=segm'
+    ),
+    'classes of validation in another order': _train(
+        "label 0 is 'Platelets', and 'RBC' in train_dataloader.dataset",
+        "val_dataloader.dataset.metainfo.classes=('Platelets','WBC','RBC')",
+        make=_edited(VAL_FILE, lambda content: content['categories'].reverse()),
+    ),
+    'a metric of other pictures': _train(
+        'image ids stand for other pictures than in',
+        'val_evaluator.ann_file=other.json',
+        make=_other_pictures,
+    ),
     # pictures
     'no folder of pictures': _train('no such folder: ', f'{TRAIN_DATA}.data_prefix.img=pictures/'),
     'a picture is missing': _train(
@@ -238,6 +322,13 @@ BROKEN = {
     ),
     'a picture that leads elsewhere, where none is': _train(
         '1 of 8 images are missing', make=_first('images', file_name='../../none.png')
+    ),
+    'a picture in capital letters': _train(
+        "has '3.png': capital and small letters differ",
+        make=_edited(TRAIN_FILE, lambda content: content['images'][3].update(file_name='3.PNG')),
+    ),
+    'a picture with backslashes': _train(
+        'as Windows writes paths: write / instead', make=_first('images', file_name='images\\0.png')
     ),
     'metric of another file': _train('none.json: no such', 'val_evaluator.ann_file=none.json'),
 }
