@@ -55,10 +55,11 @@ def check_config(cfg: Config, loops: Sequence[str]) -> None:
         absent = [part for part in LOOP_PARTS[loop] if cfg.get(part) is None]
         if absent and not (loop == 'val' and len(absent) == len(LOOP_PARTS[loop])):
             raise ConfigError(
-                f'the config has no {absent[0]}; needed: {", ".join(LOOP_PARTS[loop])}'
+                f'the config has no {absent[0]}; needed: {", ".join(LOOP_PARTS[loop])}; write '
+                'them, or inherit them from a _base_'
             )
     if not isinstance(cfg.get('model'), Mapping):
-        raise ConfigError('the config has no model')
+        raise ConfigError('the config has no model; write it, or inherit it from a _base_')
     for name, part in _nested(cfg.model, 'model'):
         _check_module(name, part)
     heads = list(_heads(cfg))
@@ -76,7 +77,8 @@ def check_machine(cfg: Config) -> None:
     """
     if is_a(cfg.optim_wrapper, OPTIM_WRAPPERS, AmpOptimWrapper) and not has_accelerator():
         raise ConfigError(
-            'mixed precision (--amp, AmpOptimWrapper) needs a GPU, and none is visible'
+            'mixed precision (--amp, AmpOptimWrapper) needs a GPU, and none is visible; leave it '
+            'out'
         )
     strategy = cfg.get('strategy')
     for kind, package in NEEDED_BY_STRATEGIES.items():
@@ -174,8 +176,8 @@ def _check_module(name: str, part: Mapping) -> None:
     # A name with a scope belongs to another package, which is imported when the model is built.
     if found is None and '.' not in kind:
         close = get_close_matches(kind, MODELS.module_dict, n=1)
-        hint = f'; did you mean {close[0]!r}?' if close else ''
-        raise ConfigError(f'{name}.type={kind!r}: must be a registered model{hint}')
+        hint = f'did you mean {close[0]!r}?' if close else 'import its module in custom_imports'
+        raise ConfigError(f'{name}.type={kind!r}: must be a registered model; {hint}')
     if key.startswith('loss') and getattr(found, '__module__', '').startswith('ghm_mmdet.'):
         _check_loss(name, found, part)
 

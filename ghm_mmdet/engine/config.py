@@ -84,7 +84,10 @@ def set_work_dir(cfg: Config, work_dir: str | None) -> None:
         )
     existing = next(part for part in (folder, *folder.parents) if part.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ConfigError(f'--work-dir {cfg.work_dir}: {existing} is no folder that can be written')
+        raise ConfigError(
+            f'--work-dir {cfg.work_dir}: {existing} is no folder that can be '
+            'written; name another folder'
+        )
 
 
 def set_amp(cfg: Config) -> None:
@@ -110,7 +113,10 @@ def set_auto_scale_lr(cfg: Config) -> None:
         ConfigError: The config does not say which batch size its learning rate is for.
     """
     if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-        raise ConfigError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size')
+        raise ConfigError(
+            '--auto-scale-lr: the config has no auto_scale_lr.base_batch_size, the batch size '
+            'that its learning rate is for; write it'
+        )
     cfg.auto_scale_lr.enable = True
 
 

@@ -66,11 +66,17 @@ def corrected_file(source: str, worst: str, above: float) -> tuple[dict, int, in
 def _suspects(worst: CocoFile, annotated: CocoFile) -> dict[int | str, dict]:
     """By the id of the annotation; those that the file has no annotation for are left out."""
     if not worst.categories.items() <= annotated.categories.items():
-        raise DataError(f'{worst.path}: has other categories than {annotated.path}')
+        raise DataError(
+            f'{worst.path}: has other categories than {annotated.path}; name the report '
+            'on that file'
+        )
     objects = {each['id']: each for each in annotated.annotations}
     known = {each['id']: each for each in worst.annotations if each['id'] in objects}
     if not known:
-        raise DataError(f'{worst.path}: has none of the annotations of {annotated.path}')
+        raise DataError(
+            f'{worst.path}: has none of the annotations of {annotated.path}; name the '
+            'report on that file'
+        )
     for number, each in known.items():
         _check_judgement(worst, each)
         if any(each[key] != objects[number][key] for key in ('image_id', 'category_id')):
