@@ -107,6 +107,7 @@ def test_results_do_not_change_between_runs(computed, many_chunks):
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
+@pytest.mark.parametrize('computed', ['torch', COMPILED], indirect=True)
 def test_a_matrix_keeps_its_layout(computed):
     criterion, prediction, target, weight, edges = case('labels', torch.float32, 'none')
     columns_first = prediction.t().contiguous().t()
