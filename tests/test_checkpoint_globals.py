@@ -2,14 +2,32 @@
 
 import pickle
 import zipfile
+from collections import Counter, OrderedDict
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import CheckpointLoader
+from mmengine.model import BaseModel
+from mmengine.optim import OneCycleLR
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.runner import CheckpointLoader, Runner
 
-import ghm_mmdet.checkpoint_globals  # noqa: F401
+from ghm_mmdet.engine.checkpoint import SAFE_ONLY, UNSAFE_TOO, check_checkpoint, guard_checkpoints
+
+AVERAGED_MODELS = ('StochasticWeightAverage', 'ExponentialMovingAverage', 'MomentumAnnealingEMA')
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch):
+    """What the guard sets is undone."""
+    for name in (SAFE_ONLY, UNSAFE_TOO):
+        monkeypatch.setenv(name, '')
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -48,12 +66,122 @@ class Call:
 
 @pytest.mark.parametrize(
     ('owner', 'name'),
-    [(HistoryBuffer, '__init__'), (HistoryBuffer, '__subclasses__'), (np.ndarray, 'tofile')],
+    [
+        (HistoryBuffer, '__init__'),
+        (HistoryBuffer, '__subclasses__'),
+        (np.ndarray, 'tofile'),
+        (OneCycleParamScheduler, 'build_iter_from_epoch'),
+        (OneCycleParamScheduler, 'min'),
+        (HistoryBuffer, '_annealing_cos'),
+    ],
 )
 def test_getattr_of_anything_but_a_statistic_is_refused(tmp_path, owner, name):
     torch.save(Call(getattr, owner, name), tmp_path / 'bad.pth')
     with pytest.raises(pickle.UnpicklingError, match=name):
         torch.load(tmp_path / 'bad.pth', weights_only=True)
+
+
+SCHEDULES = {
+    'ConstantParamScheduler': {},
+    'CosineAnnealingParamScheduler': dict(T_max=5),
+    'CosineRestartParamScheduler': dict(periods=[2, 3], restart_weights=[1, 0.5], eta_min=0.01),
+    'ExponentialParamScheduler': dict(gamma=0.9),
+    'LinearParamScheduler': {},
+    'MultiStepParamScheduler': dict(milestones=[2]),
+    'OneCycleParamScheduler': dict(eta_max=0.1, total_steps=10),
+    'PolyParamScheduler': {},
+    'ReduceOnPlateauParamScheduler': dict(monitor='loss'),
+    'StepParamScheduler': dict(step_size=2),
+}
+
+
+@pytest.mark.parametrize('name', sorted(PARAM_SCHEDULERS.module_dict))
+def test_the_state_of_every_schedule(name, tmp_path):
+    kind = PARAM_SCHEDULERS.get(name)
+    (base,) = [each for each in SCHEDULES if issubclass(kind, PARAM_SCHEDULERS.get(each))]
+    arguments = dict(SCHEDULES[base], **(dict(param_name='lr') if name == base else {}))
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
+    schedule = kind(optimizer, **arguments)
+    for _ in range(3):
+        optimizer.step()
+        schedule.step({'loss': 1.0}) if 'Plateau' in name else schedule.step()
+    state = schedule.state_dict()
+    path = tmp_path / 'epoch_3.pth'
+    torch.save(dict(param_schedulers=[state]), path)
+    guard_checkpoints(False)
+    check_checkpoint(str(path), '--resume')
+    loaded = torch.load(path, weights_only=True)['param_schedulers'][0]
+    assert loaded == state
+    fresh = kind(optimizer, **arguments)
+    fresh.load_state_dict(loaded)
+    assert fresh.state_dict() == state
+
+
+def test_both_ways_of_annealing(tmp_path):
+    for strategy in ('cos', 'linear'):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+        schedule = OneCycleLR(optimizer, eta_max=0.1, total_steps=9, anneal_strategy=strategy)
+        torch.save(schedule.state_dict(), tmp_path / 'schedule.pth')
+        loaded = torch.load(tmp_path / 'schedule.pth', weights_only=True)
+        assert loaded['anneal_func'] is schedule.anneal_func
+
+
+PALETTE = np.array([[220, 20, 60], [119, 11, 32]], dtype=np.uint8)
+VALUES = [
+    *(PALETTE.astype(kind) for kind in ('bool', 'int8', 'uint16', 'float16', 'complex64', 'str')),
+    *(np.bool_(True), np.uint8(3), np.float32(0.5), np.str_('name')),
+    *(slice(1, 9, 2), range(3), frozenset({1, 2}), {1, 2}, Counter('aab'), OrderedDict(a=1)),
+    *(datetime(2026, 1, 2, 3, 4), timedelta(days=1), Path('data'), ConfigDict(a=dict(b=[1]))),
+]
+
+
+@pytest.mark.parametrize('value', [PALETTE, *VALUES], ids=repr)
+def test_what_a_data_set_or_a_hook_may_have_written(tmp_path, value):
+    path = tmp_path / 'epoch_1.pth'
+    content = dict(
+        meta=dict(dataset_meta=dict(classes=('a', 'b'), palette=value)),
+        message_hub=dict(log_scalars={}, runtime_info={'mine': value}, resumed_keys={}),
+    )
+    torch.save(content, path)
+    guard_checkpoints(False)
+    check_checkpoint(str(path), '--resume')
+    loaded = torch.load(path, weights_only=True)
+    for found in (loaded['meta']['dataset_meta']['palette'], loaded['message_hub']['runtime_info']):
+        found = found['mine'] if isinstance(found, dict) and 'mine' in found else found
+        assert type(found) is type(value)
+        np.testing.assert_equal(found, value)
+
+
+@pytest.mark.parametrize('kind', sorted(AVERAGED_MODELS))
+def test_averaged_models_of_the_hook(tmp_path, kind):
+    runner = Runner(
+        model=Linear(),
+        work_dir=str(tmp_path),
+        train_dataloader=dict(
+            batch_size=1,
+            dataset=[torch.ones(2), torch.zeros(2)],
+            sampler=dict(type='DefaultSampler', shuffle=False),
+        ),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        custom_hooks=[dict(type='EMAHook', ema_type=kind, update_buffers=True)],
+        default_hooks=dict(checkpoint=dict(type='AtomicCheckpointHook', interval=1)),
+        experiment_name=f'{kind}_{tmp_path.name}',
+    )
+    runner.train()
+    guard_checkpoints(False)
+    check_checkpoint(str(tmp_path / 'epoch_1.pth'), '--resume')
+    loaded = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
+    assert loaded['ema_state_dict'].keys() >= {'module.layer.weight'}
+
+
+class Linear(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 1)
+
+    def forward(self, inputs, mode):
+        return {'loss': self.layer(torch.stack(list(inputs))).sum()}
 
 
 @pytest.mark.parametrize('core', ['core', '_core'])

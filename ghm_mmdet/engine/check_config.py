@@ -109,10 +109,13 @@ def check_pretrained(cfg: Config) -> None:
             check_checkpoint(path, f'{name}.checkpoint')
 
 
-def check_data(cfg: Config, loops: Sequence[str]) -> None:
+def check_data(cfg: Config, loops: Sequence[str]) -> list[Split]:
     """Check the data sets and metrics of the given loops, and that the heads have their classes.
 
     What is legal and may surprise is logged as a warning.
+
+    Returns:
+        The data sets that could be read.
 
     Raises:
         DataError: A data set cannot be used as configured.
@@ -125,6 +128,37 @@ def check_data(cfg: Config, loops: Sequence[str]) -> None:
         print_log(warning, 'current', logging.WARNING)
     reading.findings.raise_error()
     check_num_classes(cfg, reading.splits)
+    return reading.splits
+
+
+def check_trained_classes(content: object, splits: Sequence[Split]) -> None:
+    """Check that a checkpoint's labels are those of the data sets that it predicts on.
+
+    Other names at the same labels are logged as a warning.
+
+    Args:
+        content: Of the checkpoint; MMEngine notes the classes of the training data in it.
+        splits: The data sets.
+
+    Raises:
+        ConfigError: It was trained with the same classes in another order.
+    """
+    meta = content.get('meta') if isinstance(content, Mapping) else None
+    trained = ((meta or {}).get('dataset_meta') or {}).get('classes') or ()
+    for split in splits:
+        if len(trained) != len(split.classes) or tuple(trained) == split.classes:
+            continue
+        pairs = zip(trained, split.classes, strict=True)
+        label, (was, now) = next((k, pair) for k, pair in enumerate(pairs) if len({*pair}) > 1)
+        fault = (
+            f'{split.name}.metainfo.classes: label {label} is {now!r}, and {was!r} in checkpoint'
+        )
+        if {*trained} == {*split.classes}:
+            raise ConfigError(
+                f'{fault}; must be in the order in which it was trained, {list(trained)}: sort the '
+                f"list 'categories' of {split.table.path} so, ids may stay, and the classes"
+            )
+        print_log(f'{fault}; is it the same class?', 'current', logging.WARNING)
 
 
 def _nested(config: object, name: str) -> Iterator[tuple[str, Mapping]]:

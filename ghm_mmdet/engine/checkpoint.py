@@ -17,7 +17,6 @@ from ghm_mmdet.engine.config import ConfigError
 
 PICKLE_START = b'\x80'
 """First byte of torch's format before 1.6."""
-NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 TRUST = '--trust-checkpoint'
 DANGER = f'to load that can run any code; if you trust where it comes from, add {TRUST}'
 SAFE_ONLY, UNSAFE_TOO = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
@@ -36,7 +35,7 @@ def guard_checkpoints(trusted: bool) -> None:
             os.environ[name] = '1'
 
 
-def check_checkpoint(path: str, argument: str) -> None:
+def check_checkpoint(path: str, argument: str) -> object | None:
     """Check that a local checkpoint is there, complete, and loads in the way this process does.
 
     Addresses such as ``https://...`` or ``torchvision://...`` are left to MMEngine.
@@ -45,20 +44,23 @@ def check_checkpoint(path: str, argument: str) -> None:
         path: A file or an address.
         argument: Where the path comes from, for the message.
 
+    Returns:
+        Its content, tensors without their data; None where it is not read before it is used.
+
     Raises:
         ConfigError: There is no such file, torch has not written it to its end, or it holds more
             than data and is not trusted.
     """
     if '://' in path:
-        return
+        return None
     if not os.path.isfile(path):
         raise ConfigError(f'{argument} {path}: no such checkpoint file')
     if not _is_complete(path):
         raise ConfigError(f'{argument} {path}: no checkpoint, or cut off while it was written')
     if os.environ.get(UNSAFE_TOO):
-        return
+        return None
     try:
-        torch.load(path, map_location='meta', weights_only=True)
+        return torch.load(path, map_location='meta', weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r'GLOBAL (\S+)', str(error))
         what = found[1] if found else 'a pickle that torch does not read as data'
@@ -70,30 +72,82 @@ def check_checkpoint(path: str, argument: str) -> None:
 
 
 def set_resume(cfg: Config, resume: str) -> None:
-    """Continue from a checkpoint, or with 'auto' from the newest complete one of the work dir.
+    """Continue from a checkpoint, or with 'auto' from the newest complete one of the run.
 
     One that is cut off, because the run was killed while it wrote it, is named and passed over.
 
     Args:
         cfg: With its work dir; changed in place.
-        resume: A file, or 'auto', which starts from the beginning where there is none: with the
-            weights of the config's ``load_from``, if it has one.
+        resume: A file, or 'auto', which starts from the beginning where there is none, with a word:
+            with the weights of the config's ``load_from``, if it has one.
     """
-    found = newest_complete(Path(cfg.work_dir)) if resume == 'auto' else resume
+    found = newest_complete(cfg) if resume == 'auto' else resume
     # without a file MMEngine would look for one, and find the one that is cut off
     cfg.resume = found is not None
     cfg.load_from = found or cfg.get('load_from')
+    if found is None:
+        weights = f', with the weights of {cfg.load_from}' if cfg.load_from else ''
+        _warn(
+            f'--resume: {cfg.work_dir} has no complete checkpoint, neither by last_checkpoint nor '
+            f'by its name; the training starts from the beginning{weights}; to resume another run, '
+            'name its --work-dir, or a checkpoint'
+        )
 
 
-def newest_complete(work_dir: Path) -> str | None:
-    """The checkpoint of the latest epoch or iteration that is whole; None where there is none."""
-    numbered = [(NUMBERED.fullmatch(path.name), path) for path in work_dir.glob('*.pth')]
-    found = [(int(match[1]), path) for match, path in numbered if match and path.is_file()]
-    for _, path in sorted(found, reverse=True):
-        if _is_complete(str(path)):
+def newest_complete(cfg: Config) -> str | None:
+    """The checkpoint of a run's latest epoch or iteration that is whole; None where there is none.
+
+    Looked at are the files whose names have a number, by the checkpoint hook's ``filename_tmpl``,
+    in the work dir and in the hook's ``out_dir``; and what MMEngine's file ``last_checkpoint``
+    names, which is the latest if its name has no number.
+    """
+    work_dir = Path(cfg.work_dir)
+    hook = cfg.get('default_hooks', {}).get('checkpoint') or {}
+    # in an out_dir MMEngine makes a folder for each run
+    folders = [work_dir, *([Path(hook['out_dir'], work_dir.name)] if hook.get('out_dir') else [])]
+    names = _numbered_names(hook.get('filename_tmpl'))
+    numbers = {
+        path: _number(names, path)
+        for folder in folders
+        for path in folder.glob('*')
+        if names.fullmatch(path.name)
+    }
+    last = _last_checkpoint(work_dir)
+    if last is not None and last not in numbers:
+        numbers[last] = _number(names, last) or max(numbers.values(), default=0) + 1
+    for path in sorted(numbers, key=numbers.get, reverse=True):
+        # a folder is what DeepSpeed writes
+        if path.is_dir() or _is_complete(str(path)):
             return str(path)
-        print_log(f'{path}: cut off while it was written, passed over', 'current', logging.WARNING)
+        _warn(f'{path}: cut off while it was written, passed over')
     return None
+
+
+def _numbered_names(template: str | None) -> re.Pattern:
+    """What the names of checkpoints match, with their number as one of the groups."""
+    templates = ['epoch_{}.pth', 'iter_{}.pth', *([template] if template else [])]
+    patterns = [re.sub(r'\\\{.*?\\\}', r'(\\d+)', re.escape(each)) for each in templates]
+    return re.compile('|'.join(patterns))
+
+
+def _number(names: re.Pattern, path: Path) -> int:
+    """The number in a checkpoint's name, 0 without one."""
+    match = names.fullmatch(path.name)
+    return int(next(filter(None, match.groups()), 0)) if match else 0
+
+
+def _last_checkpoint(work_dir: Path) -> Path | None:
+    """What MMEngine noted as written last, if it is there."""
+    note = work_dir / 'last_checkpoint'
+    if not note.is_file():
+        return None
+    path = Path(note.read_text().strip())
+    # a run that was moved since has it beside the note
+    return next((each for each in (path, work_dir / path.name) if each.exists()), None)
+
+
+def _warn(text: str) -> None:
+    print_log(text, 'current', logging.WARNING)
 
 
 def _is_complete(path: str) -> bool:

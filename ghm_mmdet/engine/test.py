@@ -12,7 +12,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
 
-from ghm_mmdet.engine.check_config import check_config, check_data
+from ghm_mmdet.engine.check_config import check_config, check_data, check_trained_classes
 from ghm_mmdet.engine.checkpoint import check_checkpoint, guard_checkpoints
 from ghm_mmdet.engine.command_line import add_config, add_run, add_trust, one_line_errors
 from ghm_mmdet.engine.config import ConfigError, load_config, set_work_dir
@@ -41,7 +41,7 @@ def prepare(args: argparse.Namespace) -> Config:
     guard_checkpoints(args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options)
     check_config(cfg, ('test',))
-    check_checkpoint(args.checkpoint, 'checkpoint')
+    content = check_checkpoint(args.checkpoint, 'checkpoint')
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if args.out:
@@ -51,7 +51,7 @@ def prepare(args: argparse.Namespace) -> Config:
     set_launcher(cfg, args.launcher, args.local_rank)
     set_work_dir(cfg, args.work_dir)
     if is_first_of_node(cfg):
-        check_data(cfg, ('test',))
+        check_trained_classes(content, check_data(cfg, ('test',)))
     return cfg
 
 

@@ -52,8 +52,8 @@ def write(path, whole=True):
         path.write_bytes(path.read_bytes()[:-30])
 
 
-def resumed(work_dir, resume='auto'):
-    cfg = Config(dict(work_dir=str(work_dir)))
+def resumed(work_dir, resume='auto', **hook):
+    cfg = Config(dict(work_dir=str(work_dir), default_hooks=dict(checkpoint=hook)))
     set_resume(cfg, resume)
     assert cfg.resume is (cfg.load_from is not None)
     return cfg.load_from
@@ -89,6 +89,53 @@ def test_passed_over_checkpoints_are_named(tmp_path, monkeypatch):
     write(tmp_path / 'epoch_2.pth', whole=False)
     resumed(tmp_path)
     assert said == [f'{tmp_path / "epoch_2.pth"}: cut off while it was written, passed over']
+
+
+@pytest.mark.parametrize(
+    ('hook', 'folder', 'name'),
+    [
+        (dict(), 'run', 'epoch_{}.pth'),
+        (dict(out_dir='{root}/out'), 'out/run', 'epoch_{}.pth'),
+        (dict(filename_tmpl='model-{:03d}.pth'), 'run', 'model-{:03d}.pth'),
+        (dict(out_dir='{root}/out', filename_tmpl='it[{}].pth'), 'out/run', 'it[{}].pth'),
+    ],
+)
+@pytest.mark.parametrize('is_noted', [True, False])
+def test_resume_finds_checkpoints_where_the_hook_writes_them(
+    tmp_path, hook, folder, name, is_noted
+):
+    (tmp_path / 'run').mkdir()
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    paths = [tmp_path / folder / name.format(number) for number in (2, 10)]
+    for path in paths:
+        write(path)
+    if is_noted:
+        (tmp_path / 'run' / 'last_checkpoint').write_text(str(paths[1]))
+    hook = {key: value.replace('{root}', str(tmp_path)) for key, value in hook.items()}
+    assert resumed(tmp_path / 'run', **hook) == str(paths[1])
+    write(paths[1], whole=False)
+    assert resumed(tmp_path / 'run', **hook) == str(paths[0])
+
+
+def test_resume_goes_by_what_was_written_last_wherever_that_is(tmp_path):
+    write(tmp_path / 'epoch_3.pth')
+    write(tmp_path / 'elsewhere.pth')
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'elsewhere.pth'))
+    assert resumed(tmp_path) == str(tmp_path / 'elsewhere.pth')
+    (tmp_path / 'last_checkpoint').write_text('/gone/elsewhere.pth')  # as of a run that was moved
+    assert resumed(tmp_path) == str(tmp_path / 'elsewhere.pth')
+    (tmp_path / 'last_checkpoint').write_text('/gone/epoch_9.pth')
+    assert resumed(tmp_path) == str(tmp_path / 'epoch_3.pth')
+
+
+def test_a_resume_that_finds_nothing_says_so(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(checkpoint_module, 'print_log', lambda text, *_: said.append(text))
+    cfg = Config(dict(work_dir=str(tmp_path), load_from='pretrained.pth'))
+    set_resume(cfg, 'auto')
+    (line,) = said
+    assert line.startswith(f'--resume: {tmp_path} has no complete checkpoint')
+    assert 'from the beginning, with the weights of pretrained.pth; to resume' in line
 
 
 def test_resume_starts_from_the_beginning_without_a_whole_checkpoint(tmp_path):

@@ -11,7 +11,10 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from ghm_mmdet.engine.config import load_config
+from ghm_mmdet.engine import check_config
+from ghm_mmdet.engine import test as test_tool
+from ghm_mmdet.engine.checkpoint import SAFE_ONLY, UNSAFE_TOO
+from ghm_mmdet.engine.config import ConfigError, load_config
 from ghm_mmdet.engine.launch import runner
 from ghm_mmdet.engine.test import write_no_metrics
 
@@ -120,6 +123,30 @@ def test_two_ranks_train_one_resumes_and_both_evaluate_alike(small_config, run_t
     succeeded(run_tool('dist_test.sh', *test, 2, '--work-dir', 'two', PORT='29612', **NO_GPU))
     assert metrics(tmp_path / 'one') == pytest.approx(metrics(tmp_path / 'two'))
     assert len(list((tmp_path / 'one').glob('*/pictures/*.png'))) == 8
+
+
+@pytest.mark.parametrize(
+    ('classes', 'message'),
+    [
+        (('RBC', 'WBC', 'Platelets'), None),
+        (('WBC', 'RBC', 'Platelets'), "label 0 is 'RBC', and 'WBC' in checkpoint; must be in"),
+        (('red', 'WBC', 'Platelets'), "label 0 is 'RBC', and 'red' in checkpoint; is it the same"),
+        (('RBC', 'WBC'), None),
+    ],
+)
+def test_classes_of_a_checkpoint(classes, message, small_config, monkeypatch, tmp_path):
+    said = []
+    monkeypatch.setattr(check_config, 'print_log', lambda text, *_: said.append(text))
+    monkeypatch.chdir(tmp_path)
+    for name in (SAFE_ONLY, UNSAFE_TOO, 'LOCAL_RANK'):
+        monkeypatch.setenv(name, '0')
+    torch.save(dict(state_dict={}, meta=dict(dataset_meta=dict(classes=classes))), 'model.pth')
+    args = test_tool._parser().parse_args([str(small_config), 'model.pth'])
+    try:
+        test_tool.prepare(args)
+    except ConfigError as error:
+        said.append(str(error))
+    assert any(message in line for line in said) if message else not said
 
 
 @pytest.mark.long

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from mmengine.config import Config
 
 from ghm_mmdet.engine.checkpoint import newest_complete
 from tests.processes import PATIENCE, environment, wait_for_checkpoint
@@ -46,7 +47,7 @@ def check_end(returncode, printed, *parts):
 
 
 def check_last_checkpoint(work_dir):
-    newest = newest_complete(work_dir)
+    newest = newest_complete(Config(dict(work_dir=str(work_dir))))
     assert newest is not None
     assert torch.load(newest, weights_only=False)['state_dict']
 
