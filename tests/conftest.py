@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -79,6 +80,22 @@ def coco_folder(tmp_path: Path) -> Path:
     for split in ('train', 'val', 'test'):
         (folder / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
     return folder
+
+
+@pytest.fixture
+def many_pictures(coco_folder: Path) -> Path:
+    """``coco_folder`` with 120 pictures in each split, copies of its eight."""
+    for path in (coco_folder / 'annotations').iterdir():
+        content = json.loads(path.read_text())
+        for key in range(8, 120):
+            image, annotation = (content[part][key % 8] for part in ('images', 'annotations'))
+            content['images'].append({**image, 'id': key, 'file_name': f'{key}.png'})
+            content['annotations'].append({**annotation, 'id': key + 1, 'image_id': key})
+        path.write_text(json.dumps(content))
+    for key in range(8, 120):
+        picture = coco_folder / 'images' / f'{key % 8}.png'
+        shutil.copy(picture, picture.with_name(f'{key}.png'))
+    return coco_folder
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from ghm_mmdet.analysis.suspects import (
     unannotated_suspects,
     worst,
 )
+from ghm_mmdet.data.tolerant_loading import decodable
 
 
 @dataclass
@@ -58,7 +59,7 @@ def survey(
     model.eval()
     found = Survey()
     with LossRecorder(model, num_regions, mu) as recorder:
-        for batch in batches:
+        for batch in decodable(batches):
             recorder.start_iteration()
             data = model.data_preprocessor(batch, training=False)
             # alone, not its parts: DETRs hand their head what a loss needs in training only

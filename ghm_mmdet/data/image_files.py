@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import struct
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
+import cv2
 import mmcv
 from PIL import Image, UnidentifiedImageError
 
@@ -20,6 +22,10 @@ TURNED_BY_LOADER = ('JPEG', 'MPO', 'PNG')
 """Formats that OpenCV turns, and Pillow does not."""
 TAIL = 1 << 16
 """Bytes at the end of a file in which its end mark is looked for first."""
+UNDECODABLE = 'failed to load image'
+"""All that mmcv says, by an assertion, of a picture that OpenCV cannot decode."""
+DECODER_ERRORS = (cv2.error, EOFError, Image.DecompressionBombError, struct.error, SyntaxError)
+"""What decoders raise; Pillow's plain OSError comes on top of these."""
 
 
 def missing_images(paths: Sequence[str]) -> list[str]:
@@ -137,6 +143,18 @@ def is_cut_off(path: str) -> bool:
 def _ends_jpeg(data: bytes) -> bool:
     """Whether an end mark follows the last scan; a preview in the header has one of its own."""
     return data.rfind(b'\xff\xd9') > data.rfind(b'\xff\xda')
+
+
+def is_undecodable(error: BaseException) -> bool:
+    """Whether an error, raised while a picture was loaded, says that its file is no whole picture.
+
+    An error of the system, such as a file that is missing, is another matter.
+    """
+    if isinstance(error, AssertionError):
+        return UNDECODABLE in str(error)
+    if type(error) is OSError:
+        return error.errno is None
+    return isinstance(error, (*DECODER_ERRORS, UnidentifiedImageError))
 
 
 def is_decodable(path: str) -> bool:

@@ -11,15 +11,12 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ghm_mmdet.data.findings import DataError
-
-UNDECODABLE = 'failed to load image'
-"""All that mmcv says, by an assertion, of a picture that it cannot decode."""
+from ghm_mmdet.data.image_files import is_undecodable
 
 
 def seed_generators(*entropy: int) -> None:
@@ -104,13 +101,11 @@ class SeededItems:
             index = int(index)
         try:
             return self.dataset[index]
-        except (OSError, cv2.error) as error:
+        except Exception as error:
+            if not (isinstance(error, OSError) or is_undecodable(error)):
+                raise
             text = ' '.join(str(error).split())
             raise DataError(f'{self._name(index)}: cannot be loaded: {text}') from error
-        except AssertionError as error:
-            if UNDECODABLE not in str(error):
-                raise
-            raise DataError(f'{self._name(index)}: is no picture that can be decoded') from error
 
     def _name(self, index: object) -> str:
         try:

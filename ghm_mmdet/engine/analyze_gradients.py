@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
@@ -29,6 +30,7 @@ from ghm_mmdet.analysis.pictures import Picture, pictures_of
 from ghm_mmdet.analysis.report import Gallery, write_report
 from ghm_mmdet.analysis.survey import Survey, survey
 from ghm_mmdet.data.check import leaf_datasets
+from ghm_mmdet.data.tolerant_loading import tolerate_undecodable
 from ghm_mmdet.engine.annotated_data import SPLITS, annotated_loader
 from ghm_mmdet.engine.check_config import check_config, check_data
 from ghm_mmdet.engine.checkpoint import check_checkpoint, guard_checkpoints
@@ -62,10 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             loader = annotated_loader(cfg, args.split, args.images)
     model = _model(cfg, args.checkpoint)
     classes = loader.dataset.metainfo['classes']
-    found = survey(
-        model, shown(loader, len(loader.dataset)), len(classes), NUM_REGIONS, args.mu, args.worst
-    )
+    batches = shown(loader, len(loader.dataset))
     with one_line_errors(args.debug):
+        found = survey(model, batches, len(classes), NUM_REGIONS, args.mu, args.worst)
+        for each in tolerate_undecodable(loader.dataset):
+            for path in each.paths:
+                print(f'{path}: cannot be decoded, is left out', file=sys.stderr)
         if not found.records:
             raise ConfigError(
                 f'{args.config}: no classification or box loss of its heads was called; SSD has '

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from ghm_mmdet.config_types import is_a
 from ghm_mmdet.data.check import leaf_datasets
+from ghm_mmdet.data.tolerant_loading import tolerate_undecodable
 from ghm_mmdet.engine.config import ConfigError
 
 META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
@@ -40,7 +41,7 @@ def annotated_loader(cfg: Config, split: str, images: int | None = None) -> Data
         leaves.append(leaf)
     dataset = leaves[0] if len(leaves) == 1 else dict(type='ConcatDataset', datasets=leaves)
     workers = loader.get('num_workers', 0)
-    return Runner.build_dataloader(
+    built = Runner.build_dataloader(
         dict(
             batch_size=_loader(cfg, 'val' if cfg.get('val_dataloader') else split)['batch_size'],
             num_workers=workers,
@@ -49,6 +50,8 @@ def annotated_loader(cfg: Config, split: str, images: int | None = None) -> Data
             dataset=dataset,
         )
     )
+    tolerate_undecodable(built.dataset)
+    return built
 
 
 def _loader(cfg: Config, split: str) -> Mapping:

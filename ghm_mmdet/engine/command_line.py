@@ -10,7 +10,7 @@ from pickle import UnpicklingError
 from mmengine.config import DictAction
 
 from ghm_mmdet.data.findings import DataError
-from ghm_mmdet.data.seeded_loading import UNDECODABLE
+from ghm_mmdet.data.image_files import is_undecodable
 from ghm_mmdet.engine.checkpoint import DANGER, TRUST
 from ghm_mmdet.engine.config import ConfigError
 from ghm_mmdet.engine.launch import LAUNCHERS
@@ -92,7 +92,7 @@ def one_line_errors(debug: bool) -> Iterator[None]:
     try:
         yield
     except EXPECTED as error:
-        if debug or (isinstance(error, AssertionError) and UNDECODABLE not in str(error)):
+        if debug or (isinstance(error, AssertionError) and not is_undecodable(error)):
             raise
         raise SystemExit(f'error: {_one_line(error)}') from error
 

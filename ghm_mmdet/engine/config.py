@@ -15,9 +15,14 @@ from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 from ghm_mmdet.config_types import config_class, is_a
-from ghm_mmdet.hooks import AtomicCheckpointHook, ExactResumeHook, HarmonizedLossHook
+from ghm_mmdet.hooks import (
+    AtomicCheckpointHook,
+    BrokenPictureHook,
+    ExactResumeHook,
+    HarmonizedLossHook,
+)
 
-RELIABLE_HOOKS = (ExactResumeHook, HarmonizedLossHook)
+RELIABLE_HOOKS = (BrokenPictureHook, ExactResumeHook, HarmonizedLossHook)
 
 
 class ConfigError(ValueError):
@@ -121,10 +126,10 @@ def set_auto_scale_lr(cfg: Config) -> None:
 
 
 def set_reliable_hooks(cfg: Config) -> None:
-    """Write checkpoints whole, resume exactly, and join the harmonized losses to the training.
+    """Write checkpoints whole, resume exactly, get over broken pictures, and join the losses.
 
-    ``AtomicCheckpointHook`` takes the place of MMEngine's own hook, where the config has that;
-    ``ExactResumeHook`` and ``HarmonizedLossHook`` are added, where it has none.
+    ``AtomicCheckpointHook`` takes the place of MMEngine's own hook, where the config has that; the
+    hooks of ``RELIABLE_HOOKS`` are added, where it has none.
     """
     hook = cfg.get('default_hooks', {}).get('checkpoint') or {}
     if config_class(hook.get('type'), HOOKS) is CheckpointHook:

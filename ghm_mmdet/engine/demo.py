@@ -16,6 +16,7 @@ from ghm_mmdet.analysis.demo_figures import save_harmonizing_figure, save_traini
 from ghm_mmdet.analysis.detections import draw_detections
 from ghm_mmdet.analysis.recorder import record_losses
 from ghm_mmdet.data.coco_folder import CocoFolder
+from ghm_mmdet.hooks import BrokenPictureHook
 from ghm_mmdet.quiet import drop_own_deprecations
 
 HISTOGRAM_BATCHES = 8
@@ -128,6 +129,7 @@ def run_demo(cfg: Config, out_dir: Path, pictures: int = 6) -> DemoResult:
     for speaker in (runner.logger, *runner.logger.handlers):
         speaker.setLevel('INFO')
     runner.register_hook(hook)
+    runner.register_hook(BrokenPictureHook())
     runner.train()
 
     drawings = out_dir / 'detections'

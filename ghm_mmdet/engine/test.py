@@ -50,6 +50,7 @@ def prepare(args: argparse.Namespace) -> Config:
         set_show_dir(cfg, args.show_dir)
     set_launcher(cfg, args.launcher, args.local_rank)
     set_work_dir(cfg, args.work_dir)
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='BrokenPictureHook')]
     if is_first_of_node(cfg):
         check_trained_classes(content, check_data(cfg, ('test',)))
     return cfg
