@@ -13,10 +13,11 @@ from difflib import get_close_matches
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets import CocoDataset
-from mmdet.registry import DATASETS, TRANSFORMS
+from mmdet.registry import DATASETS, METRICS, TRANSFORMS
+from mmengine.evaluator import DumpResults
 from mmengine.utils import is_abs
 
-from ghm_mmdet.config_types import config_class
+from ghm_mmdet.config_types import config_class, is_a
 from ghm_mmdet.data.coco_file import encoding_of, load_coco_file
 from ghm_mmdet.data.coco_table import CocoTable
 from ghm_mmdet.data.findings import DataError, Findings, listing
@@ -26,6 +27,13 @@ from ghm_mmdet.data.splits import Split, compare_splits
 from ghm_mmdet.data.surprises import warn_of_repetitions, warn_of_training
 
 LOOPS = ('train', 'val', 'test')
+EXAMPLES = {
+    'ann_file': "'annotations/instances_train.json'",
+    'img': "'images/'",
+    'data_prefix': "dict(img='images/')",
+    'filter_cfg': 'dict(filter_empty_gt=True, min_size=32)',
+}
+"""What stands in a data set's config."""
 TURNING = ('color', 'grayscale')
 """How a picture is read where its EXIF orientation counts."""
 AS_UTF8 = "python -c \"import json; json.dump(json.load(open({!r}, 'rb')), open('new.json', 'w'))\""
@@ -75,7 +83,7 @@ class DataReading:
         self.splits += splits
         evaluators = cfg.get(f'{loop}_evaluator') or []
         evaluators = [evaluators] if isinstance(evaluators, Mapping) else list(evaluators)
-        judges = [each for each in evaluators if not each.get('format_only')]
+        judges = list(_judges(evaluators))
         if loop == 'train' or judges:
             self._need_objects(splits, len(splits) == len(found))
         for judge in judges if loop != 'train' else ():
@@ -95,23 +103,34 @@ class DataReading:
             root = dataset.get('data_root') or ''
             classes = _classes(kind, dataset.get('metainfo'), name)
             path = _join(root, _text(dataset, 'ann_file', name))
-            prefix = dataset.get('data_prefix') or {}
+            prefix = _dict(dataset, 'data_prefix', name)
             folder = _join(root, _text(prefix, 'img', f'{name}.data_prefix', empty=True))
+            filters = _dict(dataset, 'filter_cfg', name)
+            indices = _indices(dataset.get('indices'), name)
         except DataError as error:
             self.findings.error(str(error))
             return None
         table = self.table(path)
         if table is None:
             return None
-        rows, turns = _rows(table, classes, dataset), _loads_files(dataset)
+        rows = _filtered(table, classes, {} if dataset.get('test_mode') else filters)
+        try:
+            rows = rows[indices]
+        except IndexError:
+            self.findings.error(
+                f'{name}.indices={dataset["indices"]!r}: must be numbers of the {len(rows)} '
+                f'pictures of {table.path}, from 0'
+            )
+            return None
+        turns = _loads_files(dataset)
         split = Split(name, loop, classes, table, folder, rows, turns)
         if split.has_labels and not check_categories(split, self._unused_categories, self.findings):
             return split
         warn_of_repetitions(table, self.findings)
         if loop == 'train':
-            filters = dataset.get('filter_cfg') or {}
             warn_of_training(table, classes, filters, name, self.findings)
-        check_images(split, f'{name}.data_prefix.img', self.findings)
+        if '://' not in folder:
+            check_images(split, f'{name}.data_prefix.img', self.findings)
         return split
 
     def _need_objects(self, splits: Sequence[Split], is_all: bool) -> None:
@@ -154,6 +173,16 @@ def is_remote(config: Mapping) -> bool:
     backend = (config.get('backend_args') or {}).get('backend', 'local')
     paths = (str(config.get(key, '')) for key in ('data_root', 'ann_file'))
     return backend != 'local' or any('://' in path for path in paths)
+
+
+def _judges(evaluators: Sequence[Mapping]) -> Iterator[Mapping]:
+    """Metrics that compare detections with annotations; others only write them to a file."""
+    for each in evaluators:
+        if 'metrics' in each:
+            inside = each['metrics']
+            yield from _judges([inside] if isinstance(inside, Mapping) else inside)
+        elif not each.get('format_only') and not is_a(each, METRICS, DumpResults):
+            yield each
 
 
 def check_categories(split: Split, unused_categories: Collection[str], findings: Findings) -> bool:
@@ -203,13 +232,13 @@ def _twins(absent: Sequence[str], present: Collection[str]) -> str:
 def check_images(split: Split, name: str, findings: Findings) -> None:
     """Every picture has to be there; those that lie elsewhere are a warning."""
     path, total = split.table.path, len(split.paths)
-    if not os.path.isdir(split.folder):
+    if not os.path.isdir(split.folder or os.curdir):
         findings.error(
             f'{name}: no such folder: {split.folder} (images of {path}); set data_root and '
             'data_prefix to where the pictures are'
         )
         return
-    elsewhere = outside(split.paths, split.folder)
+    elsewhere = outside(split.paths, split.folder) if split.folder else []
     if elsewhere:
         findings.warn(
             f'{path}: {len(elsewhere)} of {total} images lie outside of {name}={split.folder!r}, '
@@ -258,7 +287,10 @@ def _join(root: str, path: str) -> str:
 def _text(config: Mapping, key: str, name: str, *, empty: bool = False) -> str:
     value = config.get(key)
     if not isinstance(value, str) or not (value or empty):
-        raise DataError(f'{name}.{key}={value!r}: must be one path; several need a ConcatDataset')
+        raise DataError(
+            f'{name}.{key}={value!r}: must be one path, such as {EXAMPLES[key]}; several need a '
+            'ConcatDataset'
+        )
     return value
 
 
@@ -275,19 +307,30 @@ def _classes(kind: type, metainfo: object, name: str) -> tuple[str, ...]:
     return tuple(classes)
 
 
-def _rows(table: CocoTable, classes: Sequence[str], dataset: Mapping) -> np.ndarray:
-    """Rows of the pictures that the data set hands out, as ``CocoDataset`` filters them."""
-    rows = np.arange(len(table.image_ids))
-    filters = dataset.get('filter_cfg')
-    if filters and not dataset.get('test_mode'):
-        keep = table.sizes.min(axis=1, initial=np.inf) >= filters.get('min_size', 0)
-        if filters.get('filter_empty_gt'):
-            annotated = table.image[table.is_of(classes)]
-            keep &= np.bincount(annotated, minlength=len(rows)) > 0
-        rows = rows[keep]
-    indices = dataset.get('indices')
-    if indices is None:
-        return rows
-    if isinstance(indices, int):
-        return rows[:indices] if indices >= 0 else rows[indices:]
-    return rows[np.asarray(indices, dtype=int)]
+def _dict(config: Mapping, key: str, name: str) -> Mapping:
+    value = config.get(key) or {}
+    if not isinstance(value, Mapping):
+        raise DataError(f'{name}.{key}={value!r}: must be a dict, such as {EXAMPLES[key]}')
+    return value
+
+
+def _indices(value: object, name: str) -> slice | list[int]:
+    """What MMEngine's ``indices`` take of a data set's pictures."""
+    if value is None:
+        return slice(None)
+    if isinstance(value, int):
+        return slice(value) if value >= 0 else slice(value, None)
+    if isinstance(value, Sequence) and all(isinstance(each, int) for each in value):
+        return list(value)
+    raise DataError(
+        f'{name}.indices={value!r}: must be an integer, for so many pictures, or a list of integers'
+    )
+
+
+def _filtered(table: CocoTable, classes: Sequence[str], filters: Mapping) -> np.ndarray:
+    """Rows of the pictures that ``CocoDataset`` keeps."""
+    keep = table.sizes.min(axis=1, initial=np.inf) >= filters.get('min_size', 0)
+    if filters.get('filter_empty_gt'):
+        annotated = table.image[table.is_of(classes)]
+        keep &= np.bincount(annotated, minlength=len(keep)) > 0
+    return np.flatnonzero(keep)

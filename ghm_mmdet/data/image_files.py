@@ -66,8 +66,13 @@ def _composed(name: str) -> str:
 
 def _files(folder: str) -> set[str]:
     try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries}
+        with os.scandir(folder or os.curdir) as entries:
+            # a link may lead nowhere
+            return {
+                entry.name
+                for entry in entries
+                if not entry.is_dir() and (not entry.is_symlink() or os.path.exists(entry.path))
+            }
     except (FileNotFoundError, NotADirectoryError):
         return set()
 

@@ -127,7 +127,8 @@ def _is_text(key: object) -> bool:
 def _check_coverage(
     known: Mapping[int | str, str], split: Split, place: str, findings: Findings
 ) -> None:
-    absent = [key for key in split.table.image_ids if key not in known]
+    handed_out = [(split.table.image_ids[row], split.table.file_names[row]) for row in split.rows]
+    absent = [key for key, _ in handed_out if key not in known]
     if absent:
         findings.error(
             f'{place}: lacks {len(absent)} images of {split.table.path}, such as id {absent[0]}; '
@@ -136,7 +137,7 @@ def _check_coverage(
         return
     others = [
         (key, name)
-        for key, name in zip(split.table.image_ids, split.table.file_names, strict=True)
+        for key, name in handed_out
         if os.path.basename(known[key]) != os.path.basename(name)
     ]
     if others:

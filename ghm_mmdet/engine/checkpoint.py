@@ -102,7 +102,7 @@ def newest_complete(cfg: Config) -> str | None:
     names, which is the latest if its name has no number.
     """
     work_dir = Path(cfg.work_dir)
-    hook = cfg.get('default_hooks', {}).get('checkpoint') or {}
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     # in an out_dir MMEngine makes a folder for each run
     folders = [work_dir, *([Path(hook['out_dir'], work_dir.name)] if hook.get('out_dir') else [])]
     names = _numbered_names(hook.get('filename_tmpl'))

@@ -131,7 +131,7 @@ def set_reliable_hooks(cfg: Config) -> None:
     ``AtomicCheckpointHook`` takes the place of MMEngine's own hook, where the config has that; the
     hooks of ``RELIABLE_HOOKS`` are added, where it has none.
     """
-    hook = cfg.get('default_hooks', {}).get('checkpoint') or {}
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     if config_class(hook.get('type'), HOOKS) is CheckpointHook:
         hook.type = AtomicCheckpointHook.__name__
     elif is_a(hook, HOOKS, CheckpointHook) and not is_a(hook, HOOKS, AtomicCheckpointHook):

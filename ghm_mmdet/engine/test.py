@@ -67,7 +67,7 @@ def set_show_dir(cfg: Config, folder: str) -> None:
     Raises:
         ConfigError: The config has no hook that draws, or pictures would replace what is there.
     """
-    hook = cfg.get('default_hooks', {}).get('visualization')
+    hook = (cfg.get('default_hooks') or {}).get('visualization')
     if hook is None:
         raise ConfigError('--show-dir: the config has no default_hooks.visualization')
     if os.path.isabs(folder) and os.path.exists(folder) and os.listdir(folder):

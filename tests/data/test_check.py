@@ -193,6 +193,23 @@ BROKEN = {
         content(lambda content: content['images'][0].update(file_name='left/0.png')),
         '1 of 8 images are missing; the first is .*left/0.png',
     ),
+    'prefix that is a text': (
+        config(data_prefix='images/'),
+        r"data_prefix='images/': must be a dict, such as dict\(img='images/'\)",
+    ),
+    'filter that is no dict': (config(filter_cfg=True), 'filter_cfg=True: must be a dict'),
+    'indices of text': (config(indices='3'), "indices='3': must be an integer"),
+    'indices beyond the end': (
+        config(indices=[0, 9]),
+        r'indices=\[0, 9\]: must be numbers of the 8',
+    ),
+    'a link that leads nowhere': (
+        lambda dataset, content, folder: [
+            (folder / 'images' / '2.png').unlink(),
+            (folder / 'images' / '2.png').symlink_to('nowhere.png'),
+        ],
+        '1 of 8 images are missing',
+    ),
     'unknown kind of data set': (config(type='CocoDatasett'), 'must be the name of a registered'),
 }
 
@@ -227,6 +244,46 @@ def test_category_without_boxes_need_not_be_listed(dataset, annotations, edit_js
 )
 def test_what_cannot_be_read_here_is_left_to_the_data_set(dataset, change):
     assert read_all(dataset | change).splits == []
+
+
+@pytest.mark.parametrize('prefix', ['s3://bucket/images/', 'http://host/images'])
+def test_pictures_elsewhere_than_on_a_disk_are_left_to_the_data_set(dataset, prefix):
+    split = read(
+        dict(dataset, data_prefix=dict(img=prefix), data_root=None, ann_file=split_file(dataset))
+    )
+    assert split.objects == 8
+
+
+def split_file(dataset):
+    return f'{dataset["data_root"]}/{dataset["ann_file"]}'
+
+
+def test_absolute_names_need_no_folder(dataset, annotations, coco_folder, edit_json):
+    def change(content):
+        for image in content['images']:
+            image['file_name'] = str(coco_folder / 'images' / image['file_name'])
+
+    edit_json(annotations, change)
+    found = dict(dataset, data_root='', ann_file=str(annotations), data_prefix=dict(img=''))
+    reading = read_all(found)
+    assert (reading.findings.errors, reading.findings.warnings) == ([], [])
+
+
+WRITERS = [
+    dict(type='DumpDetResults', out_file_path='found.pkl'),
+    [
+        dict(type='DumpDetResults', out_file_path='found.pkl'),
+        dict(type='CocoMetric', format_only=True),
+    ],
+    dict(type='Evaluator', metrics=[dict(type='CocoMetric', format_only=True)]),
+]
+
+
+@pytest.mark.parametrize('evaluator', WRITERS)
+def test_what_is_only_written_needs_no_annotations(dataset, annotations, edit_json, evaluator):
+    edit_json(annotations, lambda content: content.pop('annotations'))
+    cfg = dict(test_dataloader=dict(dataset=dataset), test_evaluator=evaluator)
+    assert read_data(cfg, ('test',)).findings.errors == []
 
 
 def test_wrappers_are_taken_off():

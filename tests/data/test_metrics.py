@@ -167,6 +167,23 @@ def test_pictures_that_are_not_predicted_on_count_as_missed(findings, path):
     assert judged(path, CLASSES, lambda image: image['id'] < 2) < 0.5
 
 
+def test_a_file_of_those_that_are_predicted_on(findings, judge, edit_json):
+    def keep(content):
+        content['images'], content['annotations'] = (
+            content['images'][:2],
+            content['annotations'][:2],
+        )
+
+    edit_json(judge, keep)
+    found = findings(dict(ann_file=str(judge)), dict(indices=2))
+    assert (found.errors, found.warnings) == ([], [])
+
+
+def test_metrics_inside_of_an_evaluator_are_checked(findings):
+    wrapped = dict(type='Evaluator', metrics=[dict(type='CocoMetric', ann_file='none.json')])
+    assert 'none.json: no such annotation file' in findings(wrapped).errors[0]
+
+
 @pytest.mark.parametrize('has_file', [True, False])
 def test_one_metric_on_two_files_of_the_same_ids(findings, path, judge, has_file):
     metric = dict(ann_file=str(path)) if has_file else {}
