@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 import numpy as np
-from mmcv.transforms import LoadImageFromFile
+from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS, METRICS, TRANSFORMS
 from mmengine.evaluator import DumpResults
@@ -22,7 +22,7 @@ from ghm_mmdet.data.coco_file import encoding_of, load_coco_file
 from ghm_mmdet.data.coco_table import CocoTable
 from ghm_mmdet.data.findings import DataError, Findings, listing
 from ghm_mmdet.data.image_files import missing_images, outside, why_missing
-from ghm_mmdet.data.metrics import check_metric
+from ghm_mmdet.data.metrics import check_metric, is_coco_metric, is_remote
 from ghm_mmdet.data.splits import Split, compare_splits
 from ghm_mmdet.data.surprises import warn_of_repetitions, warn_of_training
 
@@ -75,19 +75,19 @@ class DataReading:
         loader = cfg.get(f'{loop}_dataloader')
         if not isinstance(loader, Mapping) or not isinstance(loader.get('dataset'), Mapping):
             return
-        found = [
-            self.read_dataset(dataset, name, loop)
-            for name, dataset in leaf_datasets(loader['dataset'], f'{loop}_dataloader.dataset')
-        ]
+        leaves = dict(leaf_datasets(loader['dataset'], f'{loop}_dataloader.dataset'))
+        found = [self.read_dataset(dataset, name, loop) for name, dataset in leaves.items()]
         splits = [split for split in found if split]
         self.splits += splits
         evaluators = cfg.get(f'{loop}_evaluator') or []
         evaluators = [evaluators] if isinstance(evaluators, Mapping) else list(evaluators)
-        judges = list(_judges(evaluators))
-        if loop == 'train' or judges:
+        judges = [] if loop == 'train' else list(_judges(evaluators))
+        if loop == 'train' or any(map(is_coco_metric, judges)):
             self._need_objects(splits, len(splits) == len(found))
-        for judge in judges if loop != 'train' else ():
+        for judge in judges:
             check_metric(judge, f'{loop}_evaluator', splits, self.table, self.findings)
+            if is_coco_metric(judge) and not judge.get('ann_file'):
+                self._need_truth(leaves, f'{loop}_evaluator')
 
     def read_dataset(self, dataset: Mapping, name: str, loop: str) -> Split | None:
         """Read one data set without wrappers: annotation file, classes, boxes, picture files.
@@ -128,20 +128,46 @@ class DataReading:
             return split
         warn_of_repetitions(table, self.findings)
         if loop == 'train':
+            self._need_masks(split, dataset.get('pipeline') or [])
             warn_of_training(table, classes, filters, name, self.findings)
         if '://' not in folder:
             check_images(split, f'{name}.data_prefix.img', self.findings)
         return split
+
+    def _need_masks(self, split: Split, pipeline: Sequence[Mapping]) -> None:
+        without = split.table.without_mask
+        loads = any(
+            step.get('with_mask') and is_a(step, TRANSFORMS, LoadAnnotations) for step in pipeline
+        )
+        if loads and without:
+            self.findings.error(
+                f'{split.table.path}: {len(without)} annotations have no segmentation that can be '
+                f'read, such as {without[0]!r}, and {split.name}.pipeline loads masks; needed are '
+                'polygons of three points or more, or RLE; without masks: with_mask=False'
+            )
+
+    def _need_truth(self, leaves: Mapping[str, Mapping], name: str) -> None:
+        """A metric without a file takes the objects from what the data sets hand out."""
+        for place, dataset in leaves.items():
+            steps = dataset.get('pipeline') or []
+            if steps and not any('instances' in step.get('meta_keys', ()) for step in steps):
+                self.findings.error(
+                    f'{name}: CocoMetric has no ann_file, and {place}.pipeline hands it no objects'
+                    "; name the annotation file, or add 'instances' to the meta_keys of "
+                    'PackDetInputs'
+                )
+                return
 
     def _need_objects(self, splits: Sequence[Split], is_all: bool) -> None:
         """A loop as a whole has something to learn from, or to be judged by."""
         if not splits or not is_all or any(split.objects for split in splits):
             return
         annotations = sum(len(split.table.annotation_ids) for split in splits)
+        what = 'learn from' if splits[0].loop == 'train' else 'be judged by'
         paths = ', '.join(dict.fromkeys(split.table.path for split in splits))
         has_list = any(split.table.is_labelled for split in splits)
         self.findings.error(
-            f'{paths}: no box to learn from among {annotations} annotations'
+            f'{paths}: no box to {what} among {annotations} annotations'
             f'{"" if has_list else " (there is no list annotations)"}; needed: at least one of '
             f'{listing(splits[0].classes)}, of a pixel or more, inside its image, not crowd'
         )
@@ -166,13 +192,6 @@ def leaf_datasets(dataset: Mapping, name: str) -> Iterator[tuple[str, Mapping]]:
             yield from leaf_datasets(part, f'{name}.datasets[{index}]')
     else:
         yield name, dataset
-
-
-def is_remote(config: Mapping) -> bool:
-    """Whether a data set or metric reads from elsewhere than a local disk."""
-    backend = (config.get('backend_args') or {}).get('backend', 'local')
-    paths = (str(config.get(key, '')) for key in ('data_root', 'ann_file'))
-    return backend != 'local' or any('://' in path for path in paths)
 
 
 def _judges(evaluators: Sequence[Mapping]) -> Iterator[Mapping]:

@@ -152,7 +152,7 @@ def _why_unknown(value: object, known: Collection, what: str) -> str:
         if str(each) == as_text:
             return (
                 f'{kind_of(value)}; must be {each!r}, {kind_of(each)}, as the {what} has its id: '
-                'ids of another type are other ids'
+                'write both alike'
             )
     return f'which the file does not define; remove such annotations, or add the {what}'
 

@@ -29,7 +29,7 @@ class CocoTable:
         is_crowd: Shape (A,), bool.
         is_ignored: Whether the key 'ignore' is set, shape (A,), bool.
         without_crowd_flag: Ids of the annotations that do not have the key 'iscrowd'.
-        without_mask: Ids of the annotations that have no segmentation.
+        without_mask: Ids of the annotations whose segmentation is neither polygons nor RLE.
     """
 
     path: str
@@ -69,7 +69,9 @@ class CocoTable:
             is_crowd=_column([each.get('iscrowd', 0) for each in annotations], bool),
             is_ignored=_column([each.get('ignore') for each in annotations], bool),
             without_crowd_flag=[each['id'] for each in annotations if 'iscrowd' not in each],
-            without_mask=[each['id'] for each in annotations if not each.get('segmentation')],
+            without_mask=[
+                each['id'] for each in annotations if not _is_mask(each.get('segmentation'))
+            ],
         )
 
     def is_of(self, classes: Collection[str]) -> np.ndarray:
@@ -101,6 +103,23 @@ class CocoTable:
     def is_trained_on(self, classes: Collection[str]) -> np.ndarray:
         """Mask (A,) of the annotations that MMDetection keeps as objects of the classes."""
         return self.is_of(classes) & ~np.any([*self.left_out().values()], axis=0)
+
+
+def _is_mask(segmentation: object) -> bool:
+    if isinstance(segmentation, dict):
+        return 'counts' in segmentation and 'size' in segmentation
+    return (
+        isinstance(segmentation, list)
+        and bool(segmentation)
+        and all(
+            isinstance(each, list)
+            and len(each) >= 6
+            and len(each) % 2 == 0
+            # points in pairs are no polygon that pycocotools reads
+            and not isinstance(each[0], list)
+            for each in segmentation
+        )
+    )
 
 
 def _column(values: list, dtype: type, width: int | None = None) -> np.ndarray:

@@ -110,7 +110,7 @@ def read_header(path: str) -> Header | None:
             if image.format in TURNED_BY_LOADER:
                 exif.load(image.info.get('exif'))
             return Header(image.size, exif.get(ORIENTATION, 1))
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
 
 

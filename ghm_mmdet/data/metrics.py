@@ -16,6 +16,18 @@ from ghm_mmdet.data.splits import Split
 from ghm_mmdet.data.surprises import warn_of_judging
 
 
+def is_coco_metric(evaluator: Mapping) -> bool:
+    """Whether a metric is COCO's own; a subclass may have a format of its own."""
+    return config_class(evaluator.get('type'), METRICS) is CocoMetric
+
+
+def is_remote(config: Mapping) -> bool:
+    """Whether a data set or metric reads from elsewhere than a local disk."""
+    backend = (config.get('backend_args') or {}).get('backend', 'local')
+    paths = (str(config.get(key, '')) for key in ('data_root', 'ann_file'))
+    return backend != 'local' or any('://' in path for path in paths)
+
+
 def check_metric(
     evaluator: Mapping,
     name: str,
@@ -34,12 +46,11 @@ def check_metric(
         table_of: Reads an annotation file, None if it cannot be read.
         findings: Where errors and warnings go.
     """
-    if config_class(evaluator.get('type'), METRICS) is not CocoMetric:
+    if not is_coco_metric(evaluator):
         return
     _check_ids_of_splits(name, splits, findings)
     path = evaluator.get('ann_file')
-    remote = isinstance(path, str) and '://' in path
-    if not isinstance(path, str) or remote or evaluator.get('backend_args'):
+    if not isinstance(path, str) or is_remote(evaluator):
         return
     table = table_of(path)
     if table is None:
@@ -100,8 +111,9 @@ def _check_evaluation(table: CocoTable, evaluator: Mapping, place: str, findings
     wanted = evaluator.get('metric', 'bbox')
     if 'segm' in ([wanted] if isinstance(wanted, str) else wanted) and table.without_mask:
         findings.error(
-            f'{place}: {len(table.without_mask)} annotations have no segmentation, such as '
-            f"{table.without_mask[0]!r}; must be there for metric='segm': use metric='bbox'"
+            f'{place}: {len(table.without_mask)} annotations have no segmentation that can be '
+            f"read, such as {table.without_mask[0]!r}; metric='segm' needs polygons of three points "
+            "or more, or RLE: without masks use metric='bbox'"
         )
 
 

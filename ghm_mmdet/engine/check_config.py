@@ -144,7 +144,10 @@ def check_trained_classes(content: object, splits: Sequence[Split]) -> None:
         ConfigError: It was trained with the same classes in another order.
     """
     meta = content.get('meta') if isinstance(content, Mapping) else None
-    trained = ((meta or {}).get('dataset_meta') or {}).get('classes') or ()
+    noted = (meta or {}).get('dataset_meta')
+    # mmdet notes a list where data sets were joined that differ in something
+    noted = noted[0] if isinstance(noted, list) and noted else noted
+    trained = (noted.get('classes') if isinstance(noted, Mapping) else None) or ()
     for split in splits:
         if len(trained) != len(split.classes) or tuple(trained) == split.classes:
             continue

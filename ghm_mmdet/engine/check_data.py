@@ -84,7 +84,9 @@ def read_files(files: Sequence[str], folders: Sequence[str]) -> DataReading:
     for index, path in enumerate(files):
         folder = folders[index] if len(folders) > 1 else folders[0]
         table = reading.table(path)
-        if table is None:
+        if table is None or not table.category_ids:
+            if table is not None:
+                reading.findings.error(f'{path}: lists no categories; export it with them')
             continue
         dataset = dict(
             type='mmdet.CocoDataset',

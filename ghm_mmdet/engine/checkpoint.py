@@ -53,6 +53,8 @@ def check_checkpoint(path: str, argument: str) -> object | None:
     """
     if '://' in path:
         return None
+    if _is_of_deepspeed(Path(path)):
+        return None
     if not os.path.isfile(path):
         raise ConfigError(f'{argument} {path}: no such checkpoint file')
     if not _is_complete(path):
@@ -99,7 +101,7 @@ def newest_complete(cfg: Config) -> str | None:
 
     Looked at are the files whose names have a number, by the checkpoint hook's ``filename_tmpl``,
     in the work dir and in the hook's ``out_dir``; and what MMEngine's file ``last_checkpoint``
-    names, which is the latest if its name has no number.
+    names, before which only those go that were written after it.
     """
     work_dir = Path(cfg.work_dir)
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
@@ -112,12 +114,15 @@ def newest_complete(cfg: Config) -> str | None:
         for path in folder.glob('*')
         if names.fullmatch(path.name)
     }
+    order = sorted(numbers, key=numbers.get, reverse=True)
     last = _last_checkpoint(work_dir)
-    if last is not None and last not in numbers:
-        numbers[last] = _number(names, last) or max(numbers.values(), default=0) + 1
-    for path in sorted(numbers, key=numbers.get, reverse=True):
-        # a folder is what DeepSpeed writes
-        if path.is_dir() or _is_complete(str(path)):
+    if last is not None:
+        # a run that is killed may have written one more; others are left of an older run
+        written = last.stat().st_mtime_ns
+        later = [path for path in order if path.stat().st_mtime_ns > written]
+        order = [*later, last, *(path for path in order if path not in (*later, last))]
+    for path in order:
+        if _is_of_deepspeed(path) or (path.is_file() and _is_complete(str(path))):
             return str(path)
         _warn(f'{path}: cut off while it was written, passed over')
     return None
@@ -144,6 +149,11 @@ def _last_checkpoint(work_dir: Path) -> Path | None:
     path = Path(note.read_text().strip())
     # a run that was moved since has it beside the note
     return next((each for each in (path, work_dir / path.name) if each.exists()), None)
+
+
+def _is_of_deepspeed(path: Path) -> bool:
+    """Whether a folder is a checkpoint as DeepSpeed writes and reads it."""
+    return any(path.glob('*model_states.pt'))
 
 
 def _warn(text: str) -> None:

@@ -210,6 +210,10 @@ BROKEN = {
         ],
         '1 of 8 images are missing',
     ),
+    'masks that are loaded and not there': (
+        config(pipeline=[dict(type='LoadAnnotations', with_mask=True)]),
+        '8 annotations have no segmentation that can be read, such as 1, and .* loads masks',
+    ),
     'unknown kind of data set': (config(type='CocoDatasett'), 'must be the name of a registered'),
 }
 
@@ -337,7 +341,10 @@ def test_a_part_without_annotations_is_fine_beside_one_with_them(
 @pytest.mark.parametrize('format_only', [True, False])
 def test_pictures_to_predict_on(dataset, annotations, edit_json, format_only):
     edit_json(annotations, lambda content: content.pop('annotations'))
-    cfg = dict(test_dataloader=dict(dataset=dataset), test_evaluator=dict(format_only=format_only))
+    cfg = dict(
+        test_dataloader=dict(dataset=dataset),
+        test_evaluator=dict(type='CocoMetric', format_only=format_only),
+    )
     errors = read_data(cfg, ('test',)).findings.errors
     assert bool(errors) != format_only
 

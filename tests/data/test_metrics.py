@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from pycocotools.coco import COCO
 
 from ghm_mmdet.data.check import read_data
 from ghm_mmdet.data.findings import DataError
@@ -41,6 +42,46 @@ def findings(coco_folder, path):
         return read_data(cfg, ('val',)).findings
 
     return find
+
+
+@pytest.mark.parametrize(
+    ('keys', 'error'), [(('img_id',), True), (('img_id', 'instances'), False), (None, True)]
+)
+def test_metric_without_a_file_needs_objects_from_the_pipeline(findings, keys, error):
+    pack = dict(type='PackDetInputs', **(dict(meta_keys=keys) if keys else {}))
+    found = findings({}, dict(pipeline=[dict(type='LoadImageFromFile'), pack]))
+    assert ['CocoMetric has no ann_file' in line for line in found.errors] == [True] * error
+
+
+MASKS = {
+    'none': ([], False),
+    'points without lists': ([1, 1, 20, 1, 20, 20], False),
+    'empty polygon': ([[]], False),
+    'two points': ([[1, 1, 20, 20]], False),
+    'pairs': ([[[1, 1], [20, 1], [20, 20]]], False),
+    'text': ('1,1,20', False),
+    'triangle': ([[1, 1, 20, 1, 20, 20]], True),
+    'RLE': (dict(counts=[0, 48 * 64], size=[48, 64]), True),
+}
+
+
+@pytest.mark.parametrize(('mask', 'is_read'), MASKS.values(), ids=MASKS)
+def test_masks_that_are_judged_are_those_that_pycocotools_reads(
+    findings, path, edit_json, mask, is_read
+):
+    def put(content):
+        for each in content['annotations']:
+            each['segmentation'] = mask
+
+    edit_json(path, put)
+    found = findings(dict(ann_file=str(path), metric=['bbox', 'segm']))
+    assert bool(found.errors) != is_read
+    coco = COCO(str(path))
+    if is_read:
+        assert coco.annToMask(coco.anns[1]).any()
+    else:
+        with pytest.raises(Exception, match=''):  # it raises whatever comes
+            coco.annToMask(coco.anns[1])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The checkpoint that a run starts from: whole, and the newest that is."""
 
+import os
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -126,6 +128,25 @@ def test_resume_goes_by_what_was_written_last_wherever_that_is(tmp_path):
     assert resumed(tmp_path) == str(tmp_path / 'elsewhere.pth')
     (tmp_path / 'last_checkpoint').write_text('/gone/epoch_9.pth')
     assert resumed(tmp_path) == str(tmp_path / 'epoch_3.pth')
+
+
+def test_checkpoints_that_an_older_run_has_left_are_not_resumed(tmp_path):
+    for age, name in enumerate(['epoch_12.pth', 'iter_500.pth', 'epoch_2.pth', 'epoch_3.pth']):
+        write(tmp_path / name)
+        os.utime(tmp_path / name, (age, age))
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_2.pth'))
+    # the third epoch was written, and the run killed before it could note so
+    assert resumed(tmp_path) == str(tmp_path / 'epoch_3.pth')
+    write(tmp_path / 'epoch_3.pth', whole=False)
+    assert resumed(tmp_path) == str(tmp_path / 'epoch_2.pth')
+
+
+def test_folders_of_deepspeed(tmp_path):
+    folder = tmp_path / 'epoch_1.pth'
+    folder.mkdir()
+    (folder / 'mp_rank_00_model_states.pt').write_bytes(b'')
+    assert resumed(tmp_path) == str(folder)
+    assert check_checkpoint(str(folder), '--resume') is None
 
 
 def test_a_resume_that_finds_nothing_says_so(tmp_path, monkeypatch):

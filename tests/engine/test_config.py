@@ -6,6 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from ghm_mmdet.engine.config import (
+    RELIABLE_HOOKS,
     ConfigError,
     load_config,
     set_amp,
@@ -118,7 +119,7 @@ def test_hooks_are_added_once_behind_those_of_the_config(own):
     set_reliable_hooks(cfg)
     kinds = [hook['type'] for hook in cfg.custom_hooks]
     assert kinds[: len(own or [])] == (own or [])
-    assert sorted(kinds) == sorted({*(own or []), 'ExactResumeHook', 'HarmonizedLossHook'})
+    assert sorted(kinds) == sorted({*(own or []), *(kind.__name__ for kind in RELIABLE_HOOKS)})
     assert [hook.get('mark') for hook in cfg.custom_hooks] == [1] * len(own or []) + [None] * (
         len(kinds) - len(own or [])
     )

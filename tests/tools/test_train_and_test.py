@@ -134,13 +134,16 @@ def test_two_ranks_train_one_resumes_and_both_evaluate_alike(small_config, run_t
         (('RBC', 'WBC'), None),
     ],
 )
-def test_classes_of_a_checkpoint(classes, message, small_config, monkeypatch, tmp_path):
+@pytest.mark.parametrize('joined', [False, True])
+def test_classes_of_a_checkpoint(classes, message, joined, small_config, monkeypatch, tmp_path):
     said = []
     monkeypatch.setattr(check_config, 'print_log', lambda text, *_: said.append(text))
     monkeypatch.chdir(tmp_path)
     for name in (SAFE_ONLY, UNSAFE_TOO, 'LOCAL_RANK'):
         monkeypatch.setenv(name, '0')
-    torch.save(dict(state_dict={}, meta=dict(dataset_meta=dict(classes=classes))), 'model.pth')
+    # a list is what joined data sets leave
+    meta = [dict(classes=classes)] if joined else dict(classes=classes)
+    torch.save(dict(state_dict={}, meta=dict(dataset_meta=meta)), 'model.pth')
     args = test_tool._parser().parse_args([str(small_config), 'model.pth'])
     try:
         test_tool.prepare(args)
