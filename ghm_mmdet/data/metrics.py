@@ -112,8 +112,8 @@ def _check_evaluation(table: CocoTable, evaluator: Mapping, place: str, findings
     if 'segm' in ([wanted] if isinstance(wanted, str) else wanted) and table.without_mask:
         findings.error(
             f'{place}: {len(table.without_mask)} annotations have no segmentation that can be '
-            f"read, such as {table.without_mask[0]!r}; metric='segm' needs polygons of three points "
-            "or more, or RLE: without masks use metric='bbox'"
+            f"read, such as {table.without_mask[0]!r}; metric='segm' needs polygons of three "
+            "points or more, or RLE: without masks use metric='bbox'"
         )
 
 
