@@ -44,7 +44,7 @@ class RegionSums(NamedTuple):
         weight_sum: Sum of the weights of all valid examples, float, 0-dim.
         nonfinite: Valid examples with NaN or infinite input, in no region, int64, 0-dim.
         bad_targets: Targets that nothing ignores and that no head means, see
-            :func:`ghm_mmdet.ops.target_range.bad_targets`; int64, 0-dim.
+            ``ghm_mmdet.ops.target_range.bad_targets``; int64, 0-dim.
     """
 
     counts: Tensor
