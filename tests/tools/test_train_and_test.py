@@ -171,6 +171,7 @@ def test_a_flexible_runner_trains_resumes_and_tests(small_config, run_tool, tmp_
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
 
+@pytest.mark.long
 def test_a_flexible_runner_has_no_ranks_on_cpus(small_config, run_tool, tmp_path):
     done = run_tool(
         *('dist_train.sh', small_config, 2, '--work-dir', 'run'),
