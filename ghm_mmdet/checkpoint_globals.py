@@ -23,10 +23,10 @@ STATISTICS = ('min', 'max', 'current', 'mean')
 ANNEALING = ('_annealing_cos', '_annealing_linear')
 RECONSTRUCT = np.empty(0).__reduce__()[0]
 SCALAR = np.float64().__reduce__()[0]
-DTYPES = [type(np.dtype(code)) for code in '?bhilqBHILQefdFDSUMm']
+DTYPES = [type(np.dtype(code)) for code in '?bhilqBHILQefdgFDGSUMm']
 VALUES = (
-    *(slice, range, frozenset, ConfigDict),
-    *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta),
+    *(bytes, slice, range, frozenset, ConfigDict),
+    *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone),
     *(pathlib.PosixPath, pathlib.PurePosixPath, pathlib.WindowsPath, pathlib.PureWindowsPath),
 )
 """Classes whose objects are made of their parts alone."""

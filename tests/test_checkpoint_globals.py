@@ -3,7 +3,7 @@
 import pickle
 import zipfile
 from collections import Counter, OrderedDict
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +130,7 @@ PALETTE = np.array([[220, 20, 60], [119, 11, 32]], dtype=np.uint8)
 VALUES = [
     *(PALETTE.astype(kind) for kind in ('bool', 'int8', 'uint16', 'float16', 'complex64', 'str')),
     *(np.bool_(True), np.uint8(3), np.float32(0.5), np.str_('name')),
+    *(b'', np.zeros((0, 3)), np.str_(''), datetime(2026, 1, 2, tzinfo=timezone.utc)),
     *(slice(1, 9, 2), range(3), frozenset({1, 2}), {1, 2}, Counter('aab'), OrderedDict(a=1)),
     *(datetime(2026, 1, 2, 3, 4), timedelta(days=1), Path('data'), ConfigDict(a=dict(b=[1]))),
 ]
