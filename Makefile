@@ -28,7 +28,7 @@ help: ## list the targets
 setup: $(DONE)/project ## install everything into .venv (PYTHON=python3.12 picks another Python)
 
 demo: setup ## train, evaluate and draw on the sample data (DATA=folder takes a COCO-format one)
-	$(RUN) tools/demo.py $(if $(DATA),--data '$(DATA)')
+	$(RUN) -m demo $(if $(DATA),--data '$(DATA)')
 
 test: setup ## run the tests, but for the long ones, on all cores (WORKERS=0: one after another)
 	$(RUN) -m pytest -m 'not long and not soak' -n $(WORKERS) --maxprocesses 8
@@ -68,10 +68,10 @@ docs: $(DONE)/docs ## build the documentation into site/ and check its links
 
 doctor: ## show what is installed, and how to repair what is wrong
 	@test -x $(RUN) || { echo 'no environment yet: run `make setup`'; exit 1; }
-	@$(RUN) -m ghm_mmdet.doctor
+	@$(RUN) tools/setup/doctor.py
 
 ops: $(DONE)/packages ## build mmcv's operators again where they do not fit, as after installing nvcc
-	$(RUN) -m ghm_mmdet.build_mmcv "$$(grep -v '^#' $(MMCV))"
+	$(RUN) tools/setup/build_mmcv.py "$$(grep -v '^#' $(MMCV))"
 
 clean: ## remove caches and build products; .venv, data and work_dirs stay
 	rm -rf build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
@@ -105,10 +105,10 @@ $(DONE)/docs: requirements/docs.txt $(DONE)/build
 
 # After the quick steps, so that what is wrong with those shows before the long one.
 $(DONE)/mmcv: $(MMCV) $(DONE)/packages
-	$(RUN) -m ghm_mmdet.build_mmcv "$$(grep -v '^#' $<)"
+	$(RUN) tools/setup/build_mmcv.py "$$(grep -v '^#' $<)"
 	@touch $@
 
 $(DONE)/project: pyproject.toml setup.py ghm_mmdet/version.py $(DONE)/mmcv
 	$(INSTALL) -q -e .
-	@$(RUN) -m ghm_mmdet.doctor
+	@$(RUN) tools/setup/doctor.py
 	@touch $@

@@ -72,8 +72,8 @@ def measure(what: str, folder: Path) -> dict[str, float]:
 
 def run(what: str, folder: Path) -> None:
     """Parse or check, and print what it took."""
-    from ghm_mmdet.data.check import DataReading
-    from ghm_mmdet.data.pictures import warn_of_sizes
+    from ghm_mmdet.datasets.check import DataReading
+    from ghm_mmdet.datasets.pictures import warn_of_sizes
 
     path = folder / 'train.json'
     before, start = _peak(), time.process_time()

@@ -14,8 +14,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import Tensor
 
-from ghm_mmdet.density import exact_gradient_density, region_edges, region_index
 from ghm_mmdet.losses import GHMCLoss
+from ghm_mmdet.method.density import exact_gradient_density, region_edges, region_index
 
 BINS = 30
 EXAMPLES = 1_000_000

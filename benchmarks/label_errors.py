@@ -18,12 +18,12 @@ from pathlib import Path
 from mmengine.runner import Runner
 
 from benchmarks.command_line import RESULTS
-from ghm_mmdet.analysis.labelling import coco_of_suspects
-from ghm_mmdet.analysis.survey import Survey, survey
-from ghm_mmdet.data.sample import SampleSettings, make_sample_dataset
-from ghm_mmdet.engine.annotated_data import annotated_loader
-from ghm_mmdet.engine.config import load_config
-from ghm_mmdet.engine.progress import shown
+from demo.sample import SampleSettings, make_sample_dataset
+from ghm_mmdet.cli.annotated_data import annotated_loader
+from ghm_mmdet.cli.config import load_config
+from ghm_mmdet.cli.progress import shown
+from ghm_mmdet.diagnosis.labelling import coco_of_suspects
+from ghm_mmdet.diagnosis.survey import Survey, survey
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'sample'
 DEFAULT = tuple(f'retinanet_r18_fpn_{loss}_sample' for loss in ('ce', 'focal', 'ghm'))

@@ -25,10 +25,10 @@ from benchmarks.command_line import Options, read_options
 from benchmarks.contestants import InFloat32, MMDetPythonFocal, attempt
 from benchmarks.measure import interleaved
 from benchmarks.table import Row, print_rows, write_csv
-from ghm_mmdet.analysis.density_figure import density_figure, rendered
-from ghm_mmdet.analysis.density_probe import DensityProbe
-from ghm_mmdet.analysis.loss_calls import parse_call
-from ghm_mmdet.analysis.region_counts import LossReader
+from ghm_mmdet.diagnosis.density_figure import density_figure, rendered
+from ghm_mmdet.diagnosis.density_probe import DensityProbe
+from ghm_mmdet.diagnosis.loss_calls import parse_call
+from ghm_mmdet.diagnosis.region_counts import LossReader
 from ghm_mmdet.losses import GHMCLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss
 

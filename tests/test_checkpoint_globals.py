@@ -17,7 +17,8 @@ from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import CheckpointLoader, Runner
 
-from ghm_mmdet.engine.checkpoint import SAFE_ONLY, UNSAFE_TOO, check_checkpoint, guard_checkpoints
+from ghm_mmdet.cli.checkpoint import check_checkpoint
+from ghm_mmdet.mm_patches import SAFE_ONLY, UNSAFE_TOO, guard_checkpoints
 
 AVERAGED_MODELS = ('StochasticWeightAverage', 'ExponentialMovingAverage', 'MomentumAnnealingEMA')
 

@@ -6,7 +6,7 @@ from mmengine import hub
 from mmengine.config import Config
 from mmengine.registry import DATASETS, METRICS, MODELS, TRANSFORMS, init_default_scope
 
-from ghm_mmdet.engine.config import load_config
+from ghm_mmdet.cli.config import load_config
 from ghm_mmdet.heads import GHMRetinaHead
 from ghm_mmdet.losses import GHMCLoss
 from ghm_mmdet.registry import REGISTRIES

@@ -7,7 +7,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from ghm_mmdet.engine.check_config import check_config
+from ghm_mmdet.cli.check_config import check_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 FILES = sorted(

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from tests.sites import REPOSITORY
+from tests.setup.sites import REPOSITORY
 
 PAGE = """# Page
 

@@ -11,11 +11,11 @@ from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
+from installed_packages import OPENMMLAB, TESTED, module_of
 from packaging.requirements import Requirement
 
-from ghm_mmdet.probes import OPENMMLAB, TESTED, module_of
 from tests.configs_compared import without_scope
-from tests.sites import REPOSITORY, make_site, run_in_site
+from tests.setup.sites import REPOSITORY, make_site, run_in_site
 
 SHIPPED = ('configs', 'tools', 'model-index.yml')
 NOT_SOURCE = ('.*', '*.egg-info', '__pycache__')

@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from ghm_mmdet.engine import train as train_tool
-from ghm_mmdet.engine.check_config import check_config
+from ghm_mmdet.cli import train as train_tool
+from ghm_mmdet.cli.check_config import check_config
 from tests.processes import REPOSITORY
 
 SMALL_DATA = REPOSITORY / 'configs' / 'ghm' / 'retinanet_r50_fpn_ghmc-small-data.py'

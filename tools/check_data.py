@@ -2,7 +2,7 @@
 
 import sys
 
-from ghm_mmdet.engine.check_data import main
+from ghm_mmdet.cli.check_data import main
 
 if __name__ == '__main__':
     sys.exit(main())

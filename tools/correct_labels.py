@@ -1,6 +1,6 @@
 """Change labels that a detector contradicts: python tools/correct_labels.py FILE WORST OUT."""
 
-from ghm_mmdet.engine.correct_labels import main
+from ghm_mmdet.cli.correct_labels import main
 
 if __name__ == '__main__':
     main()

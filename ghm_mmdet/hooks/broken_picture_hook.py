@@ -15,7 +15,7 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ghm_mmdet.data.tolerant_loading import TolerantItems, marked, tolerate_undecodable
+from ghm_mmdet.datasets.tolerant_loading import TolerantItems, marked, tolerate_undecodable
 
 
 @HOOKS.register_module()

@@ -11,7 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
-from ghm_mmdet.data.seeded_loading import seed_generators, seed_loading
+from ghm_mmdet.datasets.seeded_loading import seed_generators, seed_loading
 
 KEY = 'exact_resume_seeds'
 DATA, MODEL = 0, 1

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from ghm_mmdet.arguments import check_positive_integer
 from ghm_mmdet.losses.ghm_loss import GHMLoss
+from ghm_mmdet.method.arguments import check_positive_integer
 
 
 class NonfiniteTraining(RuntimeError):

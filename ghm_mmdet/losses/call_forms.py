@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ghm_mmdet.criteria import DenseTarget, LabelTarget, Target
+from ghm_mmdet.method.criteria import DenseTarget, LabelTarget, Target
 
 
 def classification_target(

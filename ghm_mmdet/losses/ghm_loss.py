@@ -13,14 +13,14 @@ from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from ghm_mmdet.arguments import check_choice, check_interval, check_positive_integer
-from ghm_mmdet.balance import Balance
-from ghm_mmdet.criteria import Criterion
-from ghm_mmdet.density import ExactDensity, GradientDensity, UnitRegionDensity, region_edges
 from ghm_mmdet.losses.before_update import before_update
 from ghm_mmdet.losses.nonfinite_flags import NonfiniteFlags
 from ghm_mmdet.losses.optimizer_step import OptimizerStep
 from ghm_mmdet.losses.ranks import over_ranks
+from ghm_mmdet.method.arguments import check_choice, check_interval, check_positive_integer
+from ghm_mmdet.method.balance import Balance
+from ghm_mmdet.method.criteria import Criterion
+from ghm_mmdet.method.density import ExactDensity, GradientDensity, UnitRegionDensity, region_edges
 from ghm_mmdet.ops import (
     Level,
     Reduction,

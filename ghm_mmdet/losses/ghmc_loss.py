@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from ghm_mmdet.arguments import check_choice
-from ghm_mmdet.criteria import (
+from ghm_mmdet.losses.call_forms import classification_target, either_weight, example_weight
+from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_balance, build_density
+from ghm_mmdet.losses.label_check import LabelCheck
+from ghm_mmdet.method.arguments import check_choice
+from ghm_mmdet.method.criteria import (
     LabelTarget,
     ProbabilityCrossEntropy,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
 )
-from ghm_mmdet.losses.call_forms import classification_target, either_weight, example_weight
-from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_balance, build_density
-from ghm_mmdet.losses.label_check import LabelCheck
 from ghm_mmdet.ops import Level, RegionSums
 
 CRITERIA = {

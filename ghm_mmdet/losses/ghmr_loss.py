@@ -9,12 +9,12 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from ghm_mmdet.arguments import check_interval
-from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, working_dtype
 from ghm_mmdet.losses.call_forms import box_target, either_weight, example_weight
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_balance, build_density
 from ghm_mmdet.losses.outlier_watch import OutlierWatch
-from ghm_mmdet.median_error import MedianError
+from ghm_mmdet.method.arguments import check_interval
+from ghm_mmdet.method.criteria import AuthenticSmoothL1, DenseTarget, working_dtype
+from ghm_mmdet.method.median_error import MedianError
 from ghm_mmdet.ops import Level, RegionSums
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ghm_mmdet.criteria import (
+from ghm_mmdet.method.criteria import (
     AuthenticSmoothL1,
     Criterion,
     DenseTarget,

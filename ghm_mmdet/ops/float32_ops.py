@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ghm_mmdet.criteria import Criterion, Target, working_dtype
+from ghm_mmdet.method.criteria import Criterion, Target, working_dtype
 from ghm_mmdet.ops import reference
 from ghm_mmdet.ops.sums import RegionSums
 

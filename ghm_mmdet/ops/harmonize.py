@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ghm_mmdet.balance import Balance
-from ghm_mmdet.density import AverageState, GradientDensity, harmonizing_weight
+from ghm_mmdet.method.balance import Balance
+from ghm_mmdet.method.density import AverageState, GradientDensity, harmonizing_weight
 from ghm_mmdet.ops.sums import RegionSums
 
 

@@ -9,8 +9,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from ghm_mmdet.balance import Balance
-from ghm_mmdet.density import GradientDensity
+from ghm_mmdet.method.balance import Balance
+from ghm_mmdet.method.density import GradientDensity
 from ghm_mmdet.ops import backends
 from ghm_mmdet.ops.harmonize import Harmonized, Reduction, in_turn
 from ghm_mmdet.ops.sums import RegionSums

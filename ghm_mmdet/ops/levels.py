@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ghm_mmdet.criteria import Criterion
+from ghm_mmdet.method.criteria import Criterion
 from ghm_mmdet.ops import backends
 from ghm_mmdet.ops.region_ops import laid_out_as, pack, region_sums, unpack
 from ghm_mmdet.ops.sums import Level, RegionSums, scaled, sums_by, total_of_levels

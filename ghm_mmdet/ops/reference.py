@@ -10,8 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ghm_mmdet.criteria import Criterion, Evaluation, Target
-from ghm_mmdet.density import region_index
+from ghm_mmdet.method.criteria import Criterion, Evaluation, Target
+from ghm_mmdet.method.density import region_index
 from ghm_mmdet.ops.sums import RegionSums
 from ghm_mmdet.ops.target_range import bad_targets
 

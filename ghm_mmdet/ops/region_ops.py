@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.library import custom_op
 
-from ghm_mmdet.criteria import Criterion, DenseTarget, LabelTarget, Target, working_dtype
+from ghm_mmdet.method.criteria import Criterion, DenseTarget, LabelTarget, Target, working_dtype
 from ghm_mmdet.ops import backends, reference
 from ghm_mmdet.ops.sums import RegionSums
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ghm_mmdet.balance import Balance
-from ghm_mmdet.criteria import LabelTarget, SigmoidCrossEntropy
-from ghm_mmdet.density import UnitRegionDensity, region_edges
+from ghm_mmdet.method.balance import Balance
+from ghm_mmdet.method.criteria import LabelTarget, SigmoidCrossEntropy
+from ghm_mmdet.method.density import UnitRegionDensity, region_edges
 from ghm_mmdet.ops import reference
 from ghm_mmdet.ops.harmonize import Harmonized, Reduction, in_turn
 from ghm_mmdet.ops.sums import Level, RegionSums, sums_by

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ghm_mmdet.criteria import Criterion, Target
+from ghm_mmdet.method.criteria import Criterion, Target
 
 
 class Level(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ghm_mmdet.criteria import Criterion, LabelTarget, Target
+from ghm_mmdet.method.criteria import Criterion, LabelTarget, Target
 
 ROUNDING = 0.01
 """How far outside [0, 1] a probability may be: an IoU of 1, computed in bfloat16, can be 1.008."""

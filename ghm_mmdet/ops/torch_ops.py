@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ghm_mmdet.criteria import Criterion, DenseTarget, Target, working_dtype
+from ghm_mmdet.method.criteria import Criterion, DenseTarget, Target, working_dtype
 from ghm_mmdet.ops import reference
 from ghm_mmdet.ops.sums import RegionSums
 

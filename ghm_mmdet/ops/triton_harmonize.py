@@ -13,8 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ghm_mmdet.balance import TOTAL_GRADIENT, Balance
-from ghm_mmdet.density import NO_DENSITY, GradientDensity, UnitRegionDensity
+from ghm_mmdet.method.balance import TOTAL_GRADIENT, Balance
+from ghm_mmdet.method.density import NO_DENSITY, GradientDensity, UnitRegionDensity
 from ghm_mmdet.ops.harmonize import Harmonized, Reduction
 from ghm_mmdet.ops.sums import RegionSums
 
@@ -87,7 +87,7 @@ def larger(a, b):
 
 @triton.jit
 def non_increasing(values, known, BLOCK: tl.constexpr):
-    """See :func:`ghm_mmdet.isotonic.non_increasing`; row a, column b."""
+    """See :func:`ghm_mmdet.method.isotonic.non_increasing`; row a, column b."""
     column = tl.arange(0, BLOCK)[None, :]
     behind = column >= tl.arange(0, BLOCK)[:, None]
     use = behind & known[None, :]
@@ -173,7 +173,7 @@ def balanced(
     KEEPS_OUTLIERS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """See :class:`ghm_mmdet.balance.Balance`."""
+    """See :class:`ghm_mmdet.method.balance.Balance`."""
     if EQUAL == 'weight':
         beta = shaped(beta, tempering, KEEPS_OUTLIERS, BLOCK)
         share = share_of_total(beta, seen, total)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ghm_mmdet.criteria import LabelTarget, Target
+from ghm_mmdet.method.criteria import LabelTarget, Target
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 # Threads of a program: Triton's default of 4 warps.

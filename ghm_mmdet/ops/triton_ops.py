@@ -20,7 +20,7 @@ import triton
 from torch import Tensor
 from triton.runtime.interpreter import InterpretedFunction
 
-from ghm_mmdet.criteria import (
+from ghm_mmdet.method.criteria import (
     AuthenticSmoothL1,
     Criterion,
     LabelTarget,

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.label_errors import CONFIGS, precision, trained_survey
-from ghm_mmdet.data.sample import SampleSettings, make_sample_dataset
+from demo.sample import SampleSettings, make_sample_dataset
 
 NOISE = 0.2
 

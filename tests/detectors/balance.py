@@ -24,8 +24,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from ghm_mmdet.analysis.loss_balance import loss_gradient_norms
-from ghm_mmdet.data.sample import SampleSettings, make_sample_dataset
+from demo.sample import SampleSettings, make_sample_dataset
+from ghm_mmdet.diagnosis.loss_balance import loss_gradient_norms
 from ghm_mmdet.losses import GHMCLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss
 from tests.detectors.cases import Case, all_cases

@@ -12,7 +12,7 @@ from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
-from ghm_mmdet.data.sample import SampleSettings, make_sample_dataset
+from demo.sample import SampleSettings, make_sample_dataset
 from tests.detectors.cases import NUM_CLASSES, Case, all_cases
 
 SIZE = 128

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ghm_mmdet.engine.check_head import regresses_decoded_boxes
+from ghm_mmdet.cli.check_head import regresses_decoded_boxes
 from tests.detectors.test_losses import OTHERS, SOME
 
 GHM_R = dict(loss_bbox=dict(type='GHMRLoss'))

@@ -8,7 +8,7 @@ from mmdet.registry import MODELS
 from mmengine.hub import get_config
 from mmengine.registry import init_default_scope
 
-from ghm_mmdet.engine.check_config import check_config
+from ghm_mmdet.cli.check_config import check_config
 from ghm_mmdet.losses.ghm_loss import GHMLoss
 from tests.detectors.cases import CONFIGS, Case
 from tests.detectors.listed_lines import differences, edited, listed

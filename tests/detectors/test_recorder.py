@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 import torch
 
-from ghm_mmdet.analysis.recorder import LossRecorder
-from ghm_mmdet.density import UnitRegionDensity
+from ghm_mmdet.diagnosis.recorder import LossRecorder
+from ghm_mmdet.method.density import UnitRegionDensity
 from tests.detectors.test_losses import OTHERS, SOME, harmonized
 
 REGIONS = 20

@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
-from ghm_mmdet.balance import Balance
 from ghm_mmdet.losses.ghm_loss import GHMLoss
+from ghm_mmdet.method.balance import Balance
 from tests.detectors.cases import REPOSITORY, Case
 
 EPOCHS = 10

@@ -13,7 +13,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from ghm_mmdet.engine.checkpoint import check_checkpoint
+from ghm_mmdet.cli.checkpoint import check_checkpoint
 from ghm_mmdet.hooks.atomic_checkpoint_hook import AtomicCheckpointHook, AtomicLocalBackend
 
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 
-from ghm_mmdet.analysis.loss_calls import mu_of
+from ghm_mmdet.diagnosis.loss_calls import mu_of
 from ghm_mmdet.heads.whole_pyramid import _merge_levels
 from ghm_mmdet.losses import GHMRLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss
-from ghm_mmdet.median_error import MedianError
+from ghm_mmdet.method.median_error import MedianError
 
 BINS = 10
 ERRORS = {

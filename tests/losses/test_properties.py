@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ghm_mmdet.criteria import working_dtype
-from ghm_mmdet.density import region_index
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
 from ghm_mmdet.losses.call_forms import box_target, classification_target
 from ghm_mmdet.losses.ghm_loss import GHMLoss
+from ghm_mmdet.method.criteria import working_dtype
+from ghm_mmdet.method.density import region_index
 from ghm_mmdet.ops import cpp_ops
 
 BACK_ENDS = ['reference', 'torch', *([] if cpp_ops.obstacle() else ['cpp'])]

@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ghm_mmdet.criteria import DenseTarget, LabelTarget, SoftmaxCrossEntropy
-from ghm_mmdet.density import region_index
 from ghm_mmdet.losses import GHMCLoss
+from ghm_mmdet.method.criteria import DenseTarget, LabelTarget, SoftmaxCrossEntropy
+from ghm_mmdet.method.density import region_index
 
 pytestmark = pytest.mark.usefixtures('backend')
 

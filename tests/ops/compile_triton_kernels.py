@@ -14,9 +14,14 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction, mangle_type
 
-from ghm_mmdet.balance import Balance
-from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, LabelTarget, SigmoidCrossEntropy
-from ghm_mmdet.density import UnitRegionDensity, region_edges
+from ghm_mmdet.method.balance import Balance
+from ghm_mmdet.method.criteria import (
+    AuthenticSmoothL1,
+    DenseTarget,
+    LabelTarget,
+    SigmoidCrossEntropy,
+)
+from ghm_mmdet.method.density import UnitRegionDensity, region_edges
 from ghm_mmdet.ops import triton_harmonize, triton_ops
 from ghm_mmdet.ops.harmonize import Reduction
 from ghm_mmdet.ops.sums import Level, RegionSums

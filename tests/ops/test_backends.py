@@ -4,8 +4,8 @@ import mmengine.logging
 import pytest
 import torch
 
-from ghm_mmdet.criteria import DenseTarget, SigmoidCrossEntropy
-from ghm_mmdet.density import region_edges
+from ghm_mmdet.method.criteria import DenseTarget, SigmoidCrossEntropy
+from ghm_mmdet.method.density import region_edges
 from ghm_mmdet.ops import backends, region_sums, self_check
 from tests.back_ends import ON_CPU
 

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from ghm_mmdet.criteria import (
+from ghm_mmdet.method.criteria import (
     AuthenticSmoothL1,
     DenseTarget,
     LabelTarget,
     SigmoidCrossEntropy,
     working_dtype,
 )
-from ghm_mmdet.density import region_edges
+from ghm_mmdet.method.density import region_edges
 from ghm_mmdet.ops import backends, reference, torch_ops
 from tests.back_ends import COMPILED
 

@@ -7,9 +7,9 @@ import sys
 import pytest
 import torch
 
-from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, SigmoidCrossEntropy
-from ghm_mmdet.density import region_edges
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
+from ghm_mmdet.method.criteria import AuthenticSmoothL1, DenseTarget, SigmoidCrossEntropy
+from ghm_mmdet.method.density import region_edges
 from ghm_mmdet.ops import example_losses
 from tests.processes import environment
 

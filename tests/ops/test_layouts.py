@@ -4,9 +4,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, LabelTarget, SigmoidCrossEntropy
-from ghm_mmdet.density import region_edges
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
+from ghm_mmdet.method.criteria import (
+    AuthenticSmoothL1,
+    DenseTarget,
+    LabelTarget,
+    SigmoidCrossEntropy,
+)
+from ghm_mmdet.method.density import region_edges
 from ghm_mmdet.ops import levels, region_ops, torch_ops
 
 EDGES = region_edges(10)

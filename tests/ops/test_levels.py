@@ -5,8 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, LabelTarget, SigmoidCrossEntropy
-from ghm_mmdet.density import region_edges
+from ghm_mmdet.method.criteria import (
+    AuthenticSmoothL1,
+    DenseTarget,
+    LabelTarget,
+    SigmoidCrossEntropy,
+)
+from ghm_mmdet.method.density import region_edges
 from ghm_mmdet.ops import (
     Level,
     RegionSums,

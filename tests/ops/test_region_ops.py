@@ -3,8 +3,13 @@
 import pytest
 import torch
 
-from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, LabelTarget, SigmoidCrossEntropy
-from ghm_mmdet.density import region_edges
+from ghm_mmdet.method.criteria import (
+    AuthenticSmoothL1,
+    DenseTarget,
+    LabelTarget,
+    SigmoidCrossEntropy,
+)
+from ghm_mmdet.method.density import region_edges
 from ghm_mmdet.ops import RegionSums, backends, example_losses, region_sums
 
 pytestmark = pytest.mark.usefixtures('backend')

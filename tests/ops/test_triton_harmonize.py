@@ -8,9 +8,9 @@ from itertools import product
 import pytest
 import torch
 
-from ghm_mmdet.balance import Balance
-from ghm_mmdet.density import ExactDensity, UnitRegionDensity
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
+from ghm_mmdet.method.balance import Balance
+from ghm_mmdet.method.density import ExactDensity, UnitRegionDensity
 from ghm_mmdet.ops import Reduction, RegionSums, harmonize_ops
 from tests.losses.kinds import KINDS
 

@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from ghm_mmdet.criteria import AuthenticSmoothL1, DenseTarget, LabelTarget, SigmoidCrossEntropy
-from ghm_mmdet.density import region_edges
+from ghm_mmdet.method.criteria import (
+    AuthenticSmoothL1,
+    DenseTarget,
+    LabelTarget,
+    SigmoidCrossEntropy,
+)
+from ghm_mmdet.method.density import region_edges
 from ghm_mmdet.ops import Level, RegionSums, reference
 from ghm_mmdet.ops.sums import total_of_levels
 

@@ -13,7 +13,7 @@ from mmdet.registry import TRANSFORMS
 from mmengine.config import Config
 from pycocotools.coco import COCO
 
-from ghm_mmdet.engine.analyze_gradients import main
+from ghm_mmdet.cli.analyze_gradients import main
 from tests.detectors.cases import SMALL
 
 OTHERS = {
@@ -52,7 +52,7 @@ def analyze(config, path, out, *options):
 def test_report_of_a_ghm_detector(
     small_config, checkpoint, coco_folder, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr('ghm_mmdet.engine.analyze_gradients.SHOWN', 3)
+    monkeypatch.setattr('ghm_mmdet.cli.analyze_gradients.SHOWN', 3)
     out = tmp_path / 'report'
     path = checkpoint(small_config)
     capsys.readouterr()  # what the weights' initialization logs

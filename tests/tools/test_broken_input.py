@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ghm_mmdet.engine.checkpoint import SAFE_ONLY, UNSAFE_TOO
+from ghm_mmdet.mm_patches import SAFE_ONLY, UNSAFE_TOO
 from tests.tools.broken_inputs import BROKEN
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'

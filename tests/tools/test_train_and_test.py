@@ -11,12 +11,12 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from ghm_mmdet.engine import check_config
-from ghm_mmdet.engine import test as test_tool
-from ghm_mmdet.engine.checkpoint import SAFE_ONLY, UNSAFE_TOO
-from ghm_mmdet.engine.config import ConfigError, load_config
-from ghm_mmdet.engine.launch import runner
-from ghm_mmdet.engine.test import write_no_metrics
+from ghm_mmdet.cli import check_config
+from ghm_mmdet.cli import test as test_tool
+from ghm_mmdet.cli.config import ConfigError, load_config
+from ghm_mmdet.cli.launch import runner
+from ghm_mmdet.cli.test import write_no_metrics
+from ghm_mmdet.mm_patches import SAFE_ONLY, UNSAFE_TOO
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from ghm_mmdet.engine.checkpoint import newest_complete
+from ghm_mmdet.cli.checkpoint import newest_complete
 from tests.processes import PATIENCE, environment, wait_for_checkpoint
 
 TRAIN = Path(__file__).resolve().parents[2] / 'tools' / 'train.py'

@@ -1,0 +1,266 @@
+"""Checks of a config before anything is built from it."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+
+from mmdet.registry import MODELS, OPTIM_WRAPPERS
+from mmengine._strategy import ColossalAIStrategy, DeepSpeedStrategy
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.model import PretrainedInit
+from mmengine.optim import AmpOptimWrapper
+from mmengine.registry import STRATEGIES, WEIGHT_INITIALIZERS
+
+from ghm_mmdet.cli.check_head import (
+    check_head,
+    harmonized_losses,
+    regresses_decoded_boxes,
+)
+from ghm_mmdet.cli.checkpoint import check_checkpoint
+from ghm_mmdet.cli.config import ConfigError, has_accelerator
+from ghm_mmdet.config_types import config_class, is_a
+from ghm_mmdet.datasets.check import read_data
+from ghm_mmdet.datasets.pictures import warn_of_sizes
+from ghm_mmdet.datasets.splits import Split
+from ghm_mmdet.losses import GHMCLoss, OHEMLoss
+
+LOOP_PARTS = {
+    'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+    'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
+    'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
+}
+"""What a config has to have for each loop of the runner; validation may be left out as a whole."""
+
+NEEDED_BY_STRATEGIES = {DeepSpeedStrategy: 'deepspeed', ColossalAIStrategy: 'colossalai'}
+"""The packages that MMEngine's strategies look for when they are built."""
+
+MODULES = ('backbone', 'neck', 'head')
+"""How the keys of a detector's parts end."""
+
+
+def check_config(cfg: Config, loops: Sequence[str]) -> None:
+    """Check what the runner needs of a config for the given loops, and its losses.
+
+    Training with GHM-R on decoded boxes is a warning.
+
+    Raises:
+        ConfigError: A part is missing or unknown, or a loss of this package has wrong arguments or
+            does not fit its head.
+    """
+    for loop in loops:
+        absent = [part for part in LOOP_PARTS[loop] if cfg.get(part) is None]
+        if absent and not (loop == 'val' and len(absent) == len(LOOP_PARTS[loop])):
+            raise ConfigError(
+                f'the config has no {absent[0]}; needed: {", ".join(LOOP_PARTS[loop])}; write '
+                'them, or inherit them from a _base_'
+            )
+    if not isinstance(cfg.get('model'), Mapping):
+        raise ConfigError('the config has no model; write it, or inherit it from a _base_')
+    for name, part in _nested(cfg.model, 'model'):
+        _check_module(name, part)
+    heads = list(_heads(cfg))
+    for head in heads:
+        check_head(*head)
+    if 'train' in loops:
+        _warn_of_decoded_boxes(heads)
+
+
+def check_machine(cfg: Config) -> None:
+    """Check that this machine has what the config trains with.
+
+    Raises:
+        ConfigError: It has not.
+    """
+    if is_a(cfg.optim_wrapper, OPTIM_WRAPPERS, AmpOptimWrapper) and not has_accelerator():
+        raise ConfigError(
+            'mixed precision (--amp, AmpOptimWrapper) needs a GPU, and none is visible; leave it '
+            'out'
+        )
+    strategy = cfg.get('strategy')
+    for kind, package in NEEDED_BY_STRATEGIES.items():
+        if is_a(strategy, STRATEGIES, kind) and importlib.util.find_spec(package) is None:
+            raise ConfigError(
+                f'strategy.type={strategy["type"]!r}: needs {package}, which is not installed; '
+                "install it, or use strategy.type='DDPStrategy'"
+            )
+    if importlib.util.find_spec('torchvision') is not None:
+        return
+    for name, part in _nested(cfg.model, 'model'):
+        if str(part.get('checkpoint')).startswith('torchvision://'):
+            raise ConfigError(
+                f'{name}.checkpoint={part["checkpoint"]!r}: needs torchvision, which is not '
+                f'installed; without these weights: --cfg-options {name}=None'
+            )
+
+
+def check_pretrained(cfg: Config) -> None:
+    """Check the local checkpoints that parts of the model start from.
+
+    Raises:
+        ConfigError: One is missing, cut off, or holds more than weights.
+    """
+    for name, part in _nested(cfg.model, 'model'):
+        path = part.get('checkpoint')
+        if isinstance(path, str) and is_a(part, WEIGHT_INITIALIZERS, PretrainedInit):
+            check_checkpoint(path, f'{name}.checkpoint')
+
+
+def check_data(cfg: Config, loops: Sequence[str]) -> list[Split]:
+    """Check the data sets and metrics of the given loops, and that the heads have their classes.
+
+    What is legal and may surprise is logged as a warning.
+
+    Returns:
+        The data sets that could be read.
+
+    Raises:
+        DataError: A data set cannot be used as configured.
+        ConfigError: A head has another number of classes than the data.
+    """
+    reading = read_data(cfg, loops)
+    for split in reading.splits:
+        warn_of_sizes(split, reading.findings)
+    for warning in reading.findings.warnings:
+        print_log(warning, 'current', logging.WARNING)
+    reading.findings.raise_error()
+    check_num_classes(cfg, reading.splits)
+    return reading.splits
+
+
+def check_trained_classes(content: object, splits: Sequence[Split]) -> None:
+    """Check that a checkpoint's labels are those of the data sets that it predicts on.
+
+    Other names at the same labels are logged as a warning.
+
+    Args:
+        content: Of the checkpoint; MMEngine notes the classes of the training data in it.
+        splits: The data sets.
+
+    Raises:
+        ConfigError: It was trained with the same classes in another order.
+    """
+    meta = content.get('meta') if isinstance(content, Mapping) else None
+    noted = (meta or {}).get('dataset_meta')
+    # mmdet notes a list where data sets were joined that differ in something
+    noted = noted[0] if isinstance(noted, list) and noted else noted
+    trained = (noted.get('classes') if isinstance(noted, Mapping) else None) or ()
+    for split in splits:
+        if len(trained) != len(split.classes) or tuple(trained) == split.classes:
+            continue
+        pairs = zip(trained, split.classes, strict=True)
+        label, (was, now) = next((k, pair) for k, pair in enumerate(pairs) if len({*pair}) > 1)
+        fault = (
+            f'{split.name}.metainfo.classes: label {label} is {now!r}, and {was!r} in checkpoint'
+        )
+        if {*trained} == {*split.classes}:
+            raise ConfigError(
+                f'{fault}; must be in the order in which it was trained, {list(trained)}: sort the '
+                f"list 'categories' of {split.table.path} so, ids may stay, and the classes"
+            )
+        print_log(f'{fault}; is it the same class?', 'current', logging.WARNING)
+
+
+def _nested(config: object, name: str) -> Iterator[tuple[str, Mapping]]:
+    """Name and content of every dict in a config, outermost first."""
+    if isinstance(config, Mapping):
+        yield name, config
+        for key, value in config.items():
+            yield from _nested(value, f'{name}.{key}')
+    elif isinstance(config, (list, tuple)):
+        for index, value in enumerate(config):
+            yield from _nested(value, f'{name}[{index}]')
+
+
+def _heads(cfg: Config) -> Iterator[tuple[str, type, Mapping]]:
+    """Name, class and config of every part of the model that has a harmonized loss."""
+    for name, part in _nested(cfg.model, 'model'):
+        if not harmonized_losses(part):
+            continue
+        kind = config_class(part.get('type'), MODELS)
+        if not isinstance(kind, type):
+            # WholePyramidHead is a function that names the class of its head
+            kind = config_class(part.get('head'), MODELS)
+        if isinstance(kind, type):
+            yield name, kind, part
+
+
+def _warn_of_decoded_boxes(heads: Sequence[tuple[str, type, Mapping]]) -> None:
+    decoded = [name for name, kind, part in heads if regresses_decoded_boxes(kind, part)]
+    if decoded:
+        print_log(
+            f'{", ".join(decoded)}: GHM-R on decoded boxes, where the gradient norm is close to 1 '
+            "for nearly every example and harmonizes nothing; keep the head's own box loss, or "
+            'regress encoded deltas (reg_decoded_bbox=False) where the head can',
+            'current',
+            logging.WARNING,
+        )
+
+
+def _check_module(name: str, part: Mapping) -> None:
+    for loss in ('loss_cls', 'loss_bbox'):
+        value = part.get(loss)
+        if not (value is None or isinstance(value, Mapping)):
+            raise ConfigError(f'{name}.{loss}={value!r}: must be a dict with the type of a loss')
+    key = name.rpartition('.')[2].partition('[')[0]
+    kind = part.get('type')
+    if not (key.endswith(MODULES) or key.startswith('loss')) or kind is None:
+        return
+    found = config_class(kind, MODELS)
+    # A name with a scope belongs to another package, which is imported when the model is built.
+    if found is None and '.' not in kind:
+        close = get_close_matches(kind, MODELS.module_dict, n=1)
+        hint = f'did you mean {close[0]!r}?' if close else 'import its module in custom_imports'
+        raise ConfigError(f'{name}.type={kind!r}: must be a registered model; {hint}')
+    if key.startswith('loss') and getattr(found, '__module__', '').startswith('ghm_mmdet.'):
+        _check_loss(name, found, part)
+
+
+def _check_loss(name: str, kind: type, part: Mapping) -> None:
+    """Build a loss of this package, which checks its arguments."""
+    arguments = {key: value for key, value in part.items() if key not in ('type', '_scope_')}
+    if issubclass(kind, GHMCLoss) and 'use_sigmoid' not in arguments:
+        raise ConfigError(
+            f'{name}: use_sigmoid is missing; GHMCLoss needs use_sigmoid=True in the config, where '
+            'heads look for it and build softmax outputs without it'
+        )
+    try:
+        loss = kind(**arguments)
+    except TypeError as error:
+        raise ConfigError(
+            f'{name}: {error}; if that is left of the loss of a base config, _delete_=True in '
+            f'{name} leaves it out'
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f'{name}: {error}') from error
+    if issubclass(kind, OHEMLoss) and loss.use_sigmoid and not arguments.get('use_sigmoid'):
+        raise ConfigError(
+            f'{name}: use_sigmoid is missing; OHEMLoss needs use_sigmoid=True around a loss with '
+            'sigmoid, because heads look for it in the config and build softmax outputs without it'
+        )
+
+
+def check_num_classes(cfg: Config, splits: Sequence[Split]) -> None:
+    """Check that each head has as many classes as each data set.
+
+    Raises:
+        ConfigError: One has not.
+    """
+    heads = [
+        (name, part)
+        for name, part in _nested(cfg.model, 'model')
+        if name.rpartition('.')[2].partition('[')[0] in ('bbox_head', 'mask_head')
+    ]
+    for split in splits:
+        if not split.has_labels:
+            continue
+        needed = len(split.classes)
+        for name, part in heads:
+            if part.get('num_classes', needed) != needed:
+                raise ConfigError(
+                    f'{name}.num_classes={part["num_classes"]}: must be {needed}, the number of '
+                    f'classes of {split.name}; set one of the two'
+                )

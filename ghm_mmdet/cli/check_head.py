@@ -1,0 +1,133 @@
+"""Whether the losses of this package fit the heads that they stand in."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+
+import torch
+from mmdet.models.dense_heads import (
+    AnchorHead,
+    ATSSHead,
+    CenterNetUpdateHead,
+    DDODHead,
+    DETRHead,
+    FCOSHead,
+    GFLHead,
+    SSDHead,
+    YOLOFHead,
+    YOLOXHead,
+)
+from mmdet.models.roi_heads.bbox_heads import BBoxHead, SABLHead
+from mmdet.registry import MODELS
+from torch import nn
+
+from ghm_mmdet.cli.config import ConfigError
+from ghm_mmdet.config_types import is_a
+from ghm_mmdet.heads.ghm_ssd_head import GHMSSDHead
+from ghm_mmdet.losses import GHMCLoss, GHMRLoss
+from ghm_mmdet.losses.ghm_loss import GHMLoss
+
+DECODED = (
+    ATSSHead,
+    CenterNetUpdateHead,
+    DDODHead,
+    FCOSHead,
+    GFLHead,
+    YOLOFHead,
+    YOLOXHead,
+)
+"""Heads that hand boxes to ``loss_bbox``, and not their encoding, whatever the config says."""
+
+
+def check_head(name: str, kind: type, part: Mapping) -> None:
+    """Check that a head takes the harmonized losses of its config, and predicts as they train it.
+
+    Args:
+        name: Of the part, for messages.
+        kind: The head's class.
+        part: Its config.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    for key, loss in harmonized_losses(part).items():
+        if not _takes(kind, key):
+            hint = "; use type='GHMSSDHead'" if issubclass(kind, SSDHead) else ''
+            raise ConfigError(
+                f'{name}: {kind.__name__} takes no {key}, its losses are written into it{hint}'
+            )
+        if (
+            key == 'loss_cls'
+            and is_a(loss, MODELS, GHMCLoss)
+            and loss.get('use_sigmoid')
+            and _predicts_by_softmax(kind, part)
+        ):
+            raise ConfigError(
+                f'{name}.{key}: use_sigmoid=True in a {kind.__name__}, which predicts by softmax; '
+                'must be False'
+            )
+        if loss.get('sync') and _may_skip(kind, key):
+            raise ConfigError(
+                f'{name}.{key}: sync=True in a {kind.__name__}, which skips this loss on a rank '
+                'without positives, where the others would wait for it; must be False'
+            )
+
+
+def _may_skip(kind: type, key: str) -> bool:
+    """Whether a head leaves out the call of a loss where a rank has nothing for it."""
+    if issubclass(kind, (BBoxHead, SABLHead)):
+        return True
+    if key.startswith('loss_bbox'):
+        anchors_own = getattr(kind, 'loss_by_feat_single', None) is AnchorHead.loss_by_feat_single
+        return not (anchors_own or issubclass(kind, (DETRHead, GHMSSDHead)))
+    return key == 'loss_cls' and issubclass(kind, YOLOXHead)
+
+
+def regresses_decoded_boxes(kind: type, part: Mapping) -> bool:
+    """Whether a head's GHM-R gets decoded boxes, where nearly every gradient norm is close to 1."""
+    boxes = [
+        loss
+        for key, loss in harmonized_losses(part).items()
+        if key.startswith('loss_bbox') and is_a(loss, MODELS, GHMRLoss)
+    ]
+    if not boxes:
+        return False
+    return issubclass(kind, DECODED) or bool(part.get('reg_decoded_bbox'))
+
+
+def harmonized_losses(part: Mapping) -> dict[str, Mapping]:
+    """The GHM losses among the arguments of a head, by the argument's name."""
+    return {
+        key: value
+        for key, value in part.items()
+        if key.startswith('loss') and is_a(value, MODELS, GHMLoss)
+    }
+
+
+def _takes(kind: type, argument: str) -> bool:
+    parameters = inspect.signature(kind).parameters
+    return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _predicts_by_softmax(kind: type, part: Mapping) -> bool:
+    """Whether a head has a channel for background even if its loss is a sigmoid one.
+
+    Most box heads of two-stage detectors do, some choose by the loss: the head itself knows.
+    """
+    if issubclass(kind, SSDHead):
+        return True
+    if not issubclass(kind, (BBoxHead, SABLHead)):
+        return False
+    arguments = {key: value for key, value in part.items() if key not in ('type', '_scope_')}
+    # another sigmoid loss, as ours have state, which the meta device does not hold
+    arguments.update({key: dict(type='SmoothL1Loss') for key in harmonized_losses(part)})
+    arguments['loss_cls'] = dict(type='CrossEntropyLoss', use_sigmoid=True)
+    # Whatever else is wrong with the head is for the build of the model to say.
+    try:
+        with torch.device('meta'):
+            head = kind(**arguments)
+    except Exception:
+        return False
+    layers = [layer for layer in head.fc_cls.modules() if isinstance(layer, nn.Linear)]
+    return any(layer.out_features == head.num_classes + 1 for layer in layers)

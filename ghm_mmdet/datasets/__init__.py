@@ -1,0 +1,1 @@
+"""Checks of data sets, and how their pictures are loaded."""

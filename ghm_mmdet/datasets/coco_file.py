@@ -1,0 +1,111 @@
+"""Annotation files in COCO's JSON format, read from their bytes and checked once."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ghm_mmdet.datasets.coco_errors import errors_of
+from ghm_mmdet.datasets.findings import DataError, Findings
+
+
+@dataclass(frozen=True)
+class CocoFile:
+    """A checked annotation file.
+
+    Attributes:
+        path: Where it was read from.
+        images: Its images by id, with the keys of ``IMAGE_KEYS``.
+        annotations: Its annotations, with the keys of ``ANNOTATION_KEYS``.
+        categories: Its category ids by name, in the order of the file.
+        content: All of it, as it was read; a list of pictures to predict on has no 'annotations'.
+    """
+
+    path: str
+    images: dict[int | str, dict]
+    annotations: list[dict]
+    categories: dict[str, int | str]
+    content: dict
+
+
+def is_ignored(annotation: dict) -> bool:
+    """Whether an annotation is a crowd or an ignored region, and no object."""
+    return bool(annotation.get('iscrowd') or annotation.get('ignore'))
+
+
+def read_coco_file(path: str) -> CocoFile:
+    """Read and check an annotation file.
+
+    Raises:
+        DataError: It is missing, not JSON, not COCO's format, or its entries contradict each other.
+    """
+    findings = Findings()
+    file = load_coco_file(path, findings)
+    findings.raise_error()
+    return file
+
+
+def load_coco_file(path: str, findings: Findings) -> CocoFile | None:
+    """Read and check an annotation file; None where it has errors, which the findings then have."""
+    try:
+        with _without_collections():
+            content = _read_json(path)
+            errors = [f'{path}: {text}' for text in errors_of(content)]
+    except DataError as error:
+        findings.error(str(error))
+        return None
+    for text in errors:
+        findings.error(text)
+    if errors:
+        return None
+    return CocoFile(
+        path=path,
+        images={image['id']: image for image in content['images']},
+        annotations=content.get('annotations', []),
+        categories={category['name']: category['id'] for category in content['categories']},
+        content=content,
+    )
+
+
+def encoding_of(path: str) -> str:
+    """The encoding that the first bytes of a JSON file show, as Python names it."""
+    with open(path, 'rb') as file:
+        return json.detect_encoding(file.read(4))
+
+
+def _read_json(path: str) -> object:
+    if not os.path.isfile(path):
+        raise DataError(f'{path}: no such annotation file')
+    with open(path, 'rb') as file:
+        data = file.read()
+    try:
+        return json.loads(data)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f'{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}; '
+            'export it again, it may be cut off or edited by hand'
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f'{path}: not JSON: byte {error.start} is not {error.encoding.upper()} text; '
+            'save it as UTF-8'
+        ) from error
+    except (RecursionError, ValueError) as error:
+        what = 'nested too deep' if isinstance(error, RecursionError) else error
+        raise DataError(f'{path}: not JSON that can be read: {what}; export it again') from error
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Millions of new objects would have Python look for circles among them again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,107 @@
+"""Data sets of one config beside each other: the same classes, and no picture in two of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ghm_mmdet.datasets.coco_table import CocoTable
+from ghm_mmdet.datasets.findings import Findings, listing
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One data set of a config, read.
+
+    Attributes:
+        name: Where the config defines it.
+        loop: 'train', 'val' or 'test'.
+        classes: The names of its classes, by label.
+        table: Its annotation file.
+        folder: Where its pictures lie.
+        rows: The pictures that it hands out, as rows of the file's images, int64.
+        turns: Whether it reads them with MMDetection's loader, which turns them by EXIF.
+    """
+
+    name: str
+    loop: str
+    classes: tuple[str, ...]
+    table: CocoTable
+    folder: str
+    rows: np.ndarray
+    turns: bool
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """The files of all its pictures, in the order of the annotation file."""
+        return [os.path.join(self.folder, name) for name in self.table.file_names]
+
+    @cached_property
+    def trained_on(self) -> np.ndarray:
+        """Mask of the annotations that are objects of its classes on pictures that it hands out."""
+        handed_out = np.zeros(len(self.table.image_ids), dtype=bool)
+        handed_out[self.rows] = True
+        return self.table.is_trained_on(self.classes) & handed_out[self.table.image]
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether its classes matter: not those of pictures that are trained on without objects."""
+        return self.loop != 'train' or bool(self.table.annotation_ids)
+
+    @property
+    def objects(self) -> int:
+        """How many those are."""
+        return int(self.trained_on.sum())
+
+
+def compare_splits(splits: Sequence[Split], trained: Sequence[Split], findings: Findings) -> None:
+    """Compare each data set's classes with the first one's, and its pictures with the trained."""
+    labelled = [split for split in splits if split.has_labels]
+    for split in labelled[1:]:
+        _compare_classes(labelled[0], split, findings)
+    for split in splits:
+        if split not in trained:
+            _warn_of_common_pictures(trained, split, findings)
+
+
+def _compare_classes(first: Split, other: Split, findings: Findings) -> None:
+    """A label has to be the same class everywhere: the model knows numbers, not names."""
+    # where one has more, the number of classes of the head differs from its own
+    pairs = enumerate(zip(first.classes, other.classes, strict=False))
+    differ = [label for label, pair in pairs if len({*pair}) > 1]
+    if not differ:
+        return
+    label = differ[0]
+    fault = (
+        f'{other.name}.metainfo.classes: label {label} is {other.classes[label]!r}, and '
+        f'{first.classes[label]!r} in {first.name}'
+    )
+    if {*first.classes} & {other.classes[each] for each in differ}:
+        findings.error(
+            f'{fault}; the classes must stand in one order in all data sets, which is that of '
+            f"their files: sort the list 'categories' of {other.table.path} as in "
+            f'{first.table.path}, ids may stay, and list the classes as {listing(first.classes)}'
+        )
+    else:
+        findings.warn(f'{fault}; is it the same class by another name?')
+
+
+def _warn_of_common_pictures(trained: Sequence[Split], other: Split, findings: Findings) -> None:
+    known = {
+        os.path.abspath(split.folder) + os.sep + split.table.file_names[row]
+        for split in trained
+        for row in split.rows
+    }
+    folder, names = os.path.abspath(other.folder) + os.sep, other.table.file_names
+    common = [name for name in names if folder + name in known]
+    if common:
+        findings.warn(
+            f'{other.table.path}: {len(common)} of {len(names)} pictures, such as {common[0]}, '
+            f'are in {" and ".join(split.table.path for split in trained)} as well; results on '
+            'pictures that were trained on say little of new ones: take them out of one of the '
+            'two (tools/split_coco.py)'
+        )

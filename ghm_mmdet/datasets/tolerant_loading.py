@@ -1,0 +1,164 @@
+"""Loading that goes on after a picture that cannot be decoded.
+
+MMDetection ends the run at the first one, which may be hours after its start. Here training draws
+another picture, a test predicts on a black one, whose detections the caller then throws away, and
+only too many of them end the run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.dist import all_reduce
+from mmengine.logging import print_log
+from mmengine.structures import BaseDataElement
+from torch.utils.data import Dataset
+
+from ghm_mmdet.datasets.findings import DataError
+from ghm_mmdet.datasets.image_files import is_undecodable
+from ghm_mmdet.datasets.pictures import UNDECODABLE_SHARE
+
+MARK = 'undecodable'
+"""Metainfo of a data sample whose picture is a black one in place of its own."""
+
+
+class TolerantItems:
+    """Items of a data set, of which some pictures may be undecodable.
+
+    It takes the place of the data set's ``prepare_data``, so that the data set's pipeline remains
+    what hooks find and change. In training it makes None of such a picture, upon which the data set
+    draws another item; in a test a black picture of the annotated size goes through the rest of the
+    pipeline, and its data sample is marked.
+
+    Args:
+        dataset: The data set, without wrappers.
+
+    Attributes:
+        seen: (N,) bool, True for each undecodable picture that was met, shared with all workers.
+    """
+
+    def __init__(self, dataset: BaseDataset) -> None:
+        self.dataset = dataset
+        self.seen = torch.zeros(len(dataset), dtype=torch.bool).share_memory_()
+
+    def __call__(self, index: int) -> dict | None:
+        """The item that the pipeline makes.
+
+        Raises:
+            DataError: The data set has too many undecodable pictures.
+        """
+        data = self.dataset.get_data_info(index)
+        is_black = False
+        for transform in self.dataset.pipeline.transforms:
+            try:
+                transformed = transform(data)
+            except Exception as error:
+                # what fails with a picture that is loaded already has another cause
+                if 'img' in data or not is_undecodable(error):
+                    raise
+                self._add(data)
+                is_black = self.dataset.test_mode
+                transformed = _black(data, transform) if is_black else None
+            if transformed is None:
+                return None
+            data = transformed
+        if is_black:
+            _mark(data)
+        return data
+
+    @property
+    def paths(self) -> list[str]:
+        """Of the undecodable pictures that were met."""
+        rows = self.seen.nonzero().flatten().tolist()
+        return [self.dataset.get_data_info(row)['img_path'] for row in rows]
+
+    def pool(self) -> None:
+        """Count the undecodable pictures of all ranks together.
+
+        Raises:
+            DataError: There are too many.
+        """
+        seen = self.seen.int()
+        all_reduce(seen, 'max')
+        self.seen |= seen.bool()
+        self._check()
+
+    def _add(self, data: dict) -> None:
+        """Count a picture, and warn of it the first time."""
+        if not self.seen[data['sample_idx']]:
+            self.seen[data['sample_idx']] = True
+            is_tested = self.dataset.test_mode
+            way = 'counts as without detections' if is_tested else 'is passed over'
+            print_log(f'{data["img_path"]}: cannot be decoded, {way}', 'current', logging.WARNING)
+        self._check()
+
+    def _check(self) -> None:
+        count, total = int(self.seen.sum()), len(self.seen)
+        if count > UNDECODABLE_SHARE * total:
+            raise DataError(
+                f'{self.dataset.ann_file}: {count} of {total} pictures could not be decoded so '
+                f'far, such as {self.paths[0]}; at most {UNDECODABLE_SHARE:.0%} may be so: copy '
+                'them again or remove their entries; `python tools/check_data.py CONFIG --decode` '
+                'lists them all'
+            )
+
+
+def tolerate_undecodable(dataset: Dataset) -> list[TolerantItems]:
+    """Let a data set, or those that it wraps, get over undecodable pictures.
+
+    Args:
+        dataset: A data set of MMEngine's; one that gets over them already is left as it is, and so
+            is one that prepares its items in its own way, as those of videos.
+
+    Returns:
+        What now prepares the items of each data set without wrappers.
+    """
+    tolerant = []
+    for leaf in _leaves(dataset):
+        if not isinstance(leaf.prepare_data, TolerantItems):
+            leaf.prepare_data = TolerantItems(leaf)
+        tolerant.append(leaf.prepare_data)
+    return tolerant
+
+
+def marked(samples: Iterable[BaseDataElement]) -> list[BaseDataElement]:
+    """Those data samples whose own picture is undecodable."""
+    return [sample for sample in samples if MARK in sample]
+
+
+def decodable(batches: Iterable[dict[str, list]]) -> Iterator[dict[str, list]]:
+    """Batches of a test without the items whose own picture is undecodable, where any are left."""
+    for batch in batches:
+        kept = [place for place, sample in enumerate(batch['data_samples']) if MARK not in sample]
+        if kept:
+            yield {key: [values[place] for place in kept] for key, values in batch.items()}
+
+
+def _leaves(dataset: Dataset) -> Iterator[BaseDataset]:
+    if hasattr(dataset, 'datasets'):
+        for part in dataset.datasets:
+            yield from _leaves(part)
+    elif hasattr(dataset, 'dataset'):
+        yield from _leaves(dataset.dataset)
+    elif getattr(type(dataset), 'prepare_data', None) is BaseDataset.prepare_data:
+        yield dataset
+
+
+def _black(data: dict, loading: object) -> dict:
+    """An item's information with a black picture, of the kind that the transform loads."""
+    shape = (data['height'], data['width'])
+    is_gray = getattr(loading, 'color_type', 'color').startswith('grayscale')
+    kind = np.float32 if getattr(loading, 'to_float32', False) else np.uint8
+    image = np.zeros(shape if is_gray else (*shape, 3), kind)
+    return {**data, 'img': image, 'img_shape': shape, 'ori_shape': shape}
+
+
+def _mark(packed: dict) -> None:
+    samples = packed['data_samples']
+    # test-time augmentation makes several of one picture
+    for sample in samples if isinstance(samples, list) else [samples]:
+        sample.set_metainfo({MARK: True})

@@ -1,0 +1,122 @@
+"""Shows live what the harmonized losses of a training do."""
+
+from __future__ import annotations
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from ghm_mmdet.diagnosis.density_figure import density_figure, rendered
+from ghm_mmdet.diagnosis.density_probe import DensityProbe, Harmonizing
+
+TAG = 'gradient_density'
+"""First part of the names of what the hook logs."""
+
+
+@HOOKS.register_module()
+class GradientDensityHook(Hook):
+    """Logs the gradient density of GHM-C and GHM-R to whatever the run's visualizer writes to.
+
+    For every harmonized loss, under ``gradient_density/<loss>/``:
+
+    - ``effective_regions``: exp(entropy) of the regions' shares of the harmonized gradient, M where
+      all have the same;
+    - ``positive_share_before``, ``positive_share_after``: of the positives in the total gradient,
+      without and with harmonizing;
+    - ``outliers``: share of the examples in the last region;
+    - for each region, two digits from ``00`` on: ``counts``, ``positives``, ``beta``,
+      ``moving_average`` (where there is one), ``share_before`` and ``share_after`` of the total
+      gradient;
+    - a figure of the same.
+
+    It does nothing between its iterations. In those it takes one pass more over the examples than
+    the loss itself, and then the drawing. With several ranks it shows the main one's examples.
+    Where the model is compiled, the pass makes PyTorch compile the losses anew for these
+    iterations.
+
+    Args:
+        interval: Iterations from one look to the next; the first is the interval's own, so that
+            nothing is shown of a run that is shorter.
+        figure_interval: Looks from one figure to the next; 0 draws none.
+
+    Raises:
+        ValueError: An interval is out of range.
+
+    Examples:
+        >>> custom_hooks = [dict(type='GradientDensityHook', interval=500)]
+    """
+
+    priority = 'LOW'
+
+    def __init__(self, interval: int = 500, figure_interval: int = 1) -> None:
+        for name, value, least in (
+            ('interval', interval, 1),
+            ('figure_interval', figure_interval, 0),
+        ):
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f'{name}={value!r}: must be an integer, {least} or more')
+        self.interval = interval
+        self.figure_interval = figure_interval
+        self._looks = 0
+        self._probe: DensityProbe | None = None
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Start to watch, if this iteration is one to look at."""
+        if self.every_n_train_iters(runner, self.interval) and is_main_process():
+            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            self._probe = DensityProbe(model)
+            self._probe.start()
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Log what was seen."""
+        if self._probe is None:
+            return
+        probe, self._probe = self._probe, None
+        probe.stop()
+        draws = self.figure_interval and self._looks % self.figure_interval == 0
+        self._looks += 1
+        step = runner.iter + 1
+        for seen in probe.result():
+            tag = f'{TAG}/{seen.name}'
+            runner.visualizer.add_scalars(
+                {f'{tag}/{name}': value for name, value in scalars(seen).items()}, step=step
+            )
+            if draws:
+                runner.visualizer.add_image(
+                    tag.replace('/', '_'), rendered(density_figure(seen)), step
+                )
+
+
+def scalars(seen: Harmonizing) -> dict[str, float]:
+    """Everything about one loss, as numbers by name."""
+    counts = seen.negatives + seen.positives
+    regions = {
+        'counts': counts,
+        'positives': seen.positives,
+        'beta': seen.beta,
+        'share_before': seen.share_before,
+        'share_after': seen.share_after,
+    }
+    if seen.moving_average is not None:
+        regions['moving_average'] = seen.moving_average
+    return {
+        'effective_regions': seen.effective_regions,
+        'positive_share_before': seen.positive_share_before,
+        'positive_share_after': seen.positive_share_after,
+        'outliers': float(counts[-1] / counts.sum()),
+        **{
+            f'{name}/{region:02d}': float(value)
+            for name, values in regions.items()
+            for region, value in enumerate(values)
+        },
+    }

@@ -1,7 +1,0 @@
-"""What the tools do: configs from the command line, training, testing, the demonstration."""
-
-from ghm_mmdet.quiet import ignore_pkg_resources, import_mmdet_quietly
-
-# before the modules here import those parts of mmdet themselves
-import_mmdet_quietly()
-ignore_pkg_resources()

@@ -1,0 +1,78 @@
+"""What the regions of gradient norm are made equal in, and how far. Ours, not the paper's.
+
+The paper gives every region the same total weight, so that a region's total gradient grows with
+its g, from near 0 to 2/M, and the many easy examples are hardly pushed any further. On few images
+that leaves the background at scores that a longer training would have pushed down.
+
+The paper takes a crowd at g near 1 for outliers, and takes weight from it. Where most positives are
+there, because the model has not learned them yet, that holds it back from learning them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ghm_mmdet.method.isotonic import non_increasing
+
+TOTAL_GRADIENT = 0.5
+"""With ``equal='gradient'``: what M filled regions of equal weight come to, (1/M) sum_j g_j."""
+
+
+class Balance(NamedTuple):
+    """beta_j^tempering, or with equal gradient (beta_j / g_j)^tempering, times a factor.
+
+    With outliers kept, beta_j or beta_j / g_j is first made one that never falls as g grows.
+
+    Attributes:
+        equal: 'weight' gives the regions the same total weight (paper), 'gradient' the same total
+            gradient norm.
+        tempering: Exponent in [0, 1]: 1 balances in full (paper), 0 not at all, which is cross
+            entropy or authentic smooth L1, with 'gradient' times what makes the total one half.
+        outliers: 'damp' takes weight from a crowd at large g as from any other (paper); 'keep' has
+            weights that never fall as g grows. Every region that has a density has a say in them,
+            also by its moving average alone.
+    """
+
+    equal: str = 'weight'
+    tempering: float = 1.0
+    outliers: str = 'damp'
+
+    def weight(self, beta: Tensor, counts: Tensor, gradient_norm: Tensor, total: Tensor) -> Tensor:
+        """Weight per region, float32, shape (M,).
+
+        The paper's own form is handed through. Others are scaled, at any tempering: with equal
+        weight to weights that sum to N over the examples, which the paper's do by their definition;
+        with equal gradient to gradient norms that sum to ``TOTAL_GRADIENT`` N, so that it does not
+        depend on how many regions are filled: at the start it is the first and the last.
+
+        Args:
+            beta: The paper's weight per region, shape (M,), 0 where it is unknown.
+            counts: R_j of this call, int64, shape (M,).
+            gradient_norm: g of each region, above 0, shape (M,).
+            total: N that beta was made with, by which the loss is divided; at least 1, 0-dim.
+        """
+        if self == Balance():
+            return beta
+        if self.equal == 'weight':
+            weight = self._shaped(beta)
+            return weight / _divisor((weight * counts).sum() / total)
+        weight = self._shaped(beta / gradient_norm)
+        sum_of_gradients = (weight * gradient_norm * counts).sum()
+        return TOTAL_GRADIENT * weight / _divisor(sum_of_gradients / total)
+
+    def _shaped(self, weight: Tensor) -> Tensor:
+        known = weight > 0
+        if self.outliers == 'keep':
+            weight = _never_falling(weight, known)
+        return weight.pow(self.tempering).where(known, 0)
+
+
+def _never_falling(weight: Tensor, known: Tensor) -> Tensor:
+    """1 over the row nearest to 1 / weight that does not rise as g grows."""
+    return 1 / non_increasing(1 / weight.where(known, 1), known)
+
+
+def _divisor(mean: Tensor) -> Tensor:
+    return mean.where(mean > 0, 1)

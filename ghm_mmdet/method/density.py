@@ -1,0 +1,264 @@
+"""Gradient density: counts of examples per region in, harmonizing weights beta out.
+
+Pure tensors. Nothing here knows of logits, levels, heads or MMDetection.
+Source: Li, Liu, Wang, *Gradient Harmonized Single-stage Detector*, AAAI 2019 ("the paper").
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ghm_mmdet.method.arguments import check_choice
+from ghm_mmdet.method.dtype_guard import FixedDtype
+
+
+def region_edges(num_regions: int) -> Tensor:
+    """Edges of the unit regions r_j = [(j-1)/M, j/M), float32, shape (M + 1,)."""
+    return torch.arange(num_regions + 1, dtype=torch.float32) / num_regions
+
+
+def region_centres(edges: Tensor) -> Tensor:
+    """Middles of the regions, float32, shape (M,)."""
+    return (edges[:-1] + edges[1:]) / 2
+
+
+def region_index(gradient_norm: Tensor, edges: Tensor) -> Tensor:
+    """Region of each gradient norm, int64 in [0, M); the last region is closed at 1.
+
+    Args:
+        gradient_norm: g, any shape, in [0, 1].
+        edges: Shape (M + 1,), see :func:`region_edges`. The comparison is with these float32
+            numbers, as in mmdet, and not with floor(g M), which differs from it at a few values of
+            g.
+    """
+    inner = edges[1:-1].to(gradient_norm.dtype)
+    return torch.bucketize(gradient_norm.detach().contiguous(), inner, right=True)
+
+
+def valid_length(gradient_norm: Tensor, epsilon: float) -> Tensor:
+    """l_eps(g) = min(g + eps/2, 1) - max(g - eps/2, 0) (paper, "Gradient Density")."""
+    upper = (gradient_norm + epsilon / 2).clamp(max=1)
+    lower = (gradient_norm - epsilon / 2).clamp(min=0)
+    return upper - lower
+
+
+def exact_gradient_density(gradient_norm: Tensor, epsilon: float) -> Tensor:
+    """GD(g_i) (paper, "Gradient Density") for each of N examples, by sorting, O(N log N).
+
+    The definition itself, kept as the oracle of :class:`ExactDensity`.
+
+    Args:
+        gradient_norm: g, shape (N,), float32 or float64.
+        epsilon: Width of the window, in (0, 1].
+
+    Returns:
+        Shape (N,): examples with g_i - eps/2 <= g_k < g_i + eps/2, over the window's valid length.
+    """
+    ordered = gradient_norm.sort().values
+    below_upper = torch.searchsorted(ordered, gradient_norm + epsilon / 2)
+    below_lower = torch.searchsorted(ordered, gradient_norm - epsilon / 2)
+    return (below_upper - below_lower) / valid_length(gradient_norm, epsilon)
+
+
+class AverageState(NamedTuple):
+    """Moving average of the counts, and of the constant 1 where its start is bias-corrected."""
+
+    counts: Tensor
+    weight: Tensor | None
+
+
+class GradientDensity(FixedDtype, ABC):
+    """Counts per region in, gradient density per region out, with an optional moving average.
+
+    S_j(t) = a S_j(t-1) + (1 - a) R_j(t) (paper, "EMA"), where R_j is the count of region j.
+
+    Args:
+        num_regions: M.
+        momentum: a in [0, 1); 0 keeps no state.
+        bias_correction: Divide S_j by 1 - a^t, t being the updates that region has seen, so that
+            the zero from which S starts does not inflate the first weights. False is mmdet's
+            behaviour.
+        empty_regions: What happens to S_j where this call has no example in region j. 'freeze'
+            leaves it (mmdet), 'decay' averages the zero in (paper).
+
+    Raises:
+        ValueError: ``empty_regions`` is neither.
+    """
+
+    def __init__(
+        self,
+        num_regions: int,
+        momentum: float = 0,
+        bias_correction: bool = False,
+        empty_regions: str = 'freeze',
+    ) -> None:
+        super().__init__()
+        check_choice('empty_regions', empty_regions, ('freeze', 'decay'))
+        self.num_regions = num_regions
+        self.momentum = momentum
+        self.bias_correction = bias_correction
+        self.empty_regions = empty_regions
+        self.register_buffer('edges', region_edges(num_regions), persistent=False)
+        if momentum > 0:
+            zeros = torch.zeros_like(self.edges[1:])
+            self.register_buffer('moving_average', zeros)
+            if bias_correction:
+                self.register_buffer('moving_weight', zeros.clone())
+
+    @property
+    def gradient_norm(self) -> Tensor:
+        """g of each region, its centre, float32, shape (M,)."""
+        return region_centres(self.edges)
+
+    @property
+    def has_state(self) -> bool:
+        """Whether a moving average is kept."""
+        return self.momentum > 0
+
+    @property
+    def state(self) -> list[Tensor]:
+        """The buffers of the moving average; at zero it starts afresh."""
+        if not self.has_state:
+            return []
+        return [self.moving_average, *([self.moving_weight] if self.bias_correction else [])]
+
+    def average(self, counts: Tensor) -> AverageState:
+        """The moving average after these counts; the module's own state stays as it is.
+
+        Args:
+            counts: R_j, int64, shape (M,).
+        """
+        counts = counts.to(self.edges.dtype)
+        if not self.has_state:
+            return AverageState(counts, None)
+        weight = None
+        if self.bias_correction:
+            weight = self._blend(self.moving_weight, torch.ones_like(counts), counts)
+        return AverageState(self._blend(self.moving_average, counts, counts), weight)
+
+    def _blend(self, old: Tensor, new: Tensor, counts: Tensor) -> Tensor:
+        blended = self.momentum * old + (1 - self.momentum) * new
+        return blended if self.empty_regions == 'decay' else blended.where(counts > 0, old)
+
+    def store(self, state: AverageState, keep_old: Tensor) -> None:
+        """Make ``state`` the module's own, unless the 0-dim bool ``keep_old`` holds (no sync)."""
+        if not self.has_state:
+            return
+        self.moving_average.copy_(self.moving_average.where(keep_old, state.counts))
+        if self.bias_correction:
+            self.moving_weight.copy_(self.moving_weight.where(keep_old, state.weight))
+
+    def density(self, counts: Tensor, state: AverageState) -> Tensor:
+        """GD of each region, float32, shape (M,).
+
+        Args:
+            counts: R_j of this call, int64, shape (M,).
+            state: What :meth:`average` made of them.
+        """
+        smoothed = state.counts
+        if state.weight is not None:
+            smoothed = smoothed / state.weight.where(state.weight > 0, 1)
+        return self._density(smoothed, counts)
+
+    @abstractmethod
+    def _density(self, smoothed: Tensor, counts: Tensor) -> Tensor:
+        """GD from the smoothed counts; ``counts`` are the raw ones of this call."""
+
+
+class UnitRegionDensity(GradientDensity):
+    """GD^ = R_j M, constant on each region (paper, "Unit Region Approximation").
+
+    Args:
+        divisor: Number of regions that share the weight. 'non_empty' counts those with an example
+            in this call (mmdet), 'all' is the paper's M.
+        **moving_average: See :class:`GradientDensity`.
+
+    Raises:
+        ValueError: ``divisor`` is neither, or see :class:`GradientDensity`.
+    """
+
+    def __init__(
+        self, num_regions: int, divisor: str = 'non_empty', **moving_average: float | bool | str
+    ) -> None:
+        super().__init__(num_regions, **moving_average)
+        check_choice('divisor', divisor, ('non_empty', 'all'))
+        self.divisor = divisor
+
+    def _density(self, smoothed: Tensor, counts: Tensor) -> Tensor:
+        if self.divisor == 'all':
+            return smoothed * self.num_regions
+        return smoothed * (counts > 0).sum()
+
+
+class ExactDensity(GradientDensity):
+    """GD of a window of width epsilon centred on each example (paper, "Gradient Density").
+
+    Examples are counted in fine cells of width h = eps / (2 k), k = ``CELLS_PER_HALF_WINDOW`` (h is
+    a little smaller where 1/h is not whole). The window of a cell's centre has all of the cells
+    inside of it and a share of the two at its ends. Counts stay additive over chunks, levels and
+    ranks.
+
+    Error bound, for an example in cell c: the window count is off by at most the examples in the
+    cells that [g - eps/2 - h/2, g - eps/2 + h/2] and [g + eps/2 - h/2, g + eps/2 + h/2] touch
+    (where 1/h divides evenly: half the examples of the two cells c - k and c + k), and the valid
+    length by at most h/2 of at least eps/2, a relative 1/(2k). Rounding in float32 adds a relative
+    1e-5 at most, as nothing is subtracted.
+
+    The moving average, where used, is that of the fine counts; every cell decays, as in the paper.
+
+    Args:
+        epsilon: Width of the window, in (0, 1].
+        momentum: See :class:`GradientDensity`.
+        bias_correction: See :class:`GradientDensity`.
+    """
+
+    CELLS_PER_HALF_WINDOW = 64
+
+    def __init__(self, epsilon: float, momentum: float = 0, bias_correction: bool = False) -> None:
+        # the tolerance keeps 1/30 and its like, which float64 cannot hold, at the whole number
+        # meant
+        cells = math.ceil(2 * self.CELLS_PER_HALF_WINDOW / epsilon - 1e-6)
+        super().__init__(cells, momentum, bias_correction, empty_regions='decay')
+        self.epsilon = epsilon
+
+    @property
+    def gradient_norm(self) -> Tensor:
+        """g of each fine cell, at least half a window, within which g is not told apart."""
+        return region_centres(self.edges).clamp(min=self.epsilon / 2)
+
+    def _density(self, smoothed: Tensor, counts: Tensor) -> Tensor:
+        centre = (torch.arange(self.num_regions, device=smoothed.device) + 0.5) / self.num_regions
+        return self._window_counts(smoothed) / valid_length(centre, self.epsilon)
+
+    def _window_counts(self, smoothed: Tensor) -> Tensor:
+        """Examples in the window of each cell's centre, of the outermost cells a share.
+
+        The cells are added up for every window anew. Differences of prefix sums would need float64,
+        which not every device has, and CUDA has no deterministic prefix sum of floats.
+        """
+        cells = self.epsilon / 2 * self.num_regions + 0.5
+        reach = math.floor(cells)
+        padded = nn.functional.pad(smoothed, (reach, reach))
+        inner = padded[1:-1].unfold(0, 2 * reach - 1, 1).sum(1)
+        outermost = padded[: self.num_regions] + padded[2 * reach :]
+        return inner + (cells - reach) * outermost
+
+
+NO_DENSITY = 1e-20
+"""Share of N below which a density is a decayed average of long ago, whose beta would overflow."""
+
+
+def harmonizing_weight(density: Tensor, total: Tensor) -> Tensor:
+    """beta = N / GD (paper, "Gradient Density"), 0 where there is no density.
+
+    Args:
+        density: GD per region, shape (M,).
+        total: N, 0-dim.
+    """
+    occupied = density > NO_DENSITY * total
+    return (total / density.where(occupied, 1)).where(occupied, 0)

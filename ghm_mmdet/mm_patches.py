@@ -1,0 +1,175 @@
+"""All that this package changes in other packages and in the process, and why.
+
+When the package is imported
+    - MMEngine reads a package's configs from the folder ``.mim`` beside its modules, and refuses
+      packages that its table ``MODULE2PACKAGE`` does not name. An entry there lets other configs
+      inherit with ``_base_ = 'ghm_mmdet::...'``. MMEngine looks before it runs a config's
+      ``custom_imports``, so a script that parses such a config imports ``ghm_mmdet`` first.
+    - Since 2.6, ``torch.load`` refuses every global that it does not know, and MMEngine 0.10.7 does
+      not name those that its runner's checkpoints hold. :func:`checkpoint_globals` lists them, and
+      none of them does more than hold data.
+
+When a command line is started
+    - :func:`import_mmdet_quietly` and :func:`ignore_pkg_resources` drop lines that mmdet and
+      MMEngine print about optional packages; :func:`drop_own_deprecations` those of MMEngine about
+      calls that it makes itself.
+    - :func:`guard_checkpoints` sets one of two environment variables of ``torch.load``.
+    - :func:`cpu_ranks` puts a function without effect in place of ``torch.cuda.set_device`` while a
+      distributed runner without GPUs exists.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+import pathlib
+import pickle
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
+from io import StringIO
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.logging import HistoryBuffer
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+
+# The value stands for what MMEngine takes the folder of. By the name of the distribution, MMEngine
+# 0.10.7 looks beside the installed metadata, which for an editable install is not where the package
+# is; a module it always finds where it was imported from.
+MODULE2PACKAGE['ghm_mmdet'] = __name__
+
+SAFE_ONLY, UNSAFE_TOO = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+"""Environment variables of torch: what its ``load`` does, whatever a library asks it for."""
+
+# mmdet prints the first whatever the log level, and warns with the second.
+ANNOUNCEMENTS = ('Could not import OneDL', 'faster_coco_eval is not installed')
+
+# mmengine's own hooks still call what mmengine has deprecated.
+DEPRECATIONS = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
+
+# MMEngine of OpenMMLab imports it whenever a config inherits from a package's.
+PKG_RESOURCES = 'pkg_resources is deprecated'
+
+STATISTICS = ('min', 'max', 'current', 'mean')
+ANNEALING = ('_annealing_cos', '_annealing_linear')
+RECONSTRUCT = np.empty(0).__reduce__()[0]
+SCALAR = np.float64().__reduce__()[0]
+DTYPES = [type(np.dtype(code)) for code in '?bhilqBHILQefdgFDGSUMm']
+VALUES = (
+    *(bytes, slice, range, frozenset, ConfigDict),
+    *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone),
+    *(pathlib.PosixPath, pathlib.PurePosixPath, pathlib.WindowsPath, pathlib.PureWindowsPath),
+)
+"""Classes whose objects are made of their parts alone."""
+
+
+class OneCycle:
+    """Stands in a checkpoint for the class of schedules, of which no object is to be made."""
+
+
+def attribute(owner: object, name: str) -> Callable:
+    """What pickle's ``getattr`` is in a checkpoint: a function of a class that it refers to.
+
+    Raises:
+        pickle.UnpicklingError: It is anything else, which could run code of a file's choice.
+    """
+    if owner is HistoryBuffer and name in STATISTICS:
+        return getattr(HistoryBuffer, name)
+    if owner is OneCycle and name in ANNEALING:
+        return getattr(OneCycleParamScheduler, name)
+    raise pickle.UnpicklingError(f'getattr of {name!r} is not part of a checkpoint of MMEngine')
+
+
+def checkpoint_globals() -> dict[str, Callable]:
+    """The globals of a runner's checkpoint by the names that files have for them."""
+    schedule = f'{OneCycleParamScheduler.__module__}.{OneCycleParamScheduler.__qualname__}'
+    return {
+        'mmengine.logging.history_buffer.HistoryBuffer': HistoryBuffer,
+        schedule: OneCycle,
+        'builtins.getattr': attribute,
+        'numpy.ndarray': np.ndarray,
+        'numpy.dtype': np.dtype,
+        **{f'{kind.__module__}.{kind.__qualname__}': kind for kind in (*DTYPES, *VALUES)},
+        # numpy 2 moved its core; a file keeps the name of the numpy that it was written with.
+        **{f'numpy.{core}.multiarray._reconstruct': RECONSTRUCT for core in ('core', '_core')},
+        **{f'numpy.{core}.multiarray.scalar': SCALAR for core in ('core', '_core')},
+    }
+
+
+# Earlier releases load everything by default, and their lists take no names.
+if torch.__version__ >= (2, 6):
+    torch.serialization.add_safe_globals(
+        [(content, name) for name, content in checkpoint_globals().items()]
+    )
+
+
+def guard_checkpoints(trusted: bool) -> None:
+    """Let this process load checkpoints as data alone, or, where they are trusted, as programs.
+
+    A pickle is a program, and MMEngine's loaders differ: some load everything by default, one does
+    so without a word where the safe way fails.
+    """
+    for name, is_set in ((SAFE_ONLY, not trusted), (UNSAFE_TOO, trusted)):
+        os.environ.pop(name, None)
+        if is_set:
+            os.environ[name] = '1'
+
+
+@contextmanager
+def cpu_ranks(cfg: Config) -> Iterator[None]:
+    """Let a runner that is built and run inside start its ranks on CPUs, connected by gloo.
+
+    MMEngine sets the rank's CUDA device when it starts the process group, and gives
+    DistributedDataParallel that device. Neither exists on CPUs; everything else of MMEngine works.
+
+    Args:
+        cfg: The runner's config, changed in place.
+    """
+    cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
+    # Without a wrapper in the config, these are MMEngine's arguments but for the device.
+    cfg.model_wrapper_cfg = {
+        'type': 'MMDistributedDataParallel',
+        'broadcast_buffers': False,
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+        **cfg.get('model_wrapper_cfg', {}),
+        'device_ids': None,
+    }
+    set_device = torch.cuda.set_device
+    torch.cuda.set_device = lambda device: None
+    try:
+        yield
+    finally:
+        torch.cuda.set_device = set_device
+
+
+def import_mmdet_quietly() -> None:
+    """Import the parts of mmdet that announce missing optional packages, without those lines.
+
+    Everything else that the import prints or warns of is shown. To be called before a runner is
+    built, which imports the same parts.
+    """
+    printed = StringIO()
+    with redirect_stdout(printed), warnings.catch_warnings():
+        for announcement in ANNOUNCEMENTS:
+            warnings.filterwarnings('ignore', message=announcement)
+        import_module('mmdet.datasets')
+        import_module('mmdet.evaluation')
+    for line in printed.getvalue().splitlines(keepends=True):
+        if not line.startswith(ANNOUNCEMENTS):
+            sys.stdout.write(line)
+
+
+def drop_own_deprecations(logger: logging.Logger) -> None:
+    """Let a logger pass over mmengine's warnings about calls that mmengine itself makes."""
+    logger.addFilter(lambda record: not record.getMessage().startswith(DEPRECATIONS))
+
+
+def ignore_pkg_resources() -> None:
+    """Let the process pass over the warning of a module that mmengine imports."""
+    warnings.filterwarnings('ignore', message=PKG_RESOURCES)

@@ -1,0 +1,1 @@
+"""Tables of trainings: their rows, the runner that trains them, their logs and figures."""

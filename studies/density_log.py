@@ -1,0 +1,92 @@
+"""What GradientDensityHook wrote during a run, and how the density changed from its first look."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ghm_mmdet.diagnosis.density_figure import stairs
+from ghm_mmdet.diagnosis.gradient_density_hook import TAG
+from ghm_mmdet.diagnosis.style import finish, panels
+from studies.run_log import RunError
+from studies.runs import SCALARS
+
+OPEN = dict(baseline=None)  # no edges at the ends of the axis
+QUANTITIES = ('counts', 'share_before', 'share_after')
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at one loss; arrays are of shape (M,).
+
+    Attributes:
+        iteration: When.
+        counts: Examples per region.
+        share_before: Of the total gradient, without harmonizing.
+        share_after: The same with it.
+    """
+
+    iteration: int
+    counts: np.ndarray
+    share_before: np.ndarray
+    share_after: np.ndarray
+
+
+def read_looks(work_dir: Path, loss: str) -> list[Look]:
+    """The looks of a run in order, of the last of its starts that has any.
+
+    Args:
+        work_dir: Of MMEngine.
+        loss: Name of the module, such as 'bbox_head.loss_cls'.
+
+    Raises:
+        RunError: The hook has written nothing about this loss.
+    """
+    prefix = f'{TAG}/{loss}/'
+    for path in sorted(work_dir.glob(f'*/{SCALARS}'), reverse=True):
+        lines = path.read_text('utf-8').splitlines()
+        looks = [_look(json.loads(line), prefix) for line in lines if prefix in line]
+        if looks:
+            return looks
+    raise RunError(f'{work_dir}: no {prefix}... in its logs, which GradientDensityHook writes')
+
+
+def _look(line: dict, prefix: str) -> Look:
+    def regions(name: str) -> np.ndarray:
+        start = f'{prefix}{name}/'
+        found = {int(key[len(start) :]): line[key] for key in line if key.startswith(start)}
+        return np.array([found[region] for region in sorted(found)])
+
+    return Look(line['step'], *map(regions, QUANTITIES))
+
+
+def draw_looks(runs: Sequence[tuple[str, Sequence[Look]]]) -> Figure:
+    """A row for each run: counts at its first and last look, and who moves the model at the last.
+
+    Args:
+        runs: Label and looks of each.
+    """
+    figure, axes = panels(2, len(runs))
+    for row, (label, looks) in enumerate(runs):
+        left, right = axes[2 * row : 2 * row + 2]
+        for look, style in ((looks[0], '--'), (looks[-1], '-')):
+            stairs(
+                left, look.counts, f'iteration {look.iteration}', 'GHM-C', linestyle=style, **OPEN
+            )
+        last = looks[-1]
+        stairs(right, last.share_before * 100, 'cross entropy', 'cross entropy', **OPEN)
+        stairs(right, last.share_after * 100, 'as harmonized', 'GHM-C', **OPEN)
+        left.set(title=f'{label}: how many examples', ylabel='examples per region')
+        right.set(
+            title=f'Who moves the model, iteration {last.iteration}',
+            ylabel='share of the total gradient\nper region (%)',
+        )
+        for each in (left, right):
+            each.set(yscale='log', xlim=(0, 1), xlabel='gradient norm g')
+            finish(each)
+    return figure

@@ -1,0 +1,86 @@
+"""Draw what the studies on small data came to, from their tables and logs.
+
+noise: final AP against the share of wrong labels, from tables of studies.reproduce.
+density: examples and gradient per region at the first and the last look of GradientDensityHook.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from ghm_mmdet.cli.command_line import add_debug, one_line_errors
+from ghm_mmdet.cli.config import ConfigError
+from ghm_mmdet.diagnosis.style import save
+from studies.density_log import draw_looks, read_looks
+from studies.noise_figure import MARKERS, draw_noise, read_table
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``studies.study_figures`` with the given arguments, by default the command line's."""
+    args = _parser().parse_args(arguments)
+    with one_line_errors(args.debug):
+        out = Path(args.out)
+        if out.suffix != '.png':
+            raise ConfigError(f'--out {out}: must end in .png')
+        taken = [path for path in (out, out.with_suffix('.svg')) if path.exists()]
+        if taken:
+            raise ConfigError(f'--out {taken[0]}: exists already; remove it or name another file')
+        figure = args.draw(args)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for path in save(figure, out):
+            print(path)
+
+
+def _noise(args: argparse.Namespace) -> Figure:
+    tables = {}
+    for each in args.tables:
+        share, _, path = each.partition('=')
+        try:
+            tables[float(share)] = read_table(Path(path))
+        except ValueError as error:
+            raise ConfigError(f'{each}: must be SHARE=TABLE.csv, {error}') from error
+    names = dict(_named(each) for each in args.rows)
+    return draw_noise(tables, names)
+
+
+def _named(text: str) -> tuple[str, str]:
+    row, _, name = text.partition('=')
+    if name not in MARKERS:
+        raise ConfigError(f'--rows {text}: must be ROW=NAME, NAME one of {", ".join(MARKERS)}')
+    return row, name
+
+
+def _density(args: argparse.Namespace) -> Figure:
+    runs = [each.rpartition('=') for each in args.runs]
+    return draw_looks(
+        [(label or Path(path).name, read_looks(Path(path), args.loss)) for label, _, path in runs]
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument('--out', required=True, metavar='FILE.png', help='the SVG lies beside it')
+    add_debug(common)
+    figures = parser.add_subparsers(required=True, metavar='FIGURE')
+    noise = figures.add_parser('noise', parents=[common], help='AP against wrong labels')
+    noise.add_argument('tables', nargs='+', metavar='SHARE=TABLE.csv')
+    noise.add_argument(
+        '--rows', nargs='+', required=True, metavar='ROW=NAME', help=f'NAME: {", ".join(MARKERS)}'
+    )
+    noise.set_defaults(draw=_noise)
+    density = figures.add_parser('density', parents=[common], help='density early and late')
+    density.add_argument('runs', nargs='+', metavar='[LABEL=]WORK_DIR')
+    density.add_argument('--loss', default='bbox_head.loss_cls', help='default: %(default)s')
+    density.set_defaults(draw=_density)
+    return parser
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,303 @@
+"""Checks of a config, and of the data that it names."""
+
+import pytest
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from ghm_mmdet.cli import check_config as checks
+from ghm_mmdet.cli import check_head
+from ghm_mmdet.cli.config import ConfigError
+from ghm_mmdet.datasets.findings import DataError
+
+HEAD = 'model.bbox_head'
+
+
+@pytest.fixture
+def cfg(small_config):
+    return Config.fromfile(small_config)
+
+
+def test_good_config(cfg):
+    checks.check_config(cfg, ('train', 'val', 'test'))
+    checks.check_machine(cfg)
+    checks.check_data(cfg, ('train', 'val', 'test'))
+
+
+def test_validation_may_be_left_out(cfg):
+    for part in checks.LOOP_PARTS['val']:
+        cfg[part] = None
+    checks.check_config(cfg, ('train', 'val'))
+    checks.check_data(cfg, ('train', 'val'))
+
+
+BROKEN = {
+    'no model': (dict(model=None), 'the config has no model'),
+    'no training data': (dict(train_dataloader=None), 'no train_dataloader; needed: train_data'),
+    'half of a validation': (dict(val_evaluator=None), 'no val_evaluator; needed: val_dataloader'),
+    'loss misspelt': (
+        {f'{HEAD}.loss_cls.type': 'GHMCLos'},
+        r"loss_cls.type='GHMCLos': must be a registered model; did you mean 'GHMCLoss'\?",
+    ),
+    'head misspelt': (
+        {f'{HEAD}.type': 'RetinaHed'},
+        r"bbox_head.type='RetinaHed': .* did you mean 'RetinaHead'\?",
+    ),
+    'no bins': ({f'{HEAD}.loss_cls.bins': 0}, 'model.bbox_head.loss_cls: bins=0: must be'),
+    'momentum of one': ({f'{HEAD}.loss_bbox.momentum': 1.0}, r'loss_bbox: momentum=1.0: .*\[0, 1'),
+    'unknown argument': ({f'{HEAD}.loss_cls.binz': 3}, "loss_cls: .*unexpected.*'binz'"),
+    'neither': ({f'{HEAD}.loss_cls.use_sigmoid': 'no'}, "use_sigmoid='no': must be one of True, F"),
+}
+
+
+@pytest.mark.parametrize(('options', 'message'), BROKEN.values(), ids=BROKEN)
+def test_broken_config_is_refused_in_one_line(cfg, options, message):
+    cfg.merge_from_dict(options)
+    with pytest.raises(ConfigError, match=message) as error:
+        checks.check_config(cfg, ('train', 'val'))
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('wrap', [lambda head: head, lambda head: [dict(type='X', parts=(head,))]])
+def test_loss_without_use_sigmoid_is_found_anywhere_in_the_model(cfg, wrap):
+    head = cfg.model.bbox_head
+    del head.loss_cls['use_sigmoid']
+    cfg.model = dict(type='RetinaNet', parts=wrap(head))
+    with pytest.raises(ConfigError, match=r'loss_cls: use_sigmoid is missing; .*use_sigmoid=True'):
+        checks.check_config(cfg, ('train',))
+
+
+OHEM = dict(type='OHEMLoss', loss=dict(type='CrossEntropyLoss', use_sigmoid=True), keep=9)
+
+
+def test_ohem_says_use_sigmoid_itself(cfg):
+    cfg.model.bbox_head.loss_cls = OHEM
+    with pytest.raises(ConfigError, match=r'loss_cls: use_sigmoid is missing; OHEMLoss needs'):
+        checks.check_config(cfg, ('train',))
+    cfg.model.bbox_head.loss_cls = dict(OHEM, use_sigmoid=True)
+    checks.check_config(cfg, ('train',))
+
+
+GHM_C = dict(type='GHMCLoss', use_sigmoid=True)
+GHM_R = dict(type='GHMRLoss')
+SMALL_BOX_HEAD = dict(num_classes=3, in_channels=4, roi_feat_size=2)
+DYNAMIC_CONV = dict(type='DynamicConv', in_channels=8, feat_channels=8, out_channels=8)
+
+
+def with_head(cfg, **head):
+    cfg.model = dict(type='TwoStageDetector', roi_head=dict(bbox_head=head))
+    return cfg
+
+
+@pytest.mark.parametrize(
+    'head',
+    [
+        dict(type='BBoxHead', **SMALL_BOX_HEAD),
+        dict(type='ConvFCBBoxHead', num_shared_fcs=1, fc_out_channels=8, **SMALL_BOX_HEAD),
+        dict(type='Shared2FCBBoxHead', fc_out_channels=8, **SMALL_BOX_HEAD),
+        dict(type='mmdet.Shared2FCBBoxHead', fc_out_channels=8, **SMALL_BOX_HEAD),
+        dict(type='Shared4Conv1FCBBoxHead', fc_out_channels=8, **SMALL_BOX_HEAD),
+        dict(type='SABLHead', num_classes=3),
+        dict(type='GHMSSDHead', num_classes=3),
+    ],
+    ids=lambda head: head['type'],
+)
+def test_sigmoid_in_a_head_that_predicts_by_softmax_is_refused(cfg, head):
+    with pytest.raises(ConfigError, match=r'bbox_head.loss_cls: use_sigmoid=True in a .*softmax'):
+        checks.check_config(with_head(cfg, **head, loss_cls=GHM_C), ('train',))
+    softmax = dict(GHM_C, use_sigmoid=False)
+    checks.check_config(with_head(cfg, **head, loss_cls=softmax), ('train',))
+
+
+@pytest.mark.parametrize(
+    'head',
+    [
+        dict(type='RPNHead', in_channels=4),
+        dict(
+            type='DIIHead',
+            num_classes=3,
+            in_channels=8,
+            feedforward_channels=8,
+            dynamic_conv_cfg=dict(DYNAMIC_CONV, input_feat_shape=2, with_proj=False),
+        ),
+    ],
+    ids=lambda head: head['type'],
+)
+def test_sigmoid_in_a_head_that_predicts_by_it_is_fine(cfg, head):
+    init_default_scope('mmdet')
+    kind = MODELS.get(head['type'])
+    assert check_head._predicts_by_softmax(kind, dict(head, loss_cls=GHM_C)) is False
+    checks.check_config(with_head(cfg, **head, loss_cls=GHM_C), ('train',))
+
+
+def test_each_stage_of_a_cascade_is_checked(cfg):
+    stage = dict(type='Shared2FCBBoxHead', fc_out_channels=8, **SMALL_BOX_HEAD)
+    stages = [stage, dict(stage, loss_cls=GHM_C)]
+    cfg.model = dict(type='CascadeRCNN', roi_head=dict(bbox_head=stages))
+    with pytest.raises(ConfigError, match=r'bbox_head\[1\].loss_cls: use_sigmoid=True'):
+        checks.check_config(cfg, ('train',))
+
+
+@pytest.mark.parametrize('loss', [dict(loss_cls=GHM_C), dict(loss_bbox=GHM_R)])
+def test_head_without_configurable_losses_is_named_with_its_replacement(cfg, loss):
+    with pytest.raises(ConfigError, match=r"SSDHead takes no loss_.*type='GHMSSDHead'") as error:
+        checks.check_config(with_head(cfg, type='SSDHead', **loss), ('train',))
+    assert '\n' not in str(error.value)
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    found = []
+    monkeypatch.setattr(checks, 'print_log', lambda text, *_: found.append(text))
+    return found
+
+
+@pytest.mark.parametrize(
+    ('head', 'decoded'),
+    [
+        (dict(type='RetinaHead'), False),
+        (dict(type='RetinaHead', reg_decoded_bbox=True), True),
+        (dict(type='RPNHead'), False),
+        (dict(type='Shared2FCBBoxHead'), False),
+        (dict(type='Shared2FCBBoxHead', reg_decoded_bbox=True), True),
+        (dict(type='FoveaHead'), False),
+        (dict(type='FCOSHead'), True),
+        (dict(type='TOODHead'), True),
+        (dict(type='YOLOXHead'), True),
+        (dict(type='WholePyramidHead', head='RTMDetSepBNHead'), True),
+        (dict(type='WholePyramidHead', head='RetinaHead'), False),
+    ],
+    ids=str,
+)
+def test_ghm_r_on_decoded_boxes_is_a_warning(cfg, warnings, head, decoded):
+    checks.check_config(with_head(cfg, **head, loss_bbox=GHM_R), ('train', 'val'))
+    assert len(warnings) == decoded
+    assert all('roi_head.bbox_head: GHM-R on decoded boxes' in text for text in warnings)
+
+
+def test_that_warning_names_all_heads_at_once_and_only_for_training(cfg, warnings):
+    head = dict(type='Shared2FCBBoxHead', reg_decoded_bbox=True, loss_bbox=GHM_R)
+    cfg.model = dict(type='CascadeRCNN', roi_head=dict(bbox_head=[head, head]))
+    checks.check_config(cfg, ('test',))
+    assert not warnings
+    checks.check_config(cfg, ('train',))
+    assert len(warnings) == 1
+    assert 'model.roi_head.bbox_head[0], model.roi_head.bbox_head[1]: GHM-R' in warnings[0]
+
+
+SKIPS = {
+    'Shared2FCBBoxHead': ({'loss_cls': True, 'loss_bbox': True}),
+    'FCOSHead': ({'loss_cls': False, 'loss_bbox': True}),
+    'RetinaHead': ({'loss_cls': False, 'loss_bbox': False}),
+    'GHMRetinaHead': ({'loss_cls': False, 'loss_bbox': False}),
+    'RPNHead': ({'loss_cls': False, 'loss_bbox': False}),
+    'ATSSHead': ({'loss_cls': False, 'loss_bbox': True}),
+    'GFLHead': ({'loss_cls': False, 'loss_bbox': True}),
+    'YOLOXHead': ({'loss_cls': True, 'loss_obj': False, 'loss_bbox': True}),
+    'GHMSSDHead': ({'loss_cls': False, 'loss_bbox': False}),
+    'DeformableDETRHead': ({'loss_cls': False, 'loss_bbox': False}),
+}
+"""Whether a head leaves out the call of a loss on a rank without positives."""
+
+
+@pytest.mark.parametrize(
+    ('head', 'key', 'skips'),
+    [(head, key, skips) for head, keys in SKIPS.items() for key, skips in keys.items()],
+)
+def test_sync_is_refused_where_a_rank_may_skip_the_loss(head, key, skips):
+    init_default_scope('mmdet')
+    loss = dict(type='GHMRLoss', sync=True) if key == 'loss_bbox' else dict(GHM_C, sync=True)
+    softmax = head in ('Shared2FCBBoxHead', 'GHMSSDHead')
+    if key == 'loss_cls' and softmax:
+        loss['use_sigmoid'] = False
+    arguments = ('model.head', MODELS.get(head), {key: loss})
+    if not skips:
+        check_head.check_head(*arguments)
+        return
+    with pytest.raises(
+        ConfigError, match=rf'{key}: sync=True in a {head}, which skips .* be False'
+    ):
+        check_head.check_head(*arguments)
+
+
+def test_other_box_losses_on_decoded_boxes_are_fine(cfg, warnings):
+    checks.check_config(with_head(cfg, type='FCOSHead', loss_bbox=dict(type='IoULoss')), ('train',))
+    assert not warnings
+
+
+def test_type_of_another_package_is_left_to_the_build(cfg):
+    cfg.model.backbone.type = 'mmpretrain.ConvNeXt'
+    checks.check_config(cfg, ('train',))
+
+
+def test_mixed_precision_needs_a_gpu(cfg, monkeypatch):
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    monkeypatch.setattr(checks, 'has_accelerator', lambda: False)
+    with pytest.raises(ConfigError, match=r'--amp.*needs a GPU'):
+        checks.check_machine(cfg)
+    monkeypatch.setattr(checks, 'has_accelerator', lambda: True)
+    checks.check_machine(cfg)
+
+
+@pytest.mark.parametrize('kind', ['DeepSpeedStrategy', 'ColossalAIStrategy'])
+def test_strategies_that_need_another_package(cfg, monkeypatch, kind):
+    cfg.merge_from_dict(dict(runner_type='FlexibleRunner', strategy=dict(type=kind)))
+    monkeypatch.setattr(checks.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(ConfigError, match=f"strategy.type='{kind}': needs .*, which is not inst"):
+        checks.check_machine(cfg)
+    cfg.strategy.type = 'SingleDeviceStrategy'
+    cfg.model.backbone.init_cfg = None
+    checks.check_machine(cfg)
+
+
+def test_weights_that_need_torchvision(cfg, monkeypatch):
+    weights = dict(type='Pretrained', checkpoint='torchvision://resnet18')
+    cfg.model.backbone.init_cfg = weights
+    monkeypatch.setattr(checks.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(ConfigError, match=r'needs torchvision.*model.backbone.init_cfg=None'):
+        checks.check_machine(cfg)
+
+
+def test_head_with_another_number_of_classes(cfg):
+    cfg.model.bbox_head.num_classes = 80
+    with pytest.raises(ConfigError, match=r'model.bbox_head.num_classes=80: must be 3, the number'):
+        checks.check_data(cfg, ('train',))
+
+
+@pytest.mark.parametrize('loop', ['train', 'val', 'test'])
+def test_data_of_each_loop_is_checked_through_wrappers(cfg, loop):
+    loader = cfg[f'{loop}_dataloader']
+    loader.dataset.ann_file = 'none.json'
+    loader.dataset = dict(type='RepeatDataset', times=2, dataset=loader.dataset)
+    with pytest.raises(DataError, match=r'none.json: no such annotation file'):
+        checks.check_data(cfg, (loop,))
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_metric_of_another_folder(cfg, several):
+    cfg.val_evaluator.ann_file = 'elsewhere.json'
+    cfg.val_evaluator = [cfg.val_evaluator] if several else cfg.val_evaluator
+    with pytest.raises(DataError, match=r'elsewhere.json: no such annotation file'):
+        checks.check_data(cfg, ('val',))
+
+
+def test_categories_left_out_on_purpose(cfg):
+    cfg.merge_from_dict(
+        {
+            'train_dataloader.dataset.metainfo.classes': ('RBC', 'WBC'),
+            'model.bbox_head.num_classes': 2,
+        }
+    )
+    with pytest.raises(DataError, match='unused_categories'):
+        checks.check_data(cfg, ('train',))
+    cfg.unused_categories = ['Platelets']
+    checks.check_data(cfg, ('train',))
+
+
+def test_predicting_needs_no_boxes(cfg, coco_folder, edit_json):
+    path = coco_folder / 'annotations' / 'instances_test.json'
+    edit_json(path, lambda content: content['annotations'].clear())
+    with pytest.raises(DataError, match='no box'):
+        checks.check_data(cfg, ('test',))
+    cfg.test_evaluator.format_only = True
+    checks.check_data(cfg, ('test',))

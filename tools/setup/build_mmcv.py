@@ -1,0 +1,158 @@
+"""Builds mmcv with compiled operators that fit the torch and the GPU of this environment.
+
+    python tools/setup/build_mmcv.py [requirement]
+
+Does nothing where that is so already. It needs torch, setuptools, wheel and a C++ compiler, and
+ninja for its pace. A plain `pip install` builds in isolation, where torch is not seen, and leaves
+the operators out without a word. pip keeps what it has built, whatever it was built for, so a wheel
+from its cache is tried before it is trusted.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from installed_packages import (
+    build_mmcv_command,
+    gpu_names,
+    nvcc_version,
+    pip_command,
+    release,
+    torch_cuda_version,
+    wanted,
+)
+from problems import cuda_build_obstacle
+
+HEARTBEAT_SECONDS = 30
+LOG_TAIL_LINES = 40
+SHOW_OPS = 'from mmcv import _ext; print(_ext.get_compiling_cuda_version())'
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Whether the operators are to be built for CUDA, and what stands in the way where not."""
+
+    cuda: bool
+    note: str = ''
+
+
+def plan_build(gpu: str | None, torch_cuda: str | None, nvcc: str | None) -> Plan:
+    """Decide which operators to build.
+
+    Args:
+        gpu: What the operators are to run on; None for the CPU alone.
+        torch_cuda: The CUDA release of torch; None for a torch without CUDA.
+        nvcc: The release of the CUDA compiler; None where there is none.
+    """
+    if gpu is None:
+        return Plan(cuda=False)
+    obstacle = cuda_build_obstacle(torch_cuda, nvcc)
+    if obstacle is None:
+        return Plan(cuda=True)
+    note = f'{gpu}: no CUDA operators for mmcv, those for the CPU are built instead. For CUDA: '
+    return Plan(cuda=False, note=f'{note}{obstacle}, then {build_mmcv_command()}')
+
+
+def build_variables(plan: Plan, inherited: dict[str, str]) -> dict[str, str]:
+    """Return the environment variables to build with."""
+    variables = {'MAX_JOBS': str(len(os.sched_getaffinity(0))), **inherited, 'MMCV_WITH_OPS': '1'}
+    # ninja is looked up as a command, and an environment is used without being activated.
+    variables['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), inherited['PATH']])
+    # Debug information takes half of the compile time.
+    variables['CPPFLAGS'] = f'{inherited.get("CPPFLAGS", "")} -g0'.strip()
+    variables['FORCE_CUDA'] = str(int(plan.cuda))
+    if not plan.cuda:
+        variables['CUDA_VISIBLE_DEVICES'] = ''
+    return variables
+
+
+def is_right(requirement: str, plan: Plan) -> bool:
+    """Whether the installed mmcv is the required one with operators that load, as planned."""
+    from packaging.requirements import Requirement
+
+    asked = Requirement(requirement)
+    found = release(asked.name)
+    if found is None or not asked.specifier.contains(found, prereleases=True):
+        return False
+    shown = subprocess.run([sys.executable, '-c', SHOW_OPS], capture_output=True, text=True)
+    if shown.returncode:
+        return False
+    return not plan.cuda or shown.stdout.strip() != 'not available'
+
+
+def run_with_heartbeat(command: list[str], variables: dict[str, str], log: Path) -> int:
+    """Run a long command into a log, say every now and then how far it is, return its status."""
+    start = time.monotonic()
+    with log.open('w') as output:
+        process = subprocess.Popen(command, env=variables, stdout=output, stderr=subprocess.STDOUT)
+        while True:
+            try:
+                return process.wait(HEARTBEAT_SECONDS)
+            except subprocess.TimeoutExpired:
+                minutes, seconds = divmod(int(time.monotonic() - start), 60)
+                print(f'  {minutes}:{seconds:02} min{_compiled(log.read_text())}', flush=True)
+
+
+def _compiled(log: str) -> str:
+    steps = re.findall(r'^\s*\[(\d+)/(\d+)\]', log, flags=re.MULTILINE)
+    return f', {steps[-1][0]} of {steps[-1][1]} files compiled' if steps else ''
+
+
+def _install(requirement: str, plan: Plan, log: Path) -> bool:
+    # Verbose for the compiler's progress; forced because what is installed is known to be wrong.
+    options = ['-v', '--no-deps', '--no-build-isolation', '--force-reinstall']
+    command = [sys.executable, '-m', 'pip', 'install', *options, requirement]
+    status = run_with_heartbeat(command, build_variables(plan, dict(os.environ)), log)
+    return status == 0 and is_right(requirement, plan)
+
+
+def _forget_cached_wheel(log: Path) -> bool:
+    """Remove the wheel that pip took from its cache; return whether there was one."""
+    used = re.search(r'Using cached (\S+)\.whl', log.read_text())
+    if used is None:
+        return False
+    command = [sys.executable, '-m', 'pip', 'cache', 'remove', used.group(1)]
+    return subprocess.run(command).returncode == 0
+
+
+def main() -> int:
+    """Build and install what is missing; return the exit status."""
+    for module in ('packaging', 'torch'):
+        if find_spec(module) is None:
+            install = pip_command('install', wanted(module))
+            print(f'{module} has to be installed first: {install}', file=sys.stderr)
+            return 1
+    requirement = sys.argv[1] if len(sys.argv) > 1 else wanted('mmcv')
+    names = gpu_names() or (['FORCE_CUDA=1'] if os.environ.get('FORCE_CUDA') == '1' else [])
+    plan = plan_build(next(iter(names), None), torch_cuda_version(), nvcc_version())
+    kind = 'CUDA' if plan.cuda else 'CPU'
+    if plan.note:
+        print(plan.note)
+    if is_right(requirement, plan):
+        print(f'{requirement} is installed, its {kind} operators load')
+        return 0
+    log = Path(sys.prefix, 'mmcv-build.log')
+    print(
+        f'Installing {requirement} with {kind} operators. Where pip has no wheel of an earlier '
+        f'build, this compiles them: 10 to 25 minutes on 2 cores, once. Log: {log}',
+        flush=True,
+    )
+    done = _install(requirement, plan, log)
+    if not done and _forget_cached_wheel(log):
+        print('The wheel in the cache of pip does not fit, building a new one', flush=True)
+        done = _install(requirement, plan, log)
+    if done:
+        print(f'{requirement} is installed, its {kind} operators load')
+        return 0
+    print(*log.read_text().splitlines()[-LOG_TAIL_LINES:], sep='\n', file=sys.stderr)
+    print(f'{requirement} could not be built with its operators: see {log}', file=sys.stderr)
+    return 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Prints what is installed and, for each problem, the command that repairs it.
+
+    python tools/setup/doctor.py
+
+Exits with 1 where a problem keeps the plugin from working.
+"""
+
+import platform
+import sys
+
+from installed_packages import (
+    PROVIDERS,
+    gpu_names,
+    installed,
+    nvcc_version,
+    ops_cuda_version,
+    torch_cuda_version,
+)
+from problems import advice, blockers
+
+from ghm_mmdet.version import __version__
+
+
+def facts() -> dict[str, str]:
+    """Return what the table shows, by its label."""
+    versions = {
+        module: ', '.join(f'{release} ({name})' for name, release in installed(module).items())
+        for module in PROVIDERS
+    }
+    return {
+        'ghm_mmdet': __version__,
+        'python': f'{platform.python_version()} ({sys.executable})',
+        **{module: found or 'not installed' for module, found in versions.items()},
+        'mmcv operators': _operators(),
+        'GPU': _gpus(),
+        'nvcc': nvcc_version() or 'none',
+        **_back_ends(),
+    }
+
+
+def main() -> int:
+    """Print the table and the problems; return the exit status."""
+    for label, value in facts().items():
+        print(f'{label:<17}{value}')
+    blocking = list(blockers())
+    problems = blocking or list(advice())
+    for problem in problems:
+        print(f'\nproblem: {problem.summary}\n    fix: {problem.fix}')
+    if not problems:
+        print('\nno problems found')
+    return 1 if blocking else 0
+
+
+def _operators() -> str:
+    try:
+        release = ops_cuda_version()
+    # An extension compiled for another torch raises more than ImportError.
+    except Exception:
+        return 'none that load'
+    return f'CUDA {release}' if release else 'CPU'
+
+
+def _gpus() -> str:
+    try:
+        names, release = gpu_names(), torch_cuda_version()
+    # So does torch itself where a library of its own is missing.
+    except Exception:
+        return 'unknown without torch'
+    return ', '.join(names) or f'none that torch can use (its CUDA: {release or "none"})'
+
+
+def _back_ends() -> dict[str, str]:
+    """What computes the GHM losses on each device, and why."""
+    try:
+        import torch
+
+        from ghm_mmdet.ops import backends
+
+        devices = ['cpu', *(f'cuda:{index}' for index in range(len(gpu_names())))]
+        choices = {device: backends.choose(torch.device(device)) for device in devices}
+    except ValueError as error:
+        return {'back end': str(error)}
+    except Exception:
+        return {'back end': 'unknown without torch'}
+    return {
+        f'back end {device}': f'{choice.name} ({choice.reason})'
+        for device, choice in choices.items()
+    }
+
+
+if __name__ == '__main__':
+    sys.exit(main())
