@@ -22,7 +22,7 @@ from demo.sample import SampleSettings, make_sample_dataset
 from ghm_mmdet.cli.annotated_data import annotated_loader
 from ghm_mmdet.cli.config import load_config
 from ghm_mmdet.cli.progress import shown
-from ghm_mmdet.diagnosis.labelling import coco_of_suspects
+from ghm_mmdet.diagnosis.label_errors import coco_of_suspects
 from ghm_mmdet.diagnosis.survey import Survey, survey
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'sample'

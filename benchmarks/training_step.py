@@ -27,8 +27,7 @@ from benchmarks.measure import interleaved
 from benchmarks.table import Row, print_rows, write_csv
 from ghm_mmdet.diagnosis.density_figure import density_figure, rendered
 from ghm_mmdet.diagnosis.density_probe import DensityProbe
-from ghm_mmdet.diagnosis.loss_calls import parse_call
-from ghm_mmdet.diagnosis.region_counts import LossReader
+from ghm_mmdet.diagnosis.loss_reader import LossReader
 from ghm_mmdet.losses import GHMCLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss
 
@@ -170,7 +169,8 @@ class WatchedStep(Step):
     """A step of the kind that ``GradientDensityHook`` looks at, without the drawing."""
 
     def __call__(self) -> dict[str, Tensor]:
-        with DensityProbe(self._model) as probe:
+        probe = DensityProbe(self._model)
+        with probe:
             losses = super().__call__()
         self.seen = probe.result()
         return losses
@@ -200,13 +200,12 @@ class HookPass(Step):
         return self
 
     def _keep(self, loss: GHMLoss, arguments: tuple, keywords: dict, output: object) -> None:
-        call = parse_call(arguments, keywords)
-        if call is not None:
-            self._calls.append((loss, call))
+        self._calls.append((loss, arguments, keywords))
 
     def __call__(self) -> None:
-        for loss, call in self._calls:
-            LossReader(loss, loss.density.edges, isinstance(loss, GHMCLoss)).read(call)
+        for loss, arguments, keywords in self._calls:
+            reader = LossReader(loss, loss.density.edges, isinstance(loss, GHMCLoss))
+            reader.read(arguments, keywords)
 
 
 def in_float32(head: nn.Module) -> None:

@@ -13,14 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ghm_mmdet.diagnosis.curve_figures import draw_contributions, draw_norms, draw_reformulated
 from ghm_mmdet.diagnosis.curves import (
     classification_curves,
     contribution_shares,
     mined_ratio,
     region_centres,
 )
-from ghm_mmdet.diagnosis.style import panels, save
+from ghm_mmdet.diagnosis.panels import draw_curves, save
 
 REGIONS = 30  # M of GHM-C
 FINE_REGIONS = 4 * REGIONS
@@ -102,11 +101,8 @@ def sentences(counts: dict[str, np.ndarray], curves: dict[str, np.ndarray]) -> l
 def draw(counts: dict[str, np.ndarray], curves: dict[str, np.ndarray], path: Path) -> list[Path]:
     """Write the three panels as PNG and SVG, and return the files."""
     total = counts['negatives'] + counts['positives']
-    figure, (left, middle, right) = panels(3)
-    draw_norms(left, counts, 'g')
-    draw_reformulated(middle, curves, 'g')
-    draw_contributions(right, contribution_shares(total, curves, REGIONS), 'g')
-    return save(figure, path)
+    shares = contribution_shares(total, curves, REGIONS)
+    return save(draw_curves(counts, curves, shares, 'g'), path)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ghm_mmdet.diagnosis.curve_figures import draw_contributions, draw_norms
 from ghm_mmdet.diagnosis.curves import classification_curves, contribution_shares
-from ghm_mmdet.diagnosis.style import DPI, panels
+from ghm_mmdet.diagnosis.panels import DPI, draw_contributions, draw_norms, panels
 
 
 def save_training_figure(

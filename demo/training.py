@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -15,7 +16,8 @@ from mmengine.runner import Runner
 from demo.coco_folder import CocoFolder
 from demo.detections import draw_detections
 from demo.figures import save_harmonizing_figure, save_training_figure
-from ghm_mmdet.diagnosis.recorder import record_losses
+from ghm_mmdet.diagnosis.loss_reader import loss_readers
+from ghm_mmdet.diagnosis.recorder import LossRecorder
 from ghm_mmdet.hooks import BrokenPictureHook
 from ghm_mmdet.mm_patches import drop_own_deprecations
 
@@ -73,7 +75,12 @@ class DemoHook(Hook):
         batches = islice(loader, HISTOGRAM_BATCHES)
         # of a copy, whose batch norms may change
         model = copy.deepcopy(runner.model).train()
-        records = record_losses(model, batches, HISTOGRAM_REGIONS)
+        recorder = LossRecorder(loss_readers(model, HISTOGRAM_REGIONS))
+        with torch.no_grad(), recorder:
+            for batch in batches:
+                recorder.start_iteration()
+                model(**model.data_preprocessor(batch, training=True), mode='loss')
+        records = recorder.records()
         return {name: record.by_region.numpy() for name, record in records.items()}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ghm_mmdet.cli.command_line import add_debug, one_line_errors
 from ghm_mmdet.cli.config import ConfigError
-from ghm_mmdet.diagnosis.style import save
+from ghm_mmdet.diagnosis.panels import save
 from studies.run_comparison import CURVE_COLUMNS, draw_comparison, write_curves
 from studies.run_labels import run_labels
 from studies.run_table import check_metric, markdown, summarize, write_table

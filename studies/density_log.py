@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from ghm_mmdet.diagnosis.density_figure import stairs
 from ghm_mmdet.diagnosis.gradient_density_hook import TAG
-from ghm_mmdet.diagnosis.style import finish, panels
+from ghm_mmdet.diagnosis.panels import SHARE_LABEL, finish, panels, stairs
 from studies.run_log import RunError
 from studies.runs import SCALARS
 
@@ -84,9 +83,9 @@ def draw_looks(runs: Sequence[tuple[str, Sequence[Look]]]) -> Figure:
         left.set(title=f'{label}: how many examples', ylabel='examples per region')
         right.set(
             title=f'Who moves the model, iteration {last.iteration}',
-            ylabel='share of the total gradient\nper region (%)',
+            ylabel=SHARE_LABEL,
         )
         for each in (left, right):
-            each.set(yscale='log', xlim=(0, 1), xlabel='gradient norm g')
-            finish(each)
+            each.set(yscale='log')
+            finish(each, 'g')
     return figure

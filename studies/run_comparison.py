@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from ghm_mmdet.diagnosis.style import COLOURS, LINE_WIDTH, finish, panels
+from ghm_mmdet.diagnosis.panels import COLOURS, LINE_WIDTH, finish, panels
 from studies.runs import Run
 
 LOSS_NAMES = {

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ghm_mmdet.cli.command_line import add_debug, one_line_errors
 from ghm_mmdet.cli.config import ConfigError
-from ghm_mmdet.diagnosis.style import save
+from ghm_mmdet.diagnosis.panels import save
 from studies.density_log import draw_looks, read_looks
 from studies.noise_figure import MARKERS, draw_noise, read_table
 

@@ -33,7 +33,7 @@ from ghm_mmdet.cli.config import ConfigError, load_config
 from ghm_mmdet.cli.progress import shown
 from ghm_mmdet.datasets.check import leaf_datasets
 from ghm_mmdet.datasets.tolerant_loading import tolerate_undecodable
-from ghm_mmdet.diagnosis.labelling import coco_of_suspects
+from ghm_mmdet.diagnosis.label_errors import coco_of_suspects
 from ghm_mmdet.diagnosis.pictures import Picture, pictures_of
 from ghm_mmdet.diagnosis.report import Gallery, write_report
 from ghm_mmdet.diagnosis.survey import Survey, survey

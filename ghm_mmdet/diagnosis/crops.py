@@ -6,7 +6,7 @@ import cv2
 import mmcv
 import numpy as np
 
-from ghm_mmdet.diagnosis.suspects import Suspect
+from ghm_mmdet.diagnosis.label_errors import Suspect
 
 SIDE = 180  # pixels of a crop
 CONTEXT = 0.6  # of the box's longer side, on each side of the box
@@ -30,7 +30,8 @@ def crop(suspect: Suspect) -> bytes:
     x1, y1, x2, y2 = suspect.box
     side = round(max((1 + 2 * CONTEXT) * max(x2 - x1, y2 - y1), SMALLEST))
     left, top = round((x1 + x2 - side) / 2), round((y1 + y2 - side) / 2)
-    square = _window(image, left, top, side)
+    corners = np.array([left, top, left + side - 1, top + side - 1])  # both are of the crop
+    square = mmcv.imcrop(image, corners, pad_fill=GREY)
     # a large object would alias if single pixels were taken of it
     shrink = cv2.INTER_AREA if side > SIDE else cv2.INTER_LINEAR
     square = cv2.resize(square, (SIDE, SIDE), interpolation=shrink)
@@ -55,17 +56,3 @@ def _read(path: str) -> np.ndarray | None:
     # cameras fill 10 or 12 of 16 bits: by the type's range such a picture would be black
     values = np.nan_to_num(image.astype(float), posinf=0, neginf=0)
     return (values.clip(0) * (255 / max(values.max(), 1e-9))).astype(np.uint8)
-
-
-def _window(image: np.ndarray, left: int, top: int, side: int) -> np.ndarray:
-    """A square of the picture; what lies outside of it is grey."""
-    window = np.full((side, side, 3), GREY, np.uint8)
-    height, width = image.shape[:2]
-    rows = slice(max(top, 0), min(top + side, height))
-    columns = slice(max(left, 0), min(left + side, width))
-    inside = image[rows, columns]
-    window[
-        rows.start - top : rows.start - top + inside.shape[0],
-        columns.start - left : columns.start - left + inside.shape[1],
-    ] = inside
-    return window

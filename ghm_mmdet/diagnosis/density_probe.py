@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ghm_mmdet.diagnosis.loss_calls import parse_call
-from ghm_mmdet.diagnosis.region_counts import LossReader
-from ghm_mmdet.losses import GHMCLoss, GHMRLoss
+from ghm_mmdet.diagnosis.loss_reader import LossReader
+from ghm_mmdet.diagnosis.recorder import LossRecord, LossRecorder
+from ghm_mmdet.losses import GHMCLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss, Statistics
 
 
@@ -51,16 +52,7 @@ class Harmonizing:
         return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
 
 
-@dataclass
-class _Calls:
-    """The calls of one loss: counts and gradient sums (2, M) of each, and its statistics."""
-
-    counts: list[Tensor] = field(default_factory=list)
-    gradients: list[Tensor] = field(default_factory=list)
-    statistics: list[Statistics | None] = field(default_factory=list)
-
-
-class DensityProbe:
+class DensityProbe(LossRecorder):
     """Watches the harmonized losses of a model, as a context manager around one iteration.
 
     One extra pass over the examples of each loss.
@@ -70,80 +62,48 @@ class DensityProbe:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._losses = {
-            name: module for name, module in model.named_modules() if isinstance(module, GHMLoss)
-        }
-        self._calls = {name: _Calls() for name in self._losses}
-        self._handles: list = []
-
-    def __enter__(self) -> DensityProbe:
-        self.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Watch from now on."""
-        for name, loss in self._losses.items():
-            reader = LossReader(loss, loss.density.edges, isinstance(loss, GHMCLoss))
-            hook = self._watch(reader, self._calls[name])
-            self._handles.append(loss.register_forward_hook(hook, with_kwargs=True))
-
-    def stop(self) -> None:
-        """Watch no longer."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        super().__init__(
+            {
+                name: LossReader(module, module.density.edges, isinstance(module, GHMCLoss))
+                for name, module in model.named_modules()
+                if isinstance(module, GHMLoss)
+            }
+        )
+        self._statistics: dict[str, list[Statistics | None]] = defaultdict(list)
 
     def result(self) -> list[Harmonizing]:
         """What was seen, for every loss that was called with an example."""
-        found = (
-            _harmonizing(name, self._losses[name], calls) for name, calls in self._calls.items()
-        )
-        return [each for each in found if each is not None]
+        return [
+            _harmonizing(record, self._readers[name].loss, self._statistics[name])
+            for name, record in self.records().items()
+        ]
 
-    @staticmethod
-    def _watch(reader: LossReader, calls: _Calls) -> Callable[..., None]:
-        def hook(loss: GHMLoss, arguments: tuple, keywords: dict, output: object) -> None:
-            call = parse_call(arguments, keywords)
-            if call is None:
-                return
-            if isinstance(loss, GHMRLoss) and loss.mu_of_call is not None:
-                reader.mu = float(loss.mu_of_call)
-            seen = reader.read(call)
-            calls.counts.append(seen.counts.sum(1))
-            calls.gradients.append(seen.gradients.sum(1))
-            # a part of a pyramid has none yet: its loss is that of all levels together
-            whole = isinstance(output, Tensor)
-            calls.statistics.append(loss.statistics if whole else None)
-
-        return hook
+    def _recorded(self, name: str, loss: GHMLoss, output: object) -> None:
+        # a part of a pyramid has no statistics yet: its loss is that of all levels together
+        self._statistics[name].append(loss.statistics if isinstance(output, Tensor) else None)
 
 
-def _harmonizing(name: str, loss: GHMLoss, calls: _Calls) -> Harmonizing | None:
-    if not calls.counts or not sum(counts.sum() for counts in calls.counts):
-        return None
-    counts = torch.stack(calls.counts).double().cpu()
-    gradients = torch.stack(calls.gradients).cpu()
-    statistics = [loss.statistics if each is None else each for each in calls.statistics]
+def _harmonizing(
+    record: LossRecord, loss: GHMLoss, statistics: Sequence[Statistics | None]
+) -> Harmonizing:
+    counts = record.counts.sum(2).double()
+    gradients = torch.stack([each.sum(1) for each in record.gradients])
+    statistics = [loss.statistics if each is None else each for each in statistics]
     beta = torch.stack([each.beta for each in statistics]).double().cpu()
     # a loss divides by the examples of its own call, or of all calls together
     total = torch.stack([each.counts.sum() for each in statistics]).clamp(min=1).cpu()
     harmonized = gradients * (beta / total.unsqueeze(1)).unsqueeze(1)
     by_call = counts.sum(1)
     mean_beta = (by_call * beta).sum(0) / by_call.sum(0).clamp(min=1)
-    average = loss.density.moving_average if loss.density.has_state else None
+    average = loss.density.moving_average.cpu().numpy() if loss.density.has_state else None
     before, positive_before = _shares(gradients.sum(0))
     after, positive_after = _shares(harmonized.sum(0))
-    negatives, positives = counts.sum(0).long().numpy()
     return Harmonizing(
-        name,
-        'g' if isinstance(loss, GHMCLoss) else 'gr',
-        negatives,
-        positives,
+        record.name,
+        record.symbol,
+        *record.by_sign.numpy(),
         mean_beta.numpy(),
-        None if average is None else average.cpu().numpy(),
+        average,
         before,
         after,
         positive_before,

@@ -13,6 +13,8 @@ from ghm_mmdet.diagnosis.density_probe import DensityProbe, Harmonizing
 
 TAG = 'gradient_density'
 """First part of the names of what the hook logs."""
+NUMBERS = ('effective_regions', 'positive_share_before', 'positive_share_after')
+REGIONS = ('positives', 'beta', 'share_before', 'share_after', 'moving_average')
 
 
 @HOOKS.register_module()
@@ -88,35 +90,20 @@ class GradientDensityHook(Hook):
         step = runner.iter + 1
         for seen in probe.result():
             tag = f'{TAG}/{seen.name}'
-            runner.visualizer.add_scalars(
-                {f'{tag}/{name}': value for name, value in scalars(seen).items()}, step=step
-            )
+            values = {f'{tag}/{name}': value for name, value in scalars(seen).items()}
+            runner.visualizer.add_scalars(values, step=step)
             if draws:
-                runner.visualizer.add_image(
-                    tag.replace('/', '_'), rendered(density_figure(seen)), step
-                )
+                figure = rendered(density_figure(seen))
+                runner.visualizer.add_image(tag.replace('/', '_'), figure, step)
 
 
 def scalars(seen: Harmonizing) -> dict[str, float]:
     """Everything about one loss, as numbers by name."""
     counts = seen.negatives + seen.positives
-    regions = {
-        'counts': counts,
-        'positives': seen.positives,
-        'beta': seen.beta,
-        'share_before': seen.share_before,
-        'share_after': seen.share_after,
-    }
-    if seen.moving_average is not None:
-        regions['moving_average'] = seen.moving_average
-    return {
-        'effective_regions': seen.effective_regions,
-        'positive_share_before': seen.positive_share_before,
-        'positive_share_after': seen.positive_share_after,
-        'outliers': float(counts[-1] / counts.sum()),
-        **{
-            f'{name}/{region:02d}': float(value)
-            for name, values in regions.items()
-            for region, value in enumerate(values)
-        },
-    }
+    numbers = {name: getattr(seen, name) for name in NUMBERS}
+    numbers['outliers'] = float(counts[-1] / counts.sum())
+    for name in ('counts', *REGIONS):
+        values = counts if name == 'counts' else getattr(seen, name)
+        for region, value in enumerate(() if values is None else values):
+            numbers[f'{name}/{region:02d}'] = float(value)
+    return numbers

@@ -9,21 +9,20 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
 
-from ghm_mmdet.diagnosis.curve_figures import draw_contributions, draw_norms, draw_reformulated
 from ghm_mmdet.diagnosis.curves import (
     classification_curves,
     contribution_shares,
     mined_ratio,
+    region_centres,
     regression_curves,
 )
+from ghm_mmdet.diagnosis.panels import PANEL, draw_curves, finish, panels, save, stairs
 from ghm_mmdet.diagnosis.recorder import LossRecord
-from ghm_mmdet.diagnosis.style import LINE_WIDTH, PANEL, finish, panels, save
 
-PUBLISHED_REGIONS = {'classification': 30, 'box': 10}  # M of GHM-C and GHM-R
+PUBLISHED_REGIONS = {'g': 30, 'gr': 10}  # M of GHM-C and GHM-R
 EASY, OUTLIER = 0.1, 0.9  # where the text puts the ends of the distribution
 
 
@@ -52,11 +51,10 @@ class Picture:
         with path.open('w', newline='') as file:
             rows = csv.writer(file)
             rows.writerow(['from', 'to', *self.table])
-            num_regions = len(next(iter(self.table.values())))
-            for region in range(num_regions):
-                values = [f'{column[region]:.6g}' for column in self.table.values()]
-                edges = (region / num_regions, (region + 1) / num_regions)
-                rows.writerow([*(f'{edge:.6g}' for edge in edges), *values])
+            values = np.stack([*self.table.values()], axis=1)
+            edges = np.arange(len(values) + 1) / len(values)
+            for row in zip(edges[:-1], edges[1:], *values.T, strict=True):
+                rows.writerow([f'{value:.6g}' for value in row])
         return [*files, path]
 
 
@@ -74,66 +72,69 @@ def pictures_of(
     found = [_overview(record)]
     if len(record.counts) > 1:
         found.append(_levels(record, strides))
-    if per_class and record.kind == 'classification' and record.counts.size(2) >= len(classes):
+    if per_class and record.symbol == 'g' and record.counts.size(2) >= len(classes):
         found.append(_classes(record, classes))
     return found
 
 
+def _picture(
+    record: LossRecord,
+    sentence: str,
+    figure: Figure,
+    table: Mapping[str, np.ndarray],
+    suffix: str = '',
+    of: str = '',
+) -> Picture:
+    kind = 'Classification' if record.mu is None else f'Boxes (mu {record.mu:g})'
+    name = record.name.replace('.', '_') + suffix
+    return Picture(name, f'{kind}: {record.name}{of}', sentence, figure, table)
+
+
 def _overview(record: LossRecord) -> Picture:
     negatives, positives = record.by_sign.numpy()
-    counts = record.by_region.numpy()
-    if record.kind == 'classification':
+    counts = negatives + positives
+    if record.symbol == 'g':
         histograms = {'negatives': negatives, 'positives': positives}
-        kept = mined_ratio(positives, negatives)
-        curves = classification_curves(counts, keep_ratio=kept)
+        curves = classification_curves(counts, keep_ratio=mined_ratio(positives, negatives))
     else:
         histograms = {'positives': positives}
         curves = regression_curves(counts, mu=record.mu)
     fine = contribution_shares(counts, curves)
-    regions = PUBLISHED_REGIONS[record.kind]
+    regions = PUBLISHED_REGIONS[record.symbol]
     shares = contribution_shares(counts, curves, regions)
-    figure, (left, middle, right) = panels(3)
-    draw_norms(left, histograms, record.symbol)
-    draw_reformulated(middle, curves, record.symbol)
-    draw_contributions(right, shares, record.symbol)
-    table = {
-        **histograms,
-        **{f'gradient norm under {name}': values for name, values in curves.items()},
-        **{
-            f'share of the gradient of its 1/{regions} under {name}': values.repeat(
-                len(counts) // regions
-            )
-            for name, values in shares.items()
-        },
-    }
-    sentence = ' '.join([_who(record, counts), _who_moves(fine)])
-    if record.kind == 'classification':
+    table = dict(histograms)
+    for name, values in curves.items():
+        table[f'gradient norm under {name}'] = values
+    for name, values in shares.items():
+        steps = values.repeat(len(counts) // regions)
+        table[f'share of the gradient of its 1/{regions} under {name}'] = steps
+    sentence = f'{_who(record.symbol, counts)} {_who_moves(fine)}'
+    if record.symbol == 'g':
         sentence += f' Share that the positives have: {_of_positives(counts, positives, fine)}.'
-    return Picture(_name(record), _title(record), sentence, figure, table)
+    figure = draw_curves(histograms, curves, shares, record.symbol)
+    return _picture(record, sentence, figure, table)
 
 
 def _levels(record: LossRecord, strides: Sequence[int]) -> Picture:
     calls = record.counts.sum((1, 2)).numpy()
-    per_level = len(strides) == len(calls)
-    names = [f'stride {each}' for each in strides] if per_level else _numbered(len(calls))
+    names = [f'call {index + 1}' for index in range(len(calls))]
+    what = 'call of the loss'
+    if len(strides) == len(calls):
+        names = [f'stride {each}' for each in strides]
+        what = 'level of the pyramid'
     colours = matplotlib.colormaps['viridis'](np.linspace(0, 0.85, len(calls)))
     figure, (axes,) = panels(1)
     for name, counts, colour in zip(names, calls, colours, strict=True):
-        edges = np.linspace(0, 1, len(counts) + 1)
-        axes.stairs(counts, edges, label=name, color=colour, linewidth=LINE_WIDTH)
-    axes.set_yscale('log')
+        stairs(axes, counts, name, to_hex(colour))
+    axes.set(yscale='log', ylabel='examples per region')
     axes.set_ylim(bottom=0.5)
-    _label(axes, record, 'examples per region')
-    finish(axes)
-    what = 'level of the pyramid' if per_level else 'call of the loss'
-    return Picture(
-        f'{_name(record)}_levels',
-        f'{_title(record)}, each {what}',
+    finish(axes, record.symbol)
+    sentence = (
         f'A loss that is called for each {what} makes a density of each of these curves; with one '
-        'density for all, the largest outvotes the others.',
-        figure,
-        dict(zip(names, calls, strict=True)),
+        'density for all, the largest outvotes the others.'
     )
+    table = dict(zip(names, calls, strict=True))
+    return _picture(record, sentence, figure, table, '_levels', f', each {what}')
 
 
 def _classes(record: LossRecord, classes: Sequence[str]) -> Picture:
@@ -150,26 +151,22 @@ def _classes(record: LossRecord, classes: Sequence[str]) -> Picture:
     )
     axes.set_yticks(range(len(classes)), classes)
     figure.colorbar(drawn, label='positives per region')
-    _label(axes, record, '')
+    axes.set(xlim=(0, 1), xlabel='gradient norm g')
     total = positives.sum(1)
-    region = (np.arange(positives.shape[1]) + 0.5) / positives.shape[1]
-    mean = np.divide(positives @ region, total, out=np.zeros(len(classes)), where=total > 0)
-    order = np.argsort(-mean)
-    hardest = ', '.join(f'{classes[i]} ({mean[i]:.2f})' for i in order[:3] if total[i])
-    return Picture(
-        f'{_name(record)}_classes',
-        f'{_title(record)}, positives of each class',
-        f'A row is a class. The hardest by their mean g: {hardest}.',
-        figure,
-        dict(zip(classes, positives, strict=True)),
-    )
+    centres = region_centres(positives.shape[1])
+    mean = np.divide(positives @ centres, total, out=np.zeros(len(classes)), where=total > 0)
+    hardest = [i for i in np.argsort(-mean)[:3] if total[i]]
+    listed = ', '.join(f'{classes[i]} ({mean[i]:.2f})' for i in hardest)
+    sentence = f'A row is a class. The hardest by their mean g: {listed}.'
+    table = dict(zip(classes, positives, strict=True))
+    return _picture(record, sentence, figure, table, '_classes', ', positives of each class')
 
 
-def _who(record: LossRecord, counts: np.ndarray) -> str:
+def _who(symbol: str, counts: np.ndarray) -> str:
     easy, outlier = _ends(counts / counts.sum())
-    what = 'examples' if record.kind == 'classification' else 'box coordinates of positives'
+    what = 'examples' if symbol == 'g' else 'box coordinates of positives'
     return (
-        f'Of {counts.sum():,} {what}, {easy:.1%} have {record.symbol} below {EASY} and are easy; '
+        f'Of {counts.sum():,} {what}, {easy:.1%} have {symbol} below {EASY} and are easy; '
         f'{outlier:.2%} are above {OUTLIER}: outliers, which the model contradicts.'
     )
 
@@ -194,21 +191,3 @@ def _ends(shares: np.ndarray) -> tuple[float, float]:
     """What lies below EASY and above OUTLIER."""
     num_regions = len(shares)
     return shares[: round(EASY * num_regions)].sum(), shares[round(OUTLIER * num_regions) :].sum()
-
-
-def _label(axes: Axes, record: LossRecord, ylabel: str) -> None:
-    axes.set_xlim(0, 1)
-    axes.set(xlabel=f'gradient norm {record.symbol}', ylabel=ylabel)
-
-
-def _numbered(calls: int) -> list[str]:
-    return [f'call {index + 1}' for index in range(calls)]
-
-
-def _name(record: LossRecord) -> str:
-    return record.name.replace('.', '_')
-
-
-def _title(record: LossRecord) -> str:
-    of = 'Classification' if record.kind == 'classification' else f'Boxes (mu {record.mu:g})'
-    return f'{of}: {record.name}'

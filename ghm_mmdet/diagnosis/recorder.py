@@ -1,18 +1,16 @@
-"""Counts the gradient norms of what a detector's losses are called with, whatever losses it has."""
+"""Adds up what a detector's losses are called with."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from ghm_mmdet.diagnosis.loss_calls import is_box_regression, is_classification, parse_call
-from ghm_mmdet.diagnosis.region_counts import LossReader, RegionCounts
-from ghm_mmdet.method.density import region_edges
+from ghm_mmdet.diagnosis.loss_reader import LossReader, RegionCounts
 
 
 @dataclass(frozen=True)
@@ -21,16 +19,14 @@ class LossRecord:
 
     Attributes:
         name: Of the loss module, such as 'bbox_head.loss_cls'.
-        kind: 'classification', whose norm is g, or 'box', whose norm is gr.
         counts: Examples, int64, shape (calls, 2, groups, M): by the place of the call among those
             of its iteration, which is the pyramid level in heads that call their loss for each;
-            negatives before positives; class or coordinate; region of the gradient norm.
+            then as in :class:`RegionCounts`.
         gradients: Sum of the gradient norms, float64, of the same shape.
-        mu: Of authentic smooth L1, whose gradient norm gr is; None for g.
+        mu: Of authentic smooth L1, whose gradient norm is gr; None for classification, which has g.
     """
 
     name: str
-    kind: str
     counts: Tensor
     gradients: Tensor
     mu: float | None = None
@@ -38,7 +34,7 @@ class LossRecord:
     @property
     def symbol(self) -> str:
         """The gradient norm's."""
-        return 'g' if self.kind == 'classification' else 'gr'
+        return 'g' if self.mu is None else 'gr'
 
     @property
     def by_region(self) -> Tensor:
@@ -52,89 +48,70 @@ class LossRecord:
 
 
 class LossRecorder:
-    """Counts every example of a model's classification and box losses, as a context manager.
+    """Counts every example of a model's losses, as a context manager.
 
-    Losses that compare decoded boxes have no gradient norm to look at and are left out. A call with
-    nothing in it is still one of its iteration.
+    Inside the context the losses' calls are looked at, nothing is changed. A call with nothing in
+    it is still one of its iteration.
 
     Args:
-        model: An mmdet detector; inside the context its losses are looked at, nothing is changed.
-        num_regions: M, regions of [0, 1].
-        mu: Of authentic smooth L1, for box losses that have none.
+        readers: Of the losses, by name, as of ``loss_reader.loss_readers``.
     """
 
-    def __init__(self, model: nn.Module, num_regions: int, mu: float = 0.02) -> None:
-        edges = region_edges(num_regions)
-        self._readers: dict[str, LossReader] = {}
-        for name, module in model.named_modules():
-            head = model.get_submodule(name.rpartition('.')[0])
-            if is_classification(name) or is_box_regression(name, module, head):
-                self._readers[name] = LossReader(module, edges, is_classification(name), mu)
-        self._calls: dict[str, int] = defaultdict(int)
-        self._sums: dict[str, list[RegionCounts]] = defaultdict(list)
+    def __init__(self, readers: Mapping[str, LossReader]) -> None:
+        self._readers = readers
+        self._places: Counter[str] = Counter()
+        self._sums: dict[str, list[RegionCounts]] = {name: [] for name in readers}
         self._handles: list = []
 
     def __enter__(self) -> LossRecorder:
-        for name, reader in self._readers.items():
-            hook = partial(self._record, name)
-            self._handles.append(reader.loss.register_forward_pre_hook(hook, with_kwargs=True))
+        self.start()
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Look at the calls from now on."""
+        for name, reader in self._readers.items():
+            hook = partial(self._record, name)
+            self._handles.append(reader.loss.register_forward_hook(hook, with_kwargs=True))
+
+    def stop(self) -> None:
+        """Look no longer."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
 
     def start_iteration(self) -> None:
         """Say that the calls that follow are those of another batch."""
-        self._calls.clear()
+        self._places.clear()
 
     def records(self) -> dict[str, LossRecord]:
         """What was counted, by the name of the loss; losses without an example are left out."""
         return {
             name: LossRecord(
                 name,
-                'classification' if is_classification(name) else 'box',
-                torch.stack([counts for counts, _ in calls]).cpu(),
-                torch.stack([gradients for _, gradients in calls]).cpu(),
+                torch.stack([each.counts for each in calls]).cpu(),
+                torch.stack([each.gradients for each in calls]).cpu(),
                 self._readers[name].mu,
             )
             for name, calls in self._sums.items()
             if any(each.counts.any() for each in calls)
         }
 
-    def _record(self, name: str, _: nn.Module, arguments: tuple, keywords: dict) -> None:
-        call = parse_call(arguments, keywords)
-        if call is None:
+    def _record(
+        self, name: str, loss: nn.Module, arguments: tuple, keywords: dict, output: object
+    ) -> None:
+        seen = self._readers[name].read(arguments, keywords)
+        if seen is None:
             return
-        place = self._calls[name]
-        self._calls[name] += 1
-        seen = self._readers[name].read(call)
-        known = self._sums[name]
-        if place < len(known):
-            counts, gradients = known[place]
-            known[place] = RegionCounts(counts + seen.counts, gradients + seen.gradients)
+        calls, place = self._sums[name], self._places[name]
+        self._places[name] += 1
+        if place < len(calls):
+            calls[place] = RegionCounts(*map(torch.add, calls[place], seen))
         else:
-            known.append(seen)
+            calls.append(seen)
+        self._recorded(name, loss, output)
 
-
-@torch.no_grad()
-def record_losses(
-    model: nn.Module, batches: Iterable[dict], num_regions: int, mu: float = 0.02
-) -> dict[str, LossRecord]:
-    """What a detector's losses are called with over some batches, in the mode that it is in.
-
-    Args:
-        model: An mmdet detector. In training mode its batch norms' statistics change.
-        batches: What a dataloader yields.
-        num_regions: M, regions of [0, 1].
-        mu: Of authentic smooth L1, for box losses that have none.
-
-    Returns:
-        A record by the name of the loss module.
-    """
-    with LossRecorder(model, num_regions, mu) as recorder:
-        for batch in batches:
-            recorder.start_iteration()
-            model(**model.data_preprocessor(batch, training=model.training), mode='loss')
-    return recorder.records()
+    def _recorded(self, name: str, loss: nn.Module, output: object) -> None:
+        """Look at what the loss made of the call."""

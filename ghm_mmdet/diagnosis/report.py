@@ -10,9 +10,9 @@ from pathlib import Path
 from jinja2 import Environment
 
 from ghm_mmdet.diagnosis.crops import crop
+from ghm_mmdet.diagnosis.label_errors import Suspect
+from ghm_mmdet.diagnosis.panels import svg
 from ghm_mmdet.diagnosis.pictures import Picture
-from ghm_mmdet.diagnosis.style import svg
-from ghm_mmdet.diagnosis.suspects import Suspect
 
 TEMPLATE = Path(__file__).parent / 'report.html.j2'
 

@@ -9,13 +9,14 @@ import torch
 from torch import nn
 
 from ghm_mmdet.datasets.tolerant_loading import decodable
-from ghm_mmdet.diagnosis.recorder import LossRecord, LossRecorder
-from ghm_mmdet.diagnosis.suspects import (
+from ghm_mmdet.diagnosis.label_errors import (
     Suspect,
     annotated_suspects,
     unannotated_suspects,
     worst,
 )
+from ghm_mmdet.diagnosis.loss_reader import loss_readers
+from ghm_mmdet.diagnosis.recorder import LossRecord, LossRecorder
 
 
 @dataclass
@@ -58,7 +59,7 @@ def survey(
     """
     model.eval()
     found = Survey()
-    with LossRecorder(model, num_regions, mu) as recorder:
+    with LossRecorder(loss_readers(model, num_regions, mu)) as recorder:
         for batch in decodable(batches):
             recorder.start_iteration()
             data = model.data_preprocessor(batch, training=False)

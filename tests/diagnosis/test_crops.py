@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ghm_mmdet.diagnosis.crops import COLOUR, CONTEXT, GREY, SIDE, crop
-from ghm_mmdet.diagnosis.suspects import Suspect
+from ghm_mmdet.diagnosis.label_errors import Suspect
 
 
 def cropped(path, image, box):

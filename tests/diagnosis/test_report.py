@@ -13,7 +13,7 @@ import torch
 from ghm_mmdet.diagnosis.pictures import pictures_of
 from ghm_mmdet.diagnosis.recorder import LossRecord
 from ghm_mmdet.diagnosis.report import Gallery, write_report
-from ghm_mmdet.diagnosis.suspects import Suspect
+from ghm_mmdet.diagnosis.label_errors import Suspect
 
 REGIONS = 90
 CLASSES = ('nut', '<script>alert(1)</script>')

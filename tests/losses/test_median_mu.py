@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 
-from ghm_mmdet.diagnosis.loss_calls import mu_of
+from ghm_mmdet.diagnosis.loss_reader import mu_of
 from ghm_mmdet.heads.whole_pyramid import _merge_levels
 from ghm_mmdet.losses import GHMRLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss

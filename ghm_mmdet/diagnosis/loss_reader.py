@@ -1,0 +1,189 @@
+"""Counts the examples in a head's calls of a loss, whatever loss it is, by their gradient norm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import repeat
+from typing import NamedTuple
+
+import torch
+from mmdet.models.losses import GHMR, BalancedL1Loss, L1Loss, MSELoss, SmoothL1Loss
+from torch import Tensor, nn
+
+from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMRLoss
+from ghm_mmdet.losses.call_forms import box_target, classification_target, example_weight
+from ghm_mmdet.method.criteria import (
+    AuthenticSmoothL1,
+    Criterion,
+    LabelTarget,
+    ProbabilityCrossEntropy,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+)
+from ghm_mmdet.method.density import region_edges, region_index
+from ghm_mmdet.ops import Level
+
+CLASSIFICATION = ('loss_cls', 'initial_loss_cls', 'loss_obj', 'loss_conf')
+"""Names that MMDetection's heads give to losses whose examples are objects or background."""
+BOX = 'loss_bbox'
+DELTA_LOSSES = (
+    L1Loss,
+    SmoothL1Loss,
+    BalancedL1Loss,
+    MSELoss,
+    GHMR,
+    GHMRLoss,
+    AuthenticSmoothL1Loss,
+)
+"""Losses of encoded box deltas; the others compare decoded boxes, where gr says nothing."""
+CHUNK = 2**18  # examples: the temporaries of a pass stay near a CPU's cache
+
+
+class RegionCounts(NamedTuple):
+    """Examples (int64) and sums of their gradient norm (float64), shape (2, groups, M) each.
+
+    Negatives are before positives; all coordinates of boxes are positives. The group is the class
+    or the coordinate of the box.
+    """
+
+    counts: Tensor
+    gradients: Tensor
+
+
+class LossReader:
+    """Counts the examples of a loss's calls.
+
+    An example is an (anchor, class) pair, under softmax an anchor, of boxes a coordinate. It counts
+    where its weight is above 0 and its input finite.
+
+    Args:
+        loss: The loss. Its ``use_sigmoid`` and ``activated`` tell what the prediction is.
+        edges: Of the regions, shape (M + 1,).
+        classification: Whether the examples are objects and background, and not box deltas.
+        mu: Of authentic smooth L1, for a box loss that has none.
+
+    Attributes:
+        mu: Of the last call's authentic smooth L1; None for classification.
+    """
+
+    def __init__(
+        self, loss: nn.Module, edges: Tensor, classification: bool, mu: float = 0.02
+    ) -> None:
+        self.loss = loss
+        self.edges = edges
+        self.mu = None if classification else mu_of(loss, mu)
+
+    @torch.no_grad()
+    def read(self, arguments: tuple, keywords: dict) -> RegionCounts | None:
+        """Count a call that the loss has answered; None for a call that trains on nothing.
+
+        Heads that score candidates by their loss ask for it element by element.
+        """
+        if keywords.get('reduction_override') == 'none':
+            return None
+        adaptive = getattr(self.loss, 'mu_of_call', None)
+        if adaptive is not None:
+            self.mu = float(adaptive)
+        criterion = _criterion(self.loss) if self.mu is None else AuthenticSmoothL1(self.mu)
+        level = _examples(criterion, arguments, keywords)
+        parts = [_count(criterion, part, self.edges) for part in _chunks(level)]
+        return RegionCounts(*map(sum, zip(*parts, strict=True)))
+
+
+def loss_readers(model: nn.Module, num_regions: int, mu: float = 0.02) -> dict[str, LossReader]:
+    """Readers of a model's classification and box losses, by the name of the module.
+
+    Losses that compare decoded boxes have no gradient norm to look at and are left out.
+
+    Args:
+        model: An mmdet detector.
+        num_regions: M, regions of [0, 1].
+        mu: Of authentic smooth L1, for box losses that have none.
+    """
+    edges, readers = region_edges(num_regions), {}
+    for name, module in model.named_modules():
+        parent, _, last = name.rpartition('.')
+        if last in CLASSIFICATION or is_box_regression(name, module, model.get_submodule(parent)):
+            readers[name] = LossReader(module, edges, last in CLASSIFICATION, mu)
+    return readers
+
+
+def is_box_regression(name: str, loss: nn.Module, head: nn.Module) -> bool:
+    """Whether a module of this name compares encoded box deltas."""
+    encoded = isinstance(loss, DELTA_LOSSES) and not getattr(head, 'reg_decoded_bbox', False)
+    return name.rpartition('.')[2] == BOX and encoded
+
+
+def mu_of(loss: nn.Module, default: float) -> float:
+    """The mu of a harmonized box loss; the default for one that has none."""
+    return float(getattr(loss, 'mu', getattr(getattr(loss, 'criterion', None), 'mu', default)))
+
+
+def _criterion(loss: nn.Module) -> Criterion:
+    if not getattr(loss, 'use_sigmoid', False):
+        return SoftmaxCrossEntropy()
+    return ProbabilityCrossEntropy() if getattr(loss, 'activated', False) else SigmoidCrossEntropy()
+
+
+def _examples(criterion: Criterion, arguments: tuple, keywords: dict) -> Level:
+    """The examples of a call in any form that heads have."""
+    values = dict(zip(('prediction', 'target', 'weight'), arguments, strict=False))
+    prediction = values['prediction'].detach()
+    target = values.get('target', keywords.get('target', keywords.get('label')))
+    weight = values.get('weight', keywords.get('weight', keywords.get('label_weight')))
+    if criterion.probabilities:
+        scores = not isinstance(criterion, SoftmaxCrossEntropy)
+        target = classification_target(prediction, target, scores)
+    else:
+        target = box_target(prediction, target)
+    return Level(prediction, target, example_weight(criterion.examples(prediction), weight))
+
+
+def _chunks(level: Level) -> Iterable[Level]:
+    """The examples in parts of whole rows; a prediction that is no table of rows stays whole."""
+    prediction, target, weight, _ = level
+    if prediction.dim() != 2:
+        return [level]
+    rows = max(1, CHUNK // max(1, prediction.size(1)))
+
+    def split(values: Tensor | None) -> Iterable[Tensor | None]:
+        if values is None:
+            return repeat(None)
+        return values.expand(len(prediction), *values.shape[1:]).split(rows)
+
+    targets = map(type(target), *map(split, target))
+    return map(Level, split(prediction), targets, split(weight))
+
+
+def _count(criterion: Criterion, part: Level, edges: Tensor) -> RegionCounts:
+    evaluation = criterion.evaluate(part.prediction, part.target)
+    valid = evaluation.finite
+    if part.weight is not None:
+        valid = valid & (part.weight > 0)
+    norm = evaluation.gradient_norm.where(valid, 0)
+    positive, group, groups = _kinds(criterion, part)
+    edges = edges.to(norm.device)
+    shape = (2, groups, len(edges) - 1)
+    index = (positive.long() * groups + group) * shape[-1] + region_index(norm, edges)
+    index = index.flatten()
+    counts = norm.new_zeros(2 * groups * shape[-1], dtype=torch.int64)
+    gradients = counts.double()
+    counts.index_add_(0, index, valid.flatten().long())
+    gradients.index_add_(0, index, norm.flatten().double())
+    return RegionCounts(counts.view(shape), gradients.view(shape))
+
+
+def _kinds(criterion: Criterion, part: Level) -> tuple[Tensor, Tensor, int]:
+    """Whether an example is positive, its group, and the number of groups; both broadcast."""
+    prediction, target = part.prediction, part.target
+    if isinstance(criterion, SoftmaxCrossEntropy):
+        groups = prediction.size(-1)
+        labels = target.labels if isinstance(target, LabelTarget) else target.values.argmax(-1)
+        group = labels.unsqueeze(-1)
+        return group < groups - 1, group, groups  # the last channel is background
+    groups = prediction.size(-1) if prediction.dim() > 1 or not criterion.probabilities else 1
+    group = torch.arange(groups, device=prediction.device)
+    if isinstance(target, LabelTarget):
+        return target.labels.unsqueeze(-1) == group, group, groups
+    positive = target.values > 0 if criterion.probabilities else torch.ones_like(group)
+    return positive, group, groups

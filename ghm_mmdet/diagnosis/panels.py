@@ -1,0 +1,149 @@
+"""Panels of figures: one colour for the same thing in all of them, and files that repeat.
+
+The paper's three: how many examples, the gradient of one, the gradient of all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, which stays apart for colour-blind readers.
+COLOURS = {
+    'cross entropy': '#E69F00',
+    'OHEM': '#CC79A7',
+    'focal loss': '#009E73',
+    'GHM-C': '#0072B2',
+    'GHM-C, no prior': '#0072B2',
+    'smooth L1': '#E69F00',
+    'authentic smooth L1': '#009E73',
+    'GHM-R': '#0072B2',
+    'positives': '#D55E00',
+    'negatives': '#56B4E9',
+    'moving average': '#000000',
+    'before training': '#999999',
+    'after training': '#000000',
+}
+LINE_WIDTH = 1.8
+PANEL = (5.2, 3.8)  # inches: two beside each other are legible at the width of a README
+NARROW = (4.2, 3.8)  # so are three of these
+DPI = 130
+SHARE_LABEL = 'share of the total gradient\nper region (%)'
+
+
+def panels(columns: int, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure with its axes, row by row."""
+    width, height = PANEL if columns < 3 else NARROW
+    figure = Figure(figsize=(width * columns, height * rows), layout='constrained')
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def stairs(axes: Axes, values: np.ndarray, label: str, colour: str, **look: object) -> None:
+    """Draw one value for each region of [0, 1].
+
+    Args:
+        axes: Where to draw.
+        values: Shape (M,).
+        label: In the legend.
+        colour: A name of ``COLOURS``, or a colour of matplotlib's.
+        **look: Of matplotlib's ``stairs``.
+    """
+    edges = np.linspace(0, 1, len(values) + 1)
+    colour = COLOURS.get(colour, colour)
+    axes.stairs(values, edges, label=label, color=colour, linewidth=LINE_WIDTH, **look)
+
+
+def finish(axes: Axes, symbol: str | None = None) -> None:
+    """The grid, the frame and the legend that all panels have.
+
+    Args:
+        axes: The panel.
+        symbol: Of the gradient norm on its x axis, such as 'g'; None for another x axis.
+    """
+    if symbol:
+        axes.set(xlim=(0, 1), xlabel=f'gradient norm {symbol}')
+    axes.grid(alpha=0.25)
+    axes.spines[['top', 'right']].set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False)
+
+
+def draw_norms(axes: Axes, histograms: Mapping[str, np.ndarray], symbol: str) -> None:
+    """Examples per region of the gradient norm, shape (F,), by a name of ``COLOURS``."""
+    _draw(axes, histograms, symbol, lowest=0.5)
+    axes.set(title='How many examples', ylabel='examples per region')
+
+
+def draw_curves(
+    histograms: Mapping[str, np.ndarray],
+    curves: Mapping[str, np.ndarray],
+    shares: Mapping[str, np.ndarray],
+    symbol: str,
+) -> Figure:
+    """The three panels, from what module ``curves`` makes of the counts."""
+    figure, (left, middle, right) = panels(3)
+    draw_norms(left, histograms, symbol)
+    draw_reformulated(middle, curves, symbol)
+    draw_contributions(right, shares, symbol)
+    return figure
+
+
+def draw_reformulated(axes: Axes, curves: Mapping[str, np.ndarray], symbol: str) -> None:
+    """Gradient norm of one example under each loss against the criterion's own."""
+    _draw(axes, curves, symbol, lowest=1e-4)
+    axes.yaxis.set_major_formatter('{x:g}')
+    axes.set(
+        title='The gradient of one example',
+        ylabel='reformulated gradient norm,\nscaled to equal totals',
+    )
+
+
+def draw_contributions(axes: Axes, shares: Mapping[str, np.ndarray], symbol: str) -> None:
+    """Gradient of all examples of a region under each loss, in % of the loss's total."""
+    _draw(axes, {name: share * 100 for name, share in shares.items()}, symbol, lowest=1e-3)
+    axes.yaxis.set_major_formatter('{x:g}')
+    axes.set(title='Who moves the model', ylabel=SHARE_LABEL)
+
+
+def _draw(axes: Axes, lines: Mapping[str, np.ndarray], symbol: str, lowest: float) -> None:
+    """Draw lines on a log axis that ends at the lowest value of account: more would squeeze it."""
+    for name, values in lines.items():
+        stairs(axes, values, name, name, baseline=None)
+    drawn = np.concatenate(list(lines.values()))
+    highest = max(drawn.max(), 1)
+    bottom = max(lowest, drawn.min(where=drawn > 0, initial=highest) / 2)
+    # a fifth of the height above the lines is the legend's
+    axes.set_ylim(bottom, bottom * (highest / bottom) ** 1.25)
+    axes.set_yscale('log')
+    finish(axes, symbol)
+    axes.legend(frameon=False, ncols=2, loc='upper center')
+
+
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Write a figure as PNG and SVG, the same bytes for the same figure.
+
+    Args:
+        figure: What to write.
+        path: Name of both files; their suffixes are put in place of its own.
+
+    Returns:
+        The files.
+    """
+    files = [path.with_suffix('.png'), path.with_suffix('.svg')]
+    figure.savefig(files[0], dpi=DPI)
+    files[1].write_bytes(svg(figure, path.stem))
+    return files
+
+
+def svg(figure: Figure, name: str) -> bytes:
+    """A figure as SVG, the same bytes for the same figure and name."""
+    buffer = BytesIO()
+    with matplotlib.rc_context({'svg.hashsalt': name}):
+        figure.savefig(buffer, format='svg', metadata={'Date': None})
+    return buffer.getvalue()
