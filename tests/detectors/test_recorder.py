@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 import torch
 
+from ghm_mmdet.diagnosis.loss_reader import loss_readers
 from ghm_mmdet.diagnosis.recorder import LossRecorder
 from ghm_mmdet.method.density import UnitRegionDensity
 from tests.detectors.test_losses import OTHERS, SOME, harmonized
@@ -32,7 +33,7 @@ def counted(detector, monkeypatch):
 def test_every_example_of_a_harmonized_loss_is_counted_in_its_region(
     detector, counted, batch, case
 ):
-    with LossRecorder(detector, REGIONS) as recorder:
+    with LossRecorder(loss_readers(detector, REGIONS)) as recorder:
         recorder.start_iteration()
         detector.loss(*batch(SOME, OTHERS))
     records = recorder.records()
@@ -46,7 +47,7 @@ def test_every_example_of_a_harmonized_loss_is_counted_in_its_region(
 
 
 def test_a_closed_recorder_sees_nothing(detector, batch):
-    with LossRecorder(detector, REGIONS) as recorder:
+    with LossRecorder(loss_readers(detector, REGIONS)) as recorder:
         pass
     detector.loss(*batch(SOME, OTHERS))
     assert recorder.records() == {}

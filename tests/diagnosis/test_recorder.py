@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from ghm_mmdet.diagnosis.recorder import record_losses
+from ghm_mmdet.diagnosis.loss_reader import loss_readers
+from ghm_mmdet.diagnosis.recorder import LossRecorder
 from ghm_mmdet.losses import GHMCLoss
 
 
@@ -14,11 +15,6 @@ class Detector(torch.nn.Module):
         super().__init__()
         self.norm = torch.nn.BatchNorm1d(2, affine=False)
         self.loss_cls = GHMCLoss(use_sigmoid=True, bins=5, momentum=0.5)
-
-    @staticmethod
-    def data_preprocessor(batch, training):
-        assert training
-        return batch
 
     def forward(self, inputs, labels, mode):
         assert mode == 'loss'
@@ -35,7 +31,11 @@ def test_counts_add_up_over_batches(regions):
     ]
     model = Detector()
     average = model.loss_cls.density.moving_average.clone()
-    records = record_losses(model.train(), batches, regions)
+    with torch.no_grad(), LossRecorder(loss_readers(model, regions)) as recorder:
+        for batch in batches:
+            recorder.start_iteration()
+            model(**batch, mode='loss')
+    records = recorder.records()
     torch.testing.assert_close(model.loss_cls.density.moving_average, average)
 
     oracle = torch.zeros(regions)

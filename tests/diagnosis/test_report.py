@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from ghm_mmdet.diagnosis.label_errors import Suspect
 from ghm_mmdet.diagnosis.pictures import pictures_of
 from ghm_mmdet.diagnosis.recorder import LossRecord
 from ghm_mmdet.diagnosis.report import Gallery, write_report
-from ghm_mmdet.diagnosis.label_errors import Suspect
 
 REGIONS = 90
 CLASSES = ('nut', '<script>alert(1)</script>')
@@ -43,7 +43,7 @@ def record(kind, calls=3, groups=2):
         counts[:, 0] = 0
         mu = 0.02
     name = 'bbox_head.loss_cls' if kind == 'classification' else 'bbox_head.loss_bbox'
-    return LossRecord(name, kind, counts, counts.double(), mu)
+    return LossRecord(name, counts, counts.double(), mu)
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import pytest
 
 from ghm_mmdet.cli.correct_labels import main
 from ghm_mmdet.datasets.coco_file import read_coco_file
-from ghm_mmdet.diagnosis.label_errors import coco_of_suspects
-from ghm_mmdet.diagnosis.label_errors import Suspect
+from ghm_mmdet.diagnosis.label_errors import Suspect, coco_of_suspects
 from studies.plant_errors import main as plant
 
 

@@ -13,9 +13,8 @@ from mmdet.models.losses import (
     SmoothL1Loss,
 )
 
-from ghm_mmdet.diagnosis import region_counts
-from ghm_mmdet.diagnosis.loss_calls import Call, is_box_regression, parse_call
-from ghm_mmdet.diagnosis.region_counts import LossReader
+from ghm_mmdet.diagnosis import loss_reader
+from ghm_mmdet.diagnosis.loss_reader import LossReader, is_box_regression
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
 from ghm_mmdet.method.density import region_edges
 
@@ -53,27 +52,32 @@ ONE_HOT = (LABELS[:, None] == torch.arange(CLASSES)).float()
 CALLS = {
     'labels': (
         FocalLoss(use_sigmoid=True),
-        Call(LOGITS, LABELS, None),
+        (LOGITS, LABELS, None),
         pairs(ONE_HOT, ONE_HOT > 0),
     ),
     'labels and weights': (
         CrossEntropyLoss(use_sigmoid=True),
-        Call(LOGITS, LABELS, WEIGHT),
+        (LOGITS, LABELS, WEIGHT),
+        pairs(ONE_HOT, ONE_HOT > 0, weight=WEIGHT),
+    ),
+    'a row with a weight for each pair': (
+        FocalLoss(use_sigmoid=True),
+        (LOGITS, LABELS, WEIGHT.repeat_interleave(CLASSES)),
         pairs(ONE_HOT, ONE_HOT > 0, weight=WEIGHT),
     ),
     'quality scores': (
         QualityFocalLoss(),
-        Call(LOGITS, (LABELS, SCORE), WEIGHT),
+        (LOGITS, (LABELS, SCORE), WEIGHT),
         pairs(ONE_HOT * SCORE[:, None], ONE_HOT > 0, weight=WEIGHT),
     ),
     'soft targets': (
         GHMCLoss(use_sigmoid=True),
-        Call(LOGITS, SOFT, None),
+        (LOGITS, SOFT, None),
         pairs(SOFT, SOFT > 0),
     ),
     'probabilities': (
         GHMCLoss(use_sigmoid=True, activated=True),
-        Call(LOGITS.sigmoid(), LABELS, WEIGHT[:, None].expand(ROWS, CLASSES)),
+        (LOGITS.sigmoid(), LABELS, WEIGHT[:, None].expand(ROWS, CLASSES)),
         pairs(ONE_HOT, ONE_HOT > 0, weight=WEIGHT),
     ),
 }
@@ -82,9 +86,9 @@ CALLS = {
 @pytest.mark.parametrize('chunk', [7, 2**22], ids=['in chunks', 'whole'])
 @pytest.mark.parametrize('name', CALLS)
 def test_pairs_of_anchor_and_class(name, chunk, monkeypatch):
-    monkeypatch.setattr(region_counts, 'CHUNK', chunk)
+    monkeypatch.setattr(loss_reader, 'CHUNK', chunk)
     loss, call, expected = CALLS[name]
-    seen = LossReader(loss, region_edges(REGIONS), classification=True).read(call)
+    seen = LossReader(loss, region_edges(REGIONS), classification=True).read(call, {})
     torch.testing.assert_close(seen.counts, expected)
 
 
@@ -93,7 +97,7 @@ def test_anchors_under_softmax():
     norms = 1 - logits.softmax(1)[torch.arange(ROWS), LABELS]
     expected = one_by_one(norms, LABELS < CLASSES, LABELS, WEIGHT, CLASSES + 1)
     reader = LossReader(CrossEntropyLoss(), region_edges(REGIONS), classification=True)
-    torch.testing.assert_close(reader.read(Call(logits, LABELS, WEIGHT)).counts, expected)
+    torch.testing.assert_close(reader.read((logits, LABELS, WEIGHT), {}).counts, expected)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def test_box_deltas(loss, mu):
     ones = torch.ones(ROWS, 4)
     expected = one_by_one(*(each.flatten() for each in (norms, ones, groups, weight)), 4)
     reader = LossReader(loss, region_edges(REGIONS), classification=False, mu=0.1)
-    seen = reader.read(Call(deltas, target, weight))
+    seen = reader.read((deltas, target, weight), {})
     torch.testing.assert_close(seen.counts, expected)
     totals = (norms * weight).sum(0)
     torch.testing.assert_close(seen.gradients.sum((0, 2)), totals.double())
@@ -117,21 +121,28 @@ def test_examples_that_are_not_finite_are_left_out():
     logits = LOGITS.clone()
     logits[0] = float('nan')
     reader = LossReader(FocalLoss(use_sigmoid=True), region_edges(REGIONS), classification=True)
-    seen = reader.read(Call(logits, LABELS, None))
+    seen = reader.read((logits, LABELS, None), {})
     assert seen.counts.sum() == (ROWS - 1) * CLASSES
     assert seen.gradients.isfinite().all()
 
 
 def test_a_call_without_examples_counts_none():
     reader = LossReader(FocalLoss(use_sigmoid=True), region_edges(REGIONS), classification=True)
-    seen = reader.read(Call(LOGITS[:0], LABELS[:0], None))
+    seen = reader.read((LOGITS[:0], LABELS[:0], None), {})
     assert seen.counts.shape == (2, CLASSES, REGIONS) and not seen.counts.any()
 
 
 def test_a_call_that_only_scores_is_none():
-    assert parse_call((LOGITS, LABELS), dict(reduction_override='none')) is None
-    call = parse_call((LOGITS,), dict(label=LABELS, weight=WEIGHT, avg_factor=3.0))
-    assert call.target is LABELS and call.weight is WEIGHT
+    reader = LossReader(FocalLoss(use_sigmoid=True), region_edges(REGIONS), classification=True)
+    assert reader.read((LOGITS, LABELS), dict(reduction_override='none')) is None
+
+
+@pytest.mark.parametrize('names', [('target', 'weight'), ('label', 'label_weight')])
+def test_target_and_weight_may_be_named(names):
+    reader = LossReader(FocalLoss(use_sigmoid=True), region_edges(REGIONS), classification=True)
+    named = dict(zip(names, (LABELS, WEIGHT), strict=True), avg_factor=3.0)
+    _, _, expected = CALLS['labels and weights']
+    torch.testing.assert_close(reader.read((LOGITS,), named).counts, expected)
 
 
 @pytest.mark.parametrize(
