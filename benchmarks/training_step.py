@@ -25,9 +25,9 @@ from benchmarks.command_line import Options, read_options
 from benchmarks.contestants import InFloat32, MMDetPythonFocal, attempt
 from benchmarks.measure import interleaved
 from benchmarks.table import Row, print_rows, write_csv
-from ghm_mmdet.diagnosis.density_figure import density_figure, rendered
 from ghm_mmdet.diagnosis.density_probe import DensityProbe
 from ghm_mmdet.diagnosis.loss_reader import LossReader
+from ghm_mmdet.diagnosis.panels import rendered
 from ghm_mmdet.losses import GHMCLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss
 
@@ -182,7 +182,7 @@ class DrawnStep(WatchedStep):
     def __call__(self) -> dict[str, Tensor]:
         losses = super().__call__()
         for each in self.seen:
-            rendered(density_figure(each))
+            rendered(each.figure())
         return losses
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ghm_mmdet.diagnosis.loss_reader import LossReader
+from ghm_mmdet.diagnosis.panels import SHARE_LABEL, finish, panels, stairs
 from ghm_mmdet.diagnosis.recorder import LossRecord, LossRecorder
 from ghm_mmdet.losses import GHMCLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss, Statistics
@@ -50,6 +52,42 @@ class Harmonizing:
         """exp(entropy) of the harmonized share: so many regions with equal gradient would do it."""
         share = self.share_after[self.share_after > 0]
         return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
+
+    def scalars(self) -> dict[str, float]:
+        """Everything, as numbers by name; two digits behind it tell the region."""
+        counts = self.negatives + self.positives
+        names = ('effective_regions', 'positive_share_before', 'positive_share_after')
+        numbers = {name: getattr(self, name) for name in names}
+        numbers['outliers'] = float(counts[-1] / counts.sum())
+        regions = {'counts': counts}
+        for name in ('positives', 'beta', 'share_before', 'share_after', 'moving_average'):
+            regions[name] = getattr(self, name)
+        for name, values in regions.items():
+            for region, value in enumerate(() if values is None else values):
+                numbers[f'{name}/{region:02d}'] = float(value)
+        return numbers
+
+    def figure(self) -> Figure:
+        """Three panels over the regions: counts, weights, who moves the model."""
+        is_box = self.symbol == 'gr'
+        name, plain = ('GHM-R', 'authentic smooth L1') if is_box else ('GHM-C', 'cross entropy')
+        figure, (left, middle, right) = panels(3)
+        figure.suptitle(self.name)
+        if not is_box:
+            stairs(left, self.negatives, 'negatives', 'negatives')
+        stairs(left, self.positives, 'positives', 'positives')
+        if self.moving_average is not None:
+            stairs(left, self.moving_average, 'moving average', 'moving average', linestyle='--')
+        left.set(title='How many examples', ylabel='examples per region', yscale='log')
+        left.set_ylim(bottom=0.5)
+        stairs(middle, self.beta, name, name)
+        middle.set(title='Harmonizing weight', ylabel='beta', yscale='log')
+        stairs(right, self.share_before * 100, f'before: {plain}', plain)
+        stairs(right, self.share_after * 100, f'after: {name}', name)
+        right.set(title='Who moves the model', ylabel=SHARE_LABEL)
+        for axes in (left, middle, right):
+            finish(axes, self.symbol)
+        return figure
 
 
 class DensityProbe(LossRecorder):

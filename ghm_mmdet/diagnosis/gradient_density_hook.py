@@ -8,13 +8,11 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ghm_mmdet.diagnosis.density_figure import density_figure, rendered
-from ghm_mmdet.diagnosis.density_probe import DensityProbe, Harmonizing
+from ghm_mmdet.diagnosis.density_probe import DensityProbe
+from ghm_mmdet.diagnosis.panels import rendered
 
 TAG = 'gradient_density'
 """First part of the names of what the hook logs."""
-NUMBERS = ('effective_regions', 'positive_share_before', 'positive_share_after')
-REGIONS = ('positives', 'beta', 'share_before', 'share_after', 'moving_average')
 
 
 @HOOKS.register_module()
@@ -71,7 +69,6 @@ class GradientDensityHook(Hook):
         if self.every_n_train_iters(runner, self.interval) and is_main_process():
             model = runner.model.module if is_model_wrapper(runner.model) else runner.model
             self._probe = DensityProbe(model)
-            self._probe.start()
 
     def after_train_iter(
         self,
@@ -84,26 +81,14 @@ class GradientDensityHook(Hook):
         if self._probe is None:
             return
         probe, self._probe = self._probe, None
-        probe.stop()
+        probe.close()
         draws = self.figure_interval and self._looks % self.figure_interval == 0
         self._looks += 1
         step = runner.iter + 1
         for seen in probe.result():
             tag = f'{TAG}/{seen.name}'
-            values = {f'{tag}/{name}': value for name, value in scalars(seen).items()}
+            values = {f'{tag}/{name}': value for name, value in seen.scalars().items()}
             runner.visualizer.add_scalars(values, step=step)
             if draws:
-                figure = rendered(density_figure(seen))
-                runner.visualizer.add_image(tag.replace('/', '_'), figure, step)
-
-
-def scalars(seen: Harmonizing) -> dict[str, float]:
-    """Everything about one loss, as numbers by name."""
-    counts = seen.negatives + seen.positives
-    numbers = {name: getattr(seen, name) for name in NUMBERS}
-    numbers['outliers'] = float(counts[-1] / counts.sum())
-    for name in ('counts', *REGIONS):
-        values = counts if name == 'counts' else getattr(seen, name)
-        for region, value in enumerate(() if values is None else values):
-            numbers[f'{name}/{region:02d}'] = float(value)
-    return numbers
+                pixels = rendered(seen.figure())
+                runner.visualizer.add_image(tag.replace('/', '_'), pixels, step)

@@ -12,6 +12,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which stays apart for colour-blind readers.
@@ -45,14 +46,9 @@ def panels(columns: int, rows: int = 1) -> tuple[Figure, list[Axes]]:
 
 
 def stairs(axes: Axes, values: np.ndarray, label: str, colour: str, **look: object) -> None:
-    """Draw one value for each region of [0, 1].
+    """Draw one value for each region of [0, 1], shape (M,).
 
-    Args:
-        axes: Where to draw.
-        values: Shape (M,).
-        label: In the legend.
-        colour: A name of ``COLOURS``, or a colour of matplotlib's.
-        **look: Of matplotlib's ``stairs``.
+    The colour is a name of ``COLOURS`` or one of matplotlib's, and so is the look.
     """
     edges = np.linspace(0, 1, len(values) + 1)
     colour = COLOURS.get(colour, colour)
@@ -125,15 +121,18 @@ def _draw(axes: Axes, lines: Mapping[str, np.ndarray], symbol: str, lowest: floa
     axes.legend(frameon=False, ncols=2, loc='upper center')
 
 
+def rendered(figure: Figure) -> np.ndarray:
+    """A figure's pixels, RGB, uint8, shape (height, width, 3)."""
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
 def save(figure: Figure, path: Path) -> list[Path]:
-    """Write a figure as PNG and SVG, the same bytes for the same figure.
+    """Write a figure as PNG and SVG, the same bytes for the same figure, and return the files.
 
-    Args:
-        figure: What to write.
-        path: Name of both files; their suffixes are put in place of its own.
-
-    Returns:
-        The files.
+    Their suffixes are put in place of the path's own.
     """
     files = [path.with_suffix('.png'), path.with_suffix('.svg')]
     figure.savefig(files[0], dpi=DPI)

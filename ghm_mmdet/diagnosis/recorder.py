@@ -48,10 +48,10 @@ class LossRecord:
 
 
 class LossRecorder:
-    """Counts every example of a model's losses, as a context manager.
+    """Counts every example of a model's losses until it is closed, as by the end of a ``with``.
 
-    Inside the context the losses' calls are looked at, nothing is changed. A call with nothing in
-    it is still one of its iteration.
+    The losses' calls are looked at, nothing is changed. A call with nothing in it is still one of
+    its iteration.
 
     Args:
         readers: Of the losses, by name, as of ``loss_reader.loss_readers``.
@@ -61,26 +61,21 @@ class LossRecorder:
         self._readers = readers
         self._places: Counter[str] = Counter()
         self._sums: dict[str, list[RegionCounts]] = {name: [] for name in readers}
-        self._handles: list = []
+        self._handles = [
+            reader.loss.register_forward_hook(partial(self._record, name), with_kwargs=True)
+            for name, reader in readers.items()
+        ]
 
     def __enter__(self) -> LossRecorder:
-        self.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.stop()
+        self.close()
 
-    def start(self) -> None:
-        """Look at the calls from now on."""
-        for name, reader in self._readers.items():
-            hook = partial(self._record, name)
-            self._handles.append(reader.loss.register_forward_hook(hook, with_kwargs=True))
-
-    def stop(self) -> None:
+    def close(self) -> None:
         """Look no longer."""
         for handle in self._handles:
             handle.remove()
-        self._handles.clear()
 
     def start_iteration(self) -> None:
         """Say that the calls that follow are those of another batch."""

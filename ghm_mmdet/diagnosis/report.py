@@ -19,13 +19,7 @@ TEMPLATE = Path(__file__).parent / 'report.html.j2'
 
 @dataclass(frozen=True)
 class Gallery:
-    """Crops under a heading.
-
-    Attributes:
-        title: The heading.
-        sentence: What they are.
-        suspects: In the order to show.
-    """
+    """Crops under a heading, with a sentence on what they are; in the order to show."""
 
     title: str
     sentence: str
@@ -53,31 +47,18 @@ def write_report(
         classes: Names, by class index.
         config: The whole config's text.
     """
-    template = Environment(autoescape=True).from_string(TEMPLATE.read_text('utf-8'))
-    drawn = [dict(title=each.title, sentence=each.sentence, svg=_svg(each)) for each in pictures]
-    shown = [
-        dict(
-            title=each.title,
-            sentence=each.sentence,
-            cards=[_card(suspect, classes) for suspect in each.suspects],
-        )
-        for each in galleries
-    ]
-    page = template.render(title=title, facts=facts, pictures=drawn, galleries=shown, config=config)
-    path.write_text(page, encoding='utf-8')
-
-
-def _svg(picture: Picture) -> str:
-    return b64encode(svg(picture.figure, picture.name)).decode()
-
-
-def _card(suspect: Suspect, classes: Sequence[str]) -> dict[str, str]:
-    return dict(
-        said=_said(suspect, classes),
-        jpeg=b64encode(crop(suspect)).decode(),
-        gradient_norm=f'{suspect.gradient_norm:.3f}',
-        file=Path(suspect.image_path).name,
+    environment = Environment(autoescape=True)
+    environment.filters |= {
+        'svg': lambda picture: b64encode(svg(picture.figure, picture.name)).decode(),
+        'jpeg': lambda suspect: b64encode(crop(suspect)).decode(),
+        'said': lambda suspect: _said(suspect, classes),
+        'file': lambda suspect: Path(suspect.image_path).name,
+    }
+    template = environment.from_string(TEMPLATE.read_text('utf-8'))
+    page = template.render(
+        title=title, facts=facts, pictures=pictures, galleries=galleries, config=config
     )
+    path.write_text(page, encoding='utf-8')
 
 
 def _said(suspect: Suspect, classes: Sequence[str]) -> str:
