@@ -1,9 +1,8 @@
 """What each loss makes of a distribution of gradient norms: the paper's "reformulated" gradients.
 
 Everything starts from counts of examples in equal regions of [0, 1], and an example stands at the
-centre of its region. The finer the regions the better, above all near 0, where most examples are;
-where their number is a multiple of the harmonized loss's own, no region of the counts lies across
-two of those.
+centre of its region. The finer the regions the better, above all near 0, where most examples are; a
+multiple of the harmonized loss's number keeps any of them from lying across two of its regions.
 
 Every curve is scaled to the same total gradient: the sum over all examples is that of the
 criterion whose gradient norm the axis shows (cross entropy for g, authentic smooth L1 for gr), so
@@ -33,10 +32,9 @@ def classification_curves(
     """Reformulated gradient norm against g = |p - p*| of each classification loss.
 
     Cross entropy has g itself. Focal loss with gamma 2 has g^gamma (g - gamma (1 - g) log(1 - g)),
-    the same for both classes up to alpha, which is left out. GHM-C has g beta. OHEM has g for the
-    hardest examples and 0 for the others; hardest is the largest loss, which is the largest g,
-    whatever the class. The region that its threshold falls into keeps a part of its examples, and
-    the curve is their mean.
+    the same for both classes up to alpha, which is left out. GHM-C has g beta, 0 in an empty one of
+    its regions. OHEM has g for the hardest examples, which have the largest loss and so the largest
+    g, and 0 for the others; the region of its threshold has the mean of both.
 
     Args:
         counts: Examples per region of g, shape (F,).
@@ -46,10 +44,10 @@ def classification_curves(
 
     Returns:
         Gradient norm per region by the name of the loss, float64, shape (F,), scaled to the total
-        gradient of cross entropy. GHM-C has 0 in those of its M regions that are empty.
+        gradient of cross entropy.
 
     Raises:
-        ValueError: The counts are no distribution, or another argument is out of its range.
+        ValueError: An argument is out of its range.
     """
     counts = _checked(counts)
     g = region_centres(len(counts))
@@ -66,8 +64,8 @@ def regression_curves(
 ) -> dict[str, np.ndarray]:
     """Reformulated gradient norm against gr = |d / sqrt(d^2 + mu^2)| of each box loss.
 
-    Authentic smooth L1 has gr itself, GHM-R gr beta. Smooth L1 has min(|d| / delta, 1), where
-    |d| = mu gr / sqrt(1 - gr^2).
+    Authentic smooth L1 has gr itself, GHM-R gr beta, 0 in an empty one of its regions. Smooth L1
+    has min(|d| / delta, 1), where |d| = mu gr / sqrt(1 - gr^2).
 
     Args:
         counts: Examples per region of gr, shape (F,).
@@ -78,10 +76,10 @@ def regression_curves(
 
     Returns:
         Gradient norm per region by the name of the loss, float64, shape (F,), scaled to the total
-        gradient of authentic smooth L1. GHM-R has 0 in those of its M regions that are empty.
+        gradient of authentic smooth L1.
 
     Raises:
-        ValueError: The counts are no distribution, or another argument is out of its range.
+        ValueError: An argument is out of its range.
     """
     counts = _checked(counts)
     check_interval('mu', mu, '(0, inf)')
@@ -106,12 +104,6 @@ def contribution_shares(
         curves: Reformulated gradient norms per region, shape (F,), by the name of the loss.
         num_regions: Equal regions to add the shares up over, where that is not F. Those of the
             harmonized loss show its ramp without the noise of the counts.
-
-    Returns:
-        Shares that sum to 1, float64, shape (num_regions,) or (F,), by the name of the loss.
-
-    Raises:
-        ValueError: The counts are no distribution.
     """
     counts = _checked(counts)
     parts = _overlap(len(counts), num_regions or len(counts))
@@ -125,15 +117,7 @@ def mined_ratio(
     """Share of the examples that OHEM keeps where it is to keep so many negatives per positive.
 
     Only the number kept comes from the positives: which examples these are is for their loss alone
-    to say.
-
-    Args:
-        positives: Counts of the positives, any shape; one positive is assumed where there is none.
-        negatives: Counts of the negatives, any shape.
-        negatives_per_positive: 3 as in SSD; not below 0.
-
-    Returns:
-        In (0, 1], for :func:`classification_curves`.
+    to say. One positive is assumed where there is none; 3 negatives for each are as in SSD.
     """
     num_positives = max(positives.sum(), 1)
     total = max(positives.sum() + negatives.sum(), 1)

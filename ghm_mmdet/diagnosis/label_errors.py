@@ -58,11 +58,8 @@ def annotated_suspects(sample: DetDataSample, num_classes: int) -> list[Suspect]
 
     g = (1 - p_label + p_other) / 2, where p_other is the highest score of another class: half the
     L1 norm of p - p* over the two classes that the label is about. It is near 0 where the model
-    agrees, 1/2 where it sees nothing, and near 1 where it is sure of another class.
-
-    Args:
-        sample: Ground truth in the pixels of the resized image, predictions in those of the file.
-        num_classes: C.
+    agrees, 1/2 where it sees nothing, and near 1 where it is sure of another class. The sample has
+    ground truth in pixels of the resized image, predictions in those of the file.
     """
     found = sample.pred_instances
     boxes = _in_file_pixels(sample, sample.gt_instances)
@@ -94,11 +91,7 @@ def annotated_suspects(sample: DetDataSample, num_classes: int) -> list[Suspect]
 
 
 def unannotated_suspects(sample: DetDataSample) -> list[Suspect]:
-    """Every detection where nothing is annotated; g is its score, as p* is 0.
-
-    Args:
-        sample: See :func:`annotated_suspects`.
-    """
+    """Every detection where nothing is annotated; g is its score, as p* is 0."""
     found = sample.pred_instances
     boxes = _in_file_pixels(sample, sample.gt_instances)
     free = (bbox_overlaps(boxes, found.bboxes) < ELSEWHERE).all(0)
@@ -137,11 +130,7 @@ def _in_file_pixels(sample: DetDataSample, instances: object) -> Tensor:
 def _best_scores(matches: Tensor, labels: Tensor, scores: Tensor, num_classes: int) -> Tensor:
     """Highest score of each class among the detections that match an object, shape (objects, C).
 
-    Args:
-        matches: bool, shape (objects, detections).
-        labels: Shape (detections,).
-        scores: Shape (detections,).
-        num_classes: C.
+    ``matches`` is bool, of shape (objects, detections).
     """
     table = scores.new_zeros(len(matches), num_classes)
     values = scores.expand_as(matches).where(matches, 0)

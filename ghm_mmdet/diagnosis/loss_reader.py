@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMRLoss
 from ghm_mmdet.losses.call_forms import box_target, classification_target, example_weight
+from ghm_mmdet.losses.ghmc_loss import CRITERIA
 from ghm_mmdet.method.criteria import (
     AuthenticSmoothL1,
     Criterion,
     LabelTarget,
-    ProbabilityCrossEntropy,
-    SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
 )
 from ghm_mmdet.method.density import region_edges, region_index
@@ -32,8 +31,8 @@ DELTA_LOSSES = (
     BalancedL1Loss,
     MSELoss,
     GHMR,
-    GHMRLoss,
     AuthenticSmoothL1Loss,
+    GHMRLoss,
 )
 """Losses of encoded box deltas; the others compare decoded boxes, where gr says nothing."""
 CHUNK = 2**18  # examples: the temporaries of a pass stay near a CPU's cache
@@ -102,16 +101,13 @@ def loss_readers(model: nn.Module, num_regions: int, mu: float = 0.02) -> dict[s
     """
     edges, readers = region_edges(num_regions), {}
     for name, module in model.named_modules():
-        parent, _, last = name.rpartition('.')
-        if last in CLASSIFICATION or is_box_regression(name, module, model.get_submodule(parent)):
-            readers[name] = LossReader(module, edges, last in CLASSIFICATION, mu)
+        head, _, last = name.rpartition('.')
+        is_classification = last in CLASSIFICATION
+        is_box = last == BOX and isinstance(module, DELTA_LOSSES)
+        decodes = getattr(model.get_submodule(head), 'reg_decoded_bbox', False)
+        if is_classification or (is_box and not decodes):
+            readers[name] = LossReader(module, edges, is_classification, mu)
     return readers
-
-
-def is_box_regression(name: str, loss: nn.Module, head: nn.Module) -> bool:
-    """Whether a module of this name compares encoded box deltas."""
-    encoded = isinstance(loss, DELTA_LOSSES) and not getattr(head, 'reg_decoded_bbox', False)
-    return name.rpartition('.')[2] == BOX and encoded
 
 
 def mu_of(loss: nn.Module, default: float) -> float:
@@ -120,17 +116,16 @@ def mu_of(loss: nn.Module, default: float) -> float:
 
 
 def _criterion(loss: nn.Module) -> Criterion:
-    if not getattr(loss, 'use_sigmoid', False):
-        return SoftmaxCrossEntropy()
-    return ProbabilityCrossEntropy() if getattr(loss, 'activated', False) else SigmoidCrossEntropy()
+    kind = (bool(getattr(loss, name, False)) for name in ('use_sigmoid', 'activated'))
+    return CRITERIA[tuple(kind)]()
 
 
 def _examples(criterion: Criterion, arguments: tuple, keywords: dict) -> Level:
     """The examples of a call in any form that heads have."""
-    values = dict(zip(('prediction', 'target', 'weight'), arguments, strict=False))
+    values = {**keywords, **dict(zip(('prediction', 'target', 'weight'), arguments, strict=False))}
     prediction = values['prediction'].detach()
-    target = values.get('target', keywords.get('target', keywords.get('label')))
-    weight = values.get('weight', keywords.get('weight', keywords.get('label_weight')))
+    target = values.get('target', values.get('label'))
+    weight = values.get('weight', values.get('label_weight'))
     if criterion.probabilities:
         scores = not isinstance(criterion, SoftmaxCrossEntropy)
         target = classification_target(prediction, target, scores)
@@ -163,27 +158,26 @@ def _count(criterion: Criterion, part: Level, edges: Tensor) -> RegionCounts:
     norm = evaluation.gradient_norm.where(valid, 0)
     positive, group, groups = _kinds(criterion, part)
     edges = edges.to(norm.device)
-    shape = (2, groups, len(edges) - 1)
-    index = (positive.long() * groups + group) * shape[-1] + region_index(norm, edges)
-    index = index.flatten()
-    counts = norm.new_zeros(2 * groups * shape[-1], dtype=torch.int64)
+    counts = edges.new_zeros(2, groups, len(edges) - 1, dtype=torch.int64)
     gradients = counts.double()
-    counts.index_add_(0, index, valid.flatten().long())
-    gradients.index_add_(0, index, norm.flatten().double())
-    return RegionCounts(counts.view(shape), gradients.view(shape))
+    index = (positive.long() * groups + group) * counts.size(-1) + region_index(norm, edges)
+    index = index.flatten()
+    counts.view(-1).index_add_(0, index, valid.flatten().long())
+    gradients.view(-1).index_add_(0, index, norm.flatten().double())
+    return RegionCounts(counts, gradients)
 
 
 def _kinds(criterion: Criterion, part: Level) -> tuple[Tensor, Tensor, int]:
     """Whether an example is positive, its group, and the number of groups; both broadcast."""
-    prediction, target = part.prediction, part.target
+    prediction, target, *_ = part
+    groups = prediction.size(-1) if prediction.dim() > 1 else 1
     if isinstance(criterion, SoftmaxCrossEntropy):
-        groups = prediction.size(-1)
         labels = target.labels if isinstance(target, LabelTarget) else target.values.argmax(-1)
         group = labels.unsqueeze(-1)
         return group < groups - 1, group, groups  # the last channel is background
-    groups = prediction.size(-1) if prediction.dim() > 1 or not criterion.probabilities else 1
     group = torch.arange(groups, device=prediction.device)
     if isinstance(target, LabelTarget):
-        return target.labels.unsqueeze(-1) == group, group, groups
-    positive = target.values > 0 if criterion.probabilities else torch.ones_like(group)
+        positive = target.labels.unsqueeze(-1) == group
+    else:
+        positive = target.values > 0 if criterion.probabilities else torch.ones_like(group)
     return positive, group, groups
