@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,10 +27,8 @@ from benchmarks.contestants import InFloat32, MMDetPythonFocal, attempt
 from benchmarks.measure import interleaved
 from benchmarks.table import Row, print_rows, write_csv
 from ghm_mmdet.diagnosis.density_probe import DensityProbe
-from ghm_mmdet.diagnosis.loss_reader import LossReader
+from ghm_mmdet.diagnosis.loss_reader import LossReader, harmonized_readers
 from ghm_mmdet.diagnosis.panels import rendered
-from ghm_mmdet.losses import GHMCLoss
-from ghm_mmdet.losses.ghm_loss import GHMLoss
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'ghm'
 LEVELS, PYRAMID = 'retinanet_r50_fpn_ghm-1x_coco.py', 'retinanet_r50_fpn_ghm-pyramid-1x_coco.py'
@@ -192,19 +191,28 @@ class HookPass(Step):
     def check(self) -> Step:
         """Take a step whose calls are kept, and return itself."""
         self._calls = []
-        losses = [each for each in self._model.modules() if isinstance(each, GHMLoss)]
-        handles = [each.register_forward_hook(self._keep, with_kwargs=True) for each in losses]
+        readers = harmonized_readers(self._model).values()
+        handles = [
+            each.loss.register_forward_hook(partial(self._keep, each), with_kwargs=True)
+            for each in readers
+        ]
         Step.__call__(self)
         for handle in handles:
             handle.remove()
         return self
 
-    def _keep(self, loss: GHMLoss, arguments: tuple, keywords: dict, output: object) -> None:
-        self._calls.append((loss, arguments, keywords))
+    def _keep(
+        self,
+        reader: LossReader,
+        loss: nn.Module,
+        arguments: tuple,
+        keywords: dict,
+        output: object,
+    ) -> None:
+        self._calls.append((reader, arguments, keywords))
 
     def __call__(self) -> None:
-        for loss, arguments, keywords in self._calls:
-            reader = LossReader(loss, loss.density.edges, isinstance(loss, GHMCLoss))
+        for reader, arguments, keywords in self._calls:
             reader.read(arguments, keywords)
 
 

@@ -11,10 +11,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from ghm_mmdet.diagnosis.loss_reader import LossReader
+from ghm_mmdet.diagnosis.loss_reader import harmonized_readers
 from ghm_mmdet.diagnosis.panels import SHARE_LABEL, finish, panels, stairs
 from ghm_mmdet.diagnosis.recorder import LossRecord, LossRecorder
-from ghm_mmdet.losses import GHMCLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss, Statistics
 
 
@@ -100,13 +99,7 @@ class DensityProbe(LossRecorder):
     """
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__(
-            {
-                name: LossReader(module, module.density.edges, isinstance(module, GHMCLoss))
-                for name, module in model.named_modules()
-                if isinstance(module, GHMLoss)
-            }
-        )
+        super().__init__(harmonized_readers(model))
         self._statistics: dict[str, list[Statistics | None]] = defaultdict(list)
 
     def result(self) -> list[Harmonizing]:

@@ -51,10 +51,8 @@ class GradientDensityHook(Hook):
     priority = 'LOW'
 
     def __init__(self, interval: int = 500, figure_interval: int = 1) -> None:
-        for name, value, least in (
-            ('interval', interval, 1),
-            ('figure_interval', figure_interval, 0),
-        ):
+        arguments = ('interval', interval, 1), ('figure_interval', figure_interval, 0)
+        for name, value, least in arguments:
             if not isinstance(value, int) or value < least:
                 raise ValueError(f'{name}={value!r}: must be an integer, {least} or more')
         self.interval = interval

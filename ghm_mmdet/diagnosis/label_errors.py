@@ -76,17 +76,10 @@ def annotated_suspects(sample: DetDataSample, num_classes: int) -> list[Suspect]
     others.scatter_(1, labels.unsqueeze(1), 0)
     other_score, other = others.max(1)
     norm = (1 - label_score + other_score) / 2
+    columns = (boxes, labels, label_score, other, other_score, norm)
     return [
-        Suspect(
-            *_image_of(sample),
-            tuple(boxes[i].tolist()),
-            int(labels[i]),
-            float(label_score[i]),
-            int(other[i]) if other_score[i] > 0 else None,
-            float(other_score[i]),
-            float(norm[i]),
-        )
-        for i in range(len(boxes))
+        Suspect(*_image_of(sample), tuple(box), label, score, believed if p else None, p, g)
+        for box, label, score, believed, p, g in zip(*map(Tensor.tolist, columns), strict=True)
     ]
 
 
@@ -103,10 +96,10 @@ def unannotated_suspects(sample: DetDataSample) -> list[Suspect]:
     # one entry for each object, whatever classes it is seen as
     _, kept = nms(found.bboxes.float(), found.scores.float(), SAME_OBJECT)
     found = found[kept]
-    columns = (each.tolist() for each in (found.bboxes, found.labels, found.scores))
+    columns = (found.bboxes, found.labels, found.scores)
     return [
         Suspect(*_image_of(sample), tuple(box), None, 0.0, label, score, score)
-        for box, label, score in zip(*columns, strict=True)
+        for box, label, score in zip(*map(Tensor.tolist, columns), strict=True)
     ]
 
 
@@ -166,25 +159,13 @@ def coco_of_suspects(
     free = 1 + max([0, *(each['id'] for each in entries if isinstance(each['id'], int))])
     images, annotations = {}, []
     for number, each in enumerate(suspects, start=free):
-        images[each.image_id] = _image(each, image_folder)
+        height, width = each.image_shape
+        name = os.path.relpath(each.image_path, image_folder or None)
+        images[each.image_id] = dict(id=each.image_id, file_name=name, height=height, width=width)
         found = _take(known[each.image_id], each, numbers)
         annotations.append(_annotation(each, numbers, number if found is None else found))
-    categories = zip(numbers, classes, strict=True)
-    return {
-        'images': list(images.values()),
-        'categories': [{'id': number, 'name': name} for number, name in categories],
-        'annotations': annotations,
-    }
-
-
-def _image(suspect: Suspect, folder: str) -> dict:
-    height, width = suspect.image_shape
-    return {
-        'id': suspect.image_id,
-        'file_name': os.path.relpath(suspect.image_path, folder or None),
-        'height': height,
-        'width': width,
-    }
+    categories = [dict(id=number, name=name) for number, name in zip(numbers, classes, strict=True)]
+    return dict(images=[*images.values()], categories=categories, annotations=annotations)
 
 
 def _annotation(suspect: Suspect, numbers: list[int], number: int | str) -> dict:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMRLoss
 from ghm_mmdet.losses.call_forms import box_target, classification_target, example_weight
+from ghm_mmdet.losses.ghm_loss import GHMLoss
 from ghm_mmdet.losses.ghmc_loss import CRITERIA
 from ghm_mmdet.method.criteria import (
     AuthenticSmoothL1,
@@ -58,19 +59,14 @@ class LossReader:
     Args:
         loss: The loss. Its ``use_sigmoid`` and ``activated`` tell what the prediction is.
         edges: Of the regions, shape (M + 1,).
-        classification: Whether the examples are objects and background, and not box deltas.
-        mu: Of authentic smooth L1, for a box loss that has none.
-
-    Attributes:
-        mu: Of the last call's authentic smooth L1; None for classification.
+        mu: Of authentic smooth L1 for box deltas, until the loss adapts its own; None where the
+            examples are objects and background.
     """
 
-    def __init__(
-        self, loss: nn.Module, edges: Tensor, classification: bool, mu: float = 0.02
-    ) -> None:
+    def __init__(self, loss: nn.Module, edges: Tensor, mu: float | None) -> None:
         self.loss = loss
         self.edges = edges
-        self.mu = None if classification else mu_of(loss, mu)
+        self.mu = mu
 
     @torch.no_grad()
     def read(self, arguments: tuple, keywords: dict) -> RegionCounts | None:
@@ -102,12 +98,21 @@ def loss_readers(model: nn.Module, num_regions: int, mu: float = 0.02) -> dict[s
     edges, readers = region_edges(num_regions), {}
     for name, module in model.named_modules():
         head, _, last = name.rpartition('.')
-        is_classification = last in CLASSIFICATION
-        is_box = last == BOX and isinstance(module, DELTA_LOSSES)
         decodes = getattr(model.get_submodule(head), 'reg_decoded_bbox', False)
-        if is_classification or (is_box and not decodes):
-            readers[name] = LossReader(module, edges, is_classification, mu)
+        if last in CLASSIFICATION:
+            readers[name] = LossReader(module, edges, None)
+        elif last == BOX and isinstance(module, DELTA_LOSSES) and not decodes:
+            readers[name] = LossReader(module, edges, mu_of(module, mu))
     return readers
+
+
+def harmonized_readers(model: nn.Module) -> dict[str, LossReader]:
+    """Readers of a model's harmonized losses in their own regions, by the name of the module."""
+    return {
+        name: LossReader(module, module.density.edges, getattr(module, 'mu', None))
+        for name, module in model.named_modules()
+        if isinstance(module, GHMLoss)
+    }
 
 
 def mu_of(loss: nn.Module, default: float) -> float:

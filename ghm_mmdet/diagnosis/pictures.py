@@ -108,11 +108,8 @@ def _overview(record: LossRecord) -> Picture:
     for name, values in shares.items():
         steps = values.repeat(len(counts) // regions)
         table[f'share of the gradient of its 1/{regions} under {name}'] = steps
-    sentence = f'{_who(record.symbol, counts)} {_who_moves(fine)}'
-    if record.symbol == 'g':
-        sentence += f' Share that the positives have: {_of_positives(counts, positives, fine)}.'
     figure = draw_curves(histograms, curves, shares, record.symbol)
-    return _picture(record, sentence, figure, table)
+    return _picture(record, _sentence(record.symbol, counts, positives, fine), figure, table)
 
 
 def _levels(record: LossRecord, strides: Sequence[int]) -> Picture:
@@ -162,32 +159,28 @@ def _classes(record: LossRecord, classes: Sequence[str]) -> Picture:
     return _picture(record, sentence, figure, table, '_classes', ', positives of each class')
 
 
-def _who(symbol: str, counts: np.ndarray) -> str:
-    easy, outlier = _ends(counts / counts.sum())
-    what = 'examples' if symbol == 'g' else 'box coordinates of positives'
-    return (
-        f'Of {counts.sum():,} {what}, {easy:.1%} have {symbol} below {EASY} and are easy; '
-        f'{outlier:.2%} are above {OUTLIER}: outliers, which the model contradicts.'
-    )
-
-
-def _who_moves(shares: Mapping[str, np.ndarray]) -> str:
-    ends = {name: _ends(share) for name, share in shares.items()}
-    listed = ', '.join(
-        f'{name} {easy:.0%} and {outlier:.0%}' for name, (easy, outlier) in ends.items()
-    )
-    return f'Share of the gradient that the easy and the outliers have: {listed}.'
-
-
-def _of_positives(
-    counts: np.ndarray, positives: np.ndarray, shares: Mapping[str, np.ndarray]
+def _sentence(
+    symbol: str, counts: np.ndarray, positives: np.ndarray, shares: Mapping[str, np.ndarray]
 ) -> str:
-    """The positives' part of the gradient: of each region's what they are of its examples."""
-    part = np.divide(positives, counts, out=np.zeros(len(counts)), where=counts > 0)
-    return ', '.join(f'{name} {part @ share:.0%}' for name, share in shares.items())
+    """Who is easy and who an outlier, and the shares of the gradient that these have."""
+    easy, outlier = _ends(counts / counts.sum())
+    ends = {name: _ends(share) for name, share in shares.items()}
+    listed = ', '.join(f'{name} {low:.0%} and {high:.0%}' for name, (low, high) in ends.items())
+    what = 'examples' if symbol == 'g' else 'box coordinates of positives'
+    sentence = (
+        f'Of {counts.sum():,} {what}, {easy:.1%} have {symbol} below {EASY} and are easy; '
+        f'{outlier:.2%} are above {OUTLIER}: outliers, which the model contradicts. '
+        f'Share of the gradient that the easy and the outliers have: {listed}.'
+    )
+    if symbol == 'g':
+        # of each region's gradient, what the positives are of its examples
+        part = np.divide(positives, counts, out=np.zeros(len(counts)), where=counts > 0)
+        listed = ', '.join(f'{name} {part @ share:.0%}' for name, share in shares.items())
+        sentence += f' Share that the positives have: {listed}.'
+    return sentence
 
 
 def _ends(shares: np.ndarray) -> tuple[float, float]:
     """What lies below EASY and above OUTLIER."""
-    num_regions = len(shares)
-    return shares[: round(EASY * num_regions)].sum(), shares[round(OUTLIER * num_regions) :].sum()
+    low, high = (round(end * len(shares)) for end in (EASY, OUTLIER))
+    return shares[:low].sum(), shares[high:].sum()

@@ -42,8 +42,7 @@ def write_report(
         path: The HTML file.
         title: The page's heading.
         facts: Lines of the table at its top; 'config' is the config's name.
-        pictures: In the order to show.
-        galleries: In the order to show.
+        pictures, galleries: In the order to show.
         classes: Names, by class index.
         config: The whole config's text.
     """

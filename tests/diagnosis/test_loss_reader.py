@@ -14,7 +14,7 @@ from mmdet.models.losses import (
 )
 
 from ghm_mmdet.diagnosis import loss_reader
-from ghm_mmdet.diagnosis.loss_reader import LossReader, is_box_regression
+from ghm_mmdet.diagnosis.loss_reader import LossReader, loss_readers, mu_of
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
 from ghm_mmdet.method.density import region_edges
 
@@ -88,7 +88,7 @@ CALLS = {
 def test_pairs_of_anchor_and_class(name, chunk, monkeypatch):
     monkeypatch.setattr(loss_reader, 'CHUNK', chunk)
     loss, call, expected = CALLS[name]
-    seen = LossReader(loss, region_edges(REGIONS), classification=True).read(call, {})
+    seen = LossReader(loss, region_edges(REGIONS), mu=None).read(call, {})
     torch.testing.assert_close(seen.counts, expected)
 
 
@@ -96,7 +96,7 @@ def test_anchors_under_softmax():
     logits = 2 * torch.randn(ROWS, CLASSES + 1, generator=GENERATOR)
     norms = 1 - logits.softmax(1)[torch.arange(ROWS), LABELS]
     expected = one_by_one(norms, LABELS < CLASSES, LABELS, WEIGHT, CLASSES + 1)
-    reader = LossReader(CrossEntropyLoss(), region_edges(REGIONS), classification=True)
+    reader = LossReader(CrossEntropyLoss(), region_edges(REGIONS), mu=None)
     torch.testing.assert_close(reader.read((logits, LABELS, WEIGHT), {}).counts, expected)
 
 
@@ -110,7 +110,7 @@ def test_box_deltas(loss, mu):
     groups = torch.arange(4).expand(ROWS, 4)
     ones = torch.ones(ROWS, 4)
     expected = one_by_one(*(each.flatten() for each in (norms, ones, groups, weight)), 4)
-    reader = LossReader(loss, region_edges(REGIONS), classification=False, mu=0.1)
+    reader = LossReader(loss, region_edges(REGIONS), mu_of(loss, 0.1))
     seen = reader.read((deltas, target, weight), {})
     torch.testing.assert_close(seen.counts, expected)
     totals = (norms * weight).sum(0)
@@ -120,26 +120,26 @@ def test_box_deltas(loss, mu):
 def test_examples_that_are_not_finite_are_left_out():
     logits = LOGITS.clone()
     logits[0] = float('nan')
-    reader = LossReader(FocalLoss(use_sigmoid=True), region_edges(REGIONS), classification=True)
+    reader = LossReader(FocalLoss(use_sigmoid=True), region_edges(REGIONS), mu=None)
     seen = reader.read((logits, LABELS, None), {})
     assert seen.counts.sum() == (ROWS - 1) * CLASSES
     assert seen.gradients.isfinite().all()
 
 
 def test_a_call_without_examples_counts_none():
-    reader = LossReader(FocalLoss(use_sigmoid=True), region_edges(REGIONS), classification=True)
+    reader = LossReader(FocalLoss(use_sigmoid=True), region_edges(REGIONS), mu=None)
     seen = reader.read((LOGITS[:0], LABELS[:0], None), {})
     assert seen.counts.shape == (2, CLASSES, REGIONS) and not seen.counts.any()
 
 
 def test_a_call_that_only_scores_is_none():
-    reader = LossReader(FocalLoss(use_sigmoid=True), region_edges(REGIONS), classification=True)
+    reader = LossReader(FocalLoss(use_sigmoid=True), region_edges(REGIONS), mu=None)
     assert reader.read((LOGITS, LABELS), dict(reduction_override='none')) is None
 
 
 @pytest.mark.parametrize('names', [('target', 'weight'), ('label', 'label_weight')])
 def test_target_and_weight_may_be_named(names):
-    reader = LossReader(FocalLoss(use_sigmoid=True), region_edges(REGIONS), classification=True)
+    reader = LossReader(FocalLoss(use_sigmoid=True), region_edges(REGIONS), mu=None)
     named = dict(zip(names, (LABELS, WEIGHT), strict=True), avg_factor=3.0)
     _, _, expected = CALLS['labels and weights']
     torch.testing.assert_close(reader.read((LOGITS,), named).counts, expected)
@@ -151,5 +151,6 @@ def test_target_and_weight_may_be_named(names):
 )
 def test_only_encoded_deltas_have_a_gradient_norm(loss, decoded, encoded):
     head = torch.nn.Module()
-    head.reg_decoded_bbox = decoded
-    assert is_box_regression('bbox_head.loss_bbox', loss, head) is encoded
+    head.loss_bbox, head.reg_decoded_bbox = loss, decoded
+    detector = torch.nn.ModuleDict(dict(bbox_head=head))
+    assert list(loss_readers(detector, REGIONS)) == ['bbox_head.loss_bbox'] * encoded
