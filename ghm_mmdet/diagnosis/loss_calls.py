@@ -9,7 +9,7 @@ from mmdet.models.losses import GHMR, BalancedL1Loss, L1Loss, MSELoss, SmoothL1L
 from torch import Tensor, nn
 
 from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMRLoss
-from ghm_mmdet.losses.call_forms import box_target, classification_target, example_weight
+from ghm_mmdet.method.call_forms import box_target, classification_target, example_weight
 from ghm_mmdet.method.criteria import (
     AuthenticSmoothL1,
     Criterion,

@@ -8,9 +8,9 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
-from ghm_mmdet.losses.call_forms import example_weight
 from ghm_mmdet.losses.ghm_loss import REDUCTIONS
 from ghm_mmdet.method.arguments import check_choice, check_interval, check_positive_integer
+from ghm_mmdet.method.call_forms import example_weight
 
 
 @MODELS.register_module()

@@ -28,7 +28,9 @@ def non_increasing(values: Tensor, known: Tensor) -> Tensor:
 
 
 def _sums(values: Tensor) -> Tensor:
-    """Of the values a to b, shape (M, M). Without differences, in which small values are lost.
+    """Entry (a, b) is values[a] + ... + values[b], shape (M, M).
+
+    Differences of prefix sums would cancel small values, so the sums are added up.
 
     Each pass adds to a sum the one of as many values before it. So every value is rounded log2(M)
     times at most, a relative error of log2(M) 2^-24 in float32, and nothing is a prefix sum of

@@ -17,10 +17,9 @@ from ghm_mmdet.method.criteria import (
     Criterion,
     DenseTarget,
     SigmoidCrossEntropy,
-    Target,
 )
 from ghm_mmdet.ops import torch_ops
-from ghm_mmdet.ops.sums import RegionSums
+from ghm_mmdet.ops.examples import Examples, RegionSums
 from ghm_mmdet.ops.target_range import bad_targets
 
 COMPILED = {
@@ -43,43 +42,33 @@ def obstacle() -> str | None:
     return None
 
 
-def region_sums(
-    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None, edges: Tensor
-) -> RegionSums:
+def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> RegionSums:
     """Counts and loss sums per region, see :func:`ghm_mmdet.ops.region_sums`; no gradient."""
-    arguments = _arguments(criterion, prediction, target, weight, edges)
+    arguments = _arguments(criterion, examples, edges)
     if arguments is None:
-        return torch_ops.region_sums(criterion, prediction, target, weight, edges)
+        return torch_ops.region_sums(criterion, examples, edges)
     from ghm_mmdet.ops import _cpu
 
-    bad = bad_targets(criterion, prediction, target, weight)
-    return RegionSums(*_cpu.region_sums(*arguments), bad)
+    return RegionSums(*_cpu.region_sums(*arguments), bad_targets(criterion, examples))
 
 
-def gradient(
-    criterion: Criterion,
-    prediction: Tensor,
-    target: Target,
-    weight: Tensor | None,
-    edges: Tensor,
-    scale: Tensor,
-) -> Tensor:
+def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Tensor) -> Tensor:
     """Each example's gradient times the scale of its region, see the reference."""
-    arguments = _arguments(criterion, prediction, target, weight, edges)
+    arguments = _arguments(criterion, examples, edges)
     if arguments is None:
-        return torch_ops.gradient(criterion, prediction, target, weight, edges, scale)
+        return torch_ops.gradient(criterion, examples, edges, scale)
     from ghm_mmdet.ops import _cpu
 
+    prediction = examples.prediction
     layout = torch.preserve_format if prediction.dim() <= 2 else torch.contiguous_format
     result = torch.empty_like(prediction, memory_format=layout)
     _cpu.gradient(*arguments, scale.float().contiguous(), _matrix(result))
     return result
 
 
-def _arguments(
-    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None, edges: Tensor
-) -> tuple | None:
-    """What the compiled functions take, or None where they cannot."""
+def _arguments(criterion: Criterion, examples: Examples, edges: Tensor) -> tuple | None:
+    """The arguments of the compiled functions, or None where those cannot compute this."""
+    prediction, target, weight, _ = examples
     # a subclass may compute something else
     name = COMPILED.get(type(criterion))
     matrix = _matrix(prediction)

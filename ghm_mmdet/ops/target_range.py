@@ -8,21 +8,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ghm_mmdet.method.criteria import Criterion, LabelTarget, Target
+from ghm_mmdet.method.criteria import Criterion, LabelTarget
+from ghm_mmdet.ops.examples import Examples
 
 ROUNDING = 0.01
 """How far outside [0, 1] a probability may be: an IoU of 1, computed in bfloat16, can be 1.008."""
 
 
-def bad_targets(
-    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None
-) -> Tensor:
+def bad_targets(criterion: Criterion, examples: Examples) -> Tensor:
     """Number of targets that are out of range and that no weight ignores, int64, 0-dim.
 
     Counted are anchors with a label outside [0, C], C being background or, where that is a class of
     its own, the last class; and finite scores and values outside [0, 1], of a criterion whose
     targets are probabilities. NaN and infinity count as input that is not finite, and not here.
     """
+    prediction, target, weight, _ = examples
     if isinstance(target, LabelTarget):
         return _bad_labels(criterion.background(prediction), *target, prediction, weight)
     if not criterion.probabilities or _is_in_range(target.values):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ghm_mmdet.method.criteria import LabelTarget, Target
+from ghm_mmdet.ops.examples import Examples
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 # Threads of a program: Triton's default of 4 warps.
@@ -16,7 +17,7 @@ THREADS = 128
 LARGEST_F = 128
 
 
-class Examples(NamedTuple):
+class Layout(NamedTuple):
     """A call's tensors over (major, minor); minor is the axis of the smaller stride.
 
     Attributes:
@@ -45,8 +46,9 @@ class Block(NamedTuple):
     w: int
 
 
-def examples(prediction: Tensor, target: Target, weight: Tensor | None) -> Examples | None:
+def layout(examples: Examples) -> Layout | None:
     """The call for the kernels, or None where they cannot take it."""
+    prediction, target, weight, _ = examples
     strides = _matrix_strides(prediction)
     if prediction.dtype not in DTYPES or prediction.numel() == 0 or strides is None:
         return None
@@ -57,7 +59,7 @@ def examples(prediction: Tensor, target: Target, weight: Tensor | None) -> Examp
     if None in parts:
         return None
     (target_kind, target_tuple), (weight_kind, weight_tuple) = parts
-    return Examples(
+    return Layout(
         prediction=(prediction, *_order(strides, minor)),
         target=target_tuple,
         weight=weight_tuple,
@@ -66,13 +68,13 @@ def examples(prediction: Tensor, target: Target, weight: Tensor | None) -> Examp
     )
 
 
-def block(examples: Examples, per_thread: int) -> Block:
+def block(layout: Layout, per_thread: int) -> Block:
     """The tile in which a thread sees ``per_thread`` examples, or fewer where there are few.
 
     F is the power of two that pads the minor axis least, where every tile in a row counts as one
     place more: 16 for 80 classes, 4 for the coordinates of a box.
     """
-    return _block(*examples.size, 16 // examples.prediction[0].element_size(), per_thread)
+    return _block(*layout.size, 16 // layout.prediction[0].element_size(), per_thread)
 
 
 @lru_cache(maxsize=4096)
@@ -89,17 +91,17 @@ def _block(major: int, minor: int, width: int, per_thread: int) -> Block:
     return Block(v * s, f, v, w)
 
 
-def tiles(examples: Examples, block: Block) -> int:
+def tiles(layout: Layout, block: Block) -> int:
     """Number of tiles that cover the examples."""
-    major, minor = examples.size
+    major, minor = layout.size
     return -(-major // block.r) * -(-minor // block.f)
 
 
-def weights_shape(examples: Examples, block: Block) -> tuple[int, int, int]:
+def weights_shape(layout: Layout, block: Block) -> tuple[int, int, int]:
     """Shape of a tile's weights: one per example, or one per anchor."""
-    if examples.options['WEIGHT'] == 'example':
+    if layout.options['WEIGHT'] == 'example':
         return block[:2]
-    return (1, block.f) if examples.options['ANCHORS_MINOR'] else (block.r, 1)
+    return (1, block.f) if layout.options['ANCHORS_MINOR'] else (block.r, 1)
 
 
 def _target(prediction: Tensor, target: Target, minor: bool) -> tuple[str, tuple] | None:

@@ -1,9 +1,10 @@
 """Region sums to a loss in one launch, on CUDA.
 
-density.py, balance.py and the mean over the examples are some fifty operations on M numbers, each
-of which the host hands to the device on its own. Here they are one kernel, for unit regions, M up
-to ``MOST_REGIONS`` and float32; all else, and a graph that ``torch.compile`` makes, takes those
-modules themselves, which are also what this is tested against. The names in the kernel are theirs.
+Density, balance and the mean over the examples are some fifty operations on M numbers, and the host
+launches each of them. Here they are one kernel, for unit regions, M up to ``MOST_REGIONS`` and
+float32. All else, and a graph that ``torch.compile`` makes, takes the operations of
+:mod:`ghm_mmdet.ops.from_sums`, the oracle of this kernel. The names in the kernel are those of
+:mod:`ghm_mmdet.method.density` and :mod:`ghm_mmdet.method.balance`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from torch import Tensor
 
 from ghm_mmdet.method.balance import TOTAL_GRADIENT, Balance
 from ghm_mmdet.method.density import NO_DENSITY, GradientDensity, UnitRegionDensity
-from ghm_mmdet.ops.harmonize import Harmonized, Reduction
-from ghm_mmdet.ops.sums import RegionSums
+from ghm_mmdet.ops import from_sums
+from ghm_mmdet.ops.examples import RegionSums
+from ghm_mmdet.ops.from_sums import Harmonized, Reduction
 
 MOST_REGIONS = 128
 # Of the (M, M) that isotonic regression computes with, what a warp holds.
@@ -26,8 +28,7 @@ LEAST_SHARE = tl.constexpr(NO_DENSITY)
 HALF = tl.constexpr(TOTAL_GRADIENT)
 
 
-def takes(density: GradientDensity, sums: RegionSums) -> bool:
-    """Whether the kernel can compute this."""
+def _takes(density: GradientDensity, sums: RegionSums) -> bool:
     return (
         type(density) is UnitRegionDensity
         and density.num_regions <= MOST_REGIONS
@@ -35,15 +36,17 @@ def takes(density: GradientDensity, sums: RegionSums) -> bool:
     )
 
 
-def harmonized_loss(
-    density: UnitRegionDensity,
+def loss_from_sums(
+    density: GradientDensity,
     balance: Balance,
     reduction: Reduction,
     sums: RegionSums,
-    seen: RegionSums,
-    keep_old: Tensor | None,
+    step_sums: RegionSums,
+    update_unless: Tensor | None,
 ) -> Harmonized:
-    """See :func:`ghm_mmdet.ops.harmonized_loss`; float32 alone, and no gradient."""
+    """See :func:`ghm_mmdet.ops.from_sums.loss_from_sums`; without a gradient."""
+    if not _takes(density, sums):
+        return from_sums.loss_from_sums(density, balance, reduction, sums, step_sums, update_unless)
     losses, regions = sums.losses, density.num_regions
     beta, scale, loss = losses.new_empty(regions), losses.new_empty(regions), losses.new_empty(())
     block = triton.next_power_of_2(regions)
@@ -52,29 +55,27 @@ def harmonized_loss(
     equal = 'paper' if balance == Balance() else balance.equal
     keeps = balance.outliers == 'keep'
     with torch.cuda.device_of(losses):
-        harmonize_kernel[(1,)](
+        loss_from_sums_kernel[(1,)](
             *(sums.counts, losses, sums.weight_sum, sums.nonfinite),
-            *(seen.counts, seen.weight_sum),
-            sums.nonfinite if keep_old is None else keep_old,
+            *(step_sums.counts, step_sums.weight_sum),
+            sums.nonfinite if update_unless is None else update_unless,
             density.moving_average if has_state else beta,
             density.moving_weight if corrects else beta,
             density.edges if equal == 'gradient' else beta,
             *(beta, scale, loss),
             # an integer would be another type to the kernel
             *map(float, (density.momentum, 1 - density.momentum)),
-            *map(float, (balance.tempering, reduction.factor)),
+            *map(float, (balance.tempering, reduction.loss_weight)),
             REGIONS=regions,
             BLOCK=block,
             HAS_STATE=has_state,
-            STORES=has_state and keep_old is not None,
+            STORES=has_state and update_unless is not None,
             BIAS_CORRECTION=corrects,
-            DECAYS=density.empty_regions == 'decay',
-            ALL_REGIONS=density.divisor == 'all',
+            PAPER=density.form == 'paper',
             EQUAL=equal,
             KEEPS_OUTLIERS=keeps,
             MEAN=reduction.mean,
             BY_WEIGHT=reduction.by_weight,
-            SKIPS=reduction.skips,
             num_warps=max(block * block // TABLE_PER_WARP, 1) if keeps else 1,
         )
     return Harmonized(loss, beta, scale)
@@ -100,9 +101,9 @@ def non_increasing(values, known, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def average(old, new, counts, momentum, rest, DECAYS: tl.constexpr):
+def average(old, new, counts, momentum, rest, PAPER: tl.constexpr):
     blended = momentum * old + rest * new
-    return blended if DECAYS else tl.where(counts > 0, blended, old)
+    return blended if PAPER else tl.where(counts > 0, blended, old)
 
 
 @triton.jit
@@ -123,10 +124,10 @@ def shaped(weight, tempering, KEEPS_OUTLIERS: tl.constexpr, BLOCK: tl.constexpr)
 
 @triton.jit
 def gradient_density(
-    seen,
+    region_counts,
     region,
     inside,
-    keep_old,
+    update_unless,
     moving_average,
     moving_weight,
     momentum,
@@ -135,35 +136,34 @@ def gradient_density(
     HAS_STATE: tl.constexpr,
     STORES: tl.constexpr,
     BIAS_CORRECTION: tl.constexpr,
-    DECAYS: tl.constexpr,
-    ALL_REGIONS: tl.constexpr,
+    PAPER: tl.constexpr,
 ):
     """GD of each region; the moving average behind it is stored in place."""
-    smoothed = seen
+    smoothed = region_counts
     if HAS_STATE:
         old = tl.load(moving_average + region, mask=inside, other=0.0)
-        new = average(old, seen, seen, momentum, rest, DECAYS)
+        new = average(old, region_counts, region_counts, momentum, rest, PAPER)
         smoothed = new
         if BIAS_CORRECTION:
             old_weight = tl.load(moving_weight + region, mask=inside, other=0.0)
-            weight = average(old_weight, 1.0, seen, momentum, rest, DECAYS)
+            weight = average(old_weight, 1.0, region_counts, momentum, rest, PAPER)
             smoothed = new / tl.where(weight > 0, weight, 1.0)
         if STORES:
-            stores = inside & (tl.load(keep_old) == 0)
+            stores = inside & (tl.load(update_unless) == 0)
             # several warps may hold the same regions, and all of them have to have read them
             tl.debug_barrier()
             tl.store(moving_average + region, new, mask=stores)
             if BIAS_CORRECTION:
                 tl.store(moving_weight + region, weight, mask=stores)
-    if ALL_REGIONS:
+    if PAPER:
         return smoothed * REGIONS
-    return smoothed * tl.sum((seen > 0).to(tl.int32)).to(tl.float32)
+    return smoothed * tl.sum((region_counts > 0).to(tl.int32)).to(tl.float32)
 
 
 @triton.jit
 def balanced(
     beta,
-    seen,
+    region_counts,
     total,
     region,
     inside,
@@ -176,14 +176,14 @@ def balanced(
     """See :class:`ghm_mmdet.method.balance.Balance`."""
     if EQUAL == 'weight':
         beta = shaped(beta, tempering, KEEPS_OUTLIERS, BLOCK)
-        share = share_of_total(beta, seen, total)
+        share = share_of_total(beta, region_counts, total)
         beta = beta / tl.where(share > 0, share, 1.0)
     if EQUAL == 'gradient':
         left = tl.load(edges + region, mask=inside, other=1.0)
         right = tl.load(edges + region + 1, mask=inside, other=1.0)
         gradient_norm = (left + right) / 2
         beta = shaped(beta / gradient_norm, tempering, KEEPS_OUTLIERS, BLOCK)
-        share = share_of_total(beta * gradient_norm, seen, total)
+        share = share_of_total(beta * gradient_norm, region_counts, total)
         beta = beta * HALF / tl.where(share > 0, share, 1.0)
     return beta
 
@@ -199,14 +199,14 @@ def examples(counts, weight_sum, region, inside, BY_WEIGHT: tl.constexpr):
 
 
 @triton.jit
-def harmonize_kernel(
+def loss_from_sums_kernel(
     counts,
     losses,
     weight_sum,
     nonfinite,
-    seen_counts,
-    seen_weight_sum,
-    keep_old,
+    step_counts,
+    step_weight_sum,
+    update_unless,
     moving_average,
     moving_weight,
     edges,
@@ -222,23 +222,21 @@ def harmonize_kernel(
     HAS_STATE: tl.constexpr,
     STORES: tl.constexpr,
     BIAS_CORRECTION: tl.constexpr,
-    DECAYS: tl.constexpr,
-    ALL_REGIONS: tl.constexpr,
+    PAPER: tl.constexpr,
     EQUAL: tl.constexpr,
     KEEPS_OUTLIERS: tl.constexpr,
     MEAN: tl.constexpr,
     BY_WEIGHT: tl.constexpr,
-    SKIPS: tl.constexpr,
 ):
     """One program: beta (M,), d loss / d losses (M,), the loss, and the moving average in place."""
     region = tl.arange(0, BLOCK)
     inside = region < REGIONS
-    seen = tl.load(seen_counts + region, mask=inside, other=0).to(tl.float32)
+    region_counts = tl.load(step_counts + region, mask=inside, other=0).to(tl.float32)
     density = gradient_density(
-        seen,
+        region_counts,
         region,
         inside,
-        keep_old,
+        update_unless,
         moving_average,
         moving_weight,
         momentum,
@@ -247,17 +245,16 @@ def harmonize_kernel(
         HAS_STATE,
         STORES,
         BIAS_CORRECTION,
-        DECAYS,
-        ALL_REGIONS,
+        PAPER,
     )
-    total = examples(seen_counts, seen_weight_sum, region, inside, BY_WEIGHT)
+    total = examples(step_counts, step_weight_sum, region, inside, BY_WEIGHT)
     occupied = density > total * LEAST_SHARE
     beta = tl.where(occupied, total / tl.where(occupied, density, 1.0), 0.0)
     beta = balanced(
-        beta, seen, total, region, inside, edges, tempering, EQUAL, KEEPS_OUTLIERS, BLOCK
+        beta, region_counts, total, region, inside, edges, tempering, EQUAL, KEEPS_OUTLIERS, BLOCK
     )
     poisoned = tl.load(nonfinite) > 0
-    beta = tl.where(poisoned, 0.0 if SKIPS else float('nan'), beta)
+    beta = tl.where(poisoned, float('nan'), beta)
     tl.store(beta_out + region, beta, mask=inside)
 
     scale = beta * factor
@@ -265,6 +262,4 @@ def harmonize_kernel(
         scale = scale / examples(counts, weight_sum, region, inside, BY_WEIGHT)
     tl.store(scale_out + region, scale, mask=inside)
     terms = scale * tl.load(losses + region, mask=inside, other=0.0)
-    # a sum that is infinite times a weight of 0 would be NaN
-    used = inside & ~poisoned if SKIPS else inside
-    tl.store(loss_out, tl.sum(tl.where(used, terms, 0.0)))
+    tl.store(loss_out, tl.sum(tl.where(inside, terms, 0.0)))

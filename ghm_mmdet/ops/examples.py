@@ -1,4 +1,4 @@
-"""The examples of a level, and the additive summary of them that a harmonized loss is made of."""
+"""The examples of one call, and the additive summary that a harmonized loss is made of."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 from ghm_mmdet.method.criteria import Criterion, Target
 
 
-class Level(NamedTuple):
-    """The examples of one call of a head.
+class Examples(NamedTuple):
+    """The examples of one call of a loss: of one level, where a head calls it once per level.
 
     Attributes:
         prediction: Logits or box coordinates, any float dtype.
@@ -21,29 +21,24 @@ class Level(NamedTuple):
         weight: Broadcastable to the examples, or None for all ones. Examples with a weight of 0 or
             less are in no region; the size of a positive weight does not scale the loss (as in
             mmdet).
-        factor: Of the element losses, float or 0-dim, a constant in the backward pass.
+        factor: Of the element losses, float or 0-dim; a constant in the backward pass.
     """
 
     prediction: Tensor
     target: Target
-    weight: Tensor | None
+    weight: Tensor | None = None
     factor: float | Tensor = 1.0
-
-    @property
-    def examples(self) -> tuple[Tensor, Target, Tensor | None]:
-        """What a back end takes: prediction, target and weight."""
-        return self.prediction, self.target, self.weight
 
 
 class RegionSums(NamedTuple):
-    """What a pass over the predictions leaves. Levels, chunks and ranks add up.
+    """What one pass over the predictions leaves. Levels, chunks and ranks add up.
 
     Attributes:
         counts: R_j, valid examples per region, int64, shape (M,).
         losses: Sum of the element losses per region, float, shape (M,).
         weight_sum: Sum of the weights of all valid examples, float, 0-dim.
         nonfinite: Valid examples with NaN or infinite input, in no region, int64, 0-dim.
-        bad_targets: Targets that nothing ignores and that no head means, see
+        bad_targets: Targets that are out of range and not ignored, see
             ``ghm_mmdet.ops.target_range.bad_targets``; int64, 0-dim.
     """
 
@@ -61,20 +56,18 @@ class RegionSums(NamedTuple):
         return cls(*(torch.stack(fields).sum(0) for fields in zip(*parts, strict=True)))
 
 
-def is_one(factor: float | Tensor) -> bool:
-    """Whether a factor is the number 1; what a tensor holds is not looked at."""
-    return not isinstance(factor, Tensor) and factor == 1
-
-
 def scaled(values: float | Tensor, factor: float | Tensor) -> float | Tensor:
-    """Product; where either is the number 1 it is the other itself, and nothing is launched."""
-    if is_one(factor):
+    """The product; a factor that is the number 1 returns ``values``, and launches nothing."""
+    if not isinstance(factor, Tensor) and factor == 1:
         return values
-    return factor if is_one(values) else values * factor
+    return values * factor
 
 
-def are_same(factors: Sequence[float | Tensor]) -> bool:
-    """Whether factors are known to be one, without a look at what a tensor holds."""
+def are_identical(factors: Sequence[float | Tensor]) -> bool:
+    """Whether all factors are equal: numbers by value, tensors if they are one object.
+
+    The values of tensors are not read.
+    """
     first = factors[0]
     if isinstance(first, Tensor):
         return all(factor is first for factor in factors)
@@ -82,9 +75,9 @@ def are_same(factors: Sequence[float | Tensor]) -> bool:
 
 
 def total_of_levels(
-    levels: Sequence[Level], parts: Sequence[RegionSums]
+    levels: Sequence[Examples], parts: Sequence[RegionSums]
 ) -> tuple[RegionSums, Tensor]:
-    """The summary of all levels, with their factors, from that of each.
+    """The summary of all levels, with their factors, from the summary of each.
 
     Returns:
         The summary; and each level's examples that are not finite, int64, shape (L,).
@@ -94,15 +87,11 @@ def total_of_levels(
     return RegionSums.total(factored), torch.stack([part.nonfinite for part in parts])
 
 
-def sums_by(
-    module: ModuleType, criterion: Criterion, levels: Sequence[Level], edges: Tensor
+def level_sums_by(
+    module: ModuleType, criterion: Criterion, levels: Sequence[Examples], edges: Tensor
 ) -> tuple[RegionSums, Tensor]:
-    """What :func:`ghm_mmdet.ops.level_sums` returns, by one back end.
-
-    It has ``region_sums`` for the examples of one level. It may have ``level_sums``, with the
-    arguments and results of this function, for all of them in fewer launches.
-    """
+    """What :func:`ghm_mmdet.ops.level_sums` returns, by one back end."""
     if hasattr(module, 'level_sums'):
         return module.level_sums(criterion, levels, edges)
-    parts = [module.region_sums(criterion, *level.examples, edges) for level in levels]
+    parts = [module.region_sums(criterion, level, edges) for level in levels]
     return total_of_levels(levels, parts)

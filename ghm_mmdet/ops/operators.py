@@ -5,10 +5,10 @@ forward pass needs only counts and loss sums per region, and the backward pass m
 example's own gradient with what its region's sum receives. Nothing is saved but the inputs.
 
 They are custom operators so that torch.compile sees one opaque node each, with a criterion's key in
-place of the object. Which back end computes is decided inside, when they run: a compiled graph is
-bound to none, and whatever the choice takes is hidden from the tracing. PyTorch's dispatcher calls
-such an operator through much Python; for a loss that is one number :mod:`ghm_mmdet.ops.levels` does
-without it, outside of a compiler.
+place of the object. The back end is chosen inside, when they run, by the device and the name that
+was forced in the call: a compiled graph is bound to none, the choice is hidden from the tracing,
+and the backward pass has the back end of the forward pass. PyTorch's dispatcher runs much Python
+for such an operator; outside of a compiler :mod:`ghm_mmdet.ops.function` does without it.
 """
 
 from __future__ import annotations
@@ -19,48 +19,36 @@ from torch.library import custom_op
 
 from ghm_mmdet.method.criteria import Criterion, DenseTarget, LabelTarget, Target, working_dtype
 from ghm_mmdet.ops import backends, reference
-from ghm_mmdet.ops.sums import RegionSums
+from ghm_mmdet.ops.examples import Examples, RegionSums
 
 
-def region_sums(
-    criterion: Criterion,
-    prediction: Tensor,
-    target: Target,
-    weight: Tensor | None,
-    edges: Tensor,
-    backend: str | None = None,
-) -> RegionSums:
+def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> RegionSums:
     """Counts and differentiable loss sums per region of the gradient norm.
 
     Args:
         criterion: What an example is.
-        prediction: Logits or box coordinates, any float dtype.
-        target: The targets; no gradient flows to them.
-        weight: Broadcastable to the examples, or None for all ones. Examples with a weight of 0 or
-            less are in no region; the size of a positive weight does not scale the loss (as in
-            mmdet).
+        examples: Their factor is not applied.
         edges: Region edges, shape (M + 1,).
-        backend: One of ``backends.MODULES``, or None, see :func:`ghm_mmdet.ops.backends.choose`.
     """
-    sums = _region_sums(prediction, *unpack(target), weight, edges, criterion.key, backend)
-    return RegionSums(*sums)
+    prediction, target, weight, _ = examples
+    forced = backends.forced()
+    return RegionSums(
+        *_region_sums(prediction, *unpack(target), weight, edges, criterion.key, forced)
+    )
 
 
-def example_losses(
-    criterion: Criterion,
-    prediction: Tensor,
-    target: Target,
-    weight: Tensor | None,
-    edges: Tensor,
-    beta: Tensor,
-) -> Tensor:
+def example_losses(criterion: Criterion, examples: Examples, edges: Tensor, beta: Tensor) -> Tensor:
     """beta_i l_i of every example, 0 where it is ignored; beta is constant in the backward pass.
 
     The result has the shape of the criterion's examples.
 
     Args:
-        beta: Weight per region, shape (M,). The other arguments are those of :func:`region_sums`.
+        criterion: See :func:`region_sums`, as what follows.
+        examples: Their factor is not applied.
+        edges: Shape (M + 1,).
+        beta: Weight per region, shape (M,).
     """
+    prediction, target, weight, _ = examples
     return _example_losses(prediction, *unpack(target), weight, edges, beta, criterion.key)
 
 
@@ -95,9 +83,9 @@ def _compute_sums(
     criterion: str,
     backend: str | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    target = pack(labels, score, values)
+    examples = Examples(prediction, pack(labels, score, values), weight)
     module = backends.module_for(prediction.device, backend)
-    return tuple(module.region_sums(Criterion.by_key(criterion), prediction, target, weight, edges))
+    return tuple(module.region_sums(Criterion.by_key(criterion), examples, edges))
 
 
 _region_sums = custom_op('ghm_mmdet::region_sums', _compute_sums, mutates_args=())
@@ -126,10 +114,9 @@ def _compute_gradient(
     criterion: str,
     backend: str | None,
 ) -> Tensor:
-    target = pack(labels, score, values)
+    examples = Examples(prediction, pack(labels, score, values), weight)
     module = backends.module_for(prediction.device, backend)
-    chosen = Criterion.by_key(criterion)
-    gradient = module.gradient(chosen, prediction, target, weight, edges, scale)
+    gradient = module.gradient(Criterion.by_key(criterion), examples, edges, scale)
     return laid_out_as(prediction, gradient)
 
 
@@ -167,9 +154,9 @@ def _example_losses(
     beta: Tensor,
     criterion: str,
 ) -> Tensor:
-    target = pack(labels, score, values)
+    examples = Examples(prediction, pack(labels, score, values), weight)
     chosen = Criterion.by_key(criterion)
-    losses = reference.example_losses(chosen, prediction, target, weight, edges, beta)
+    losses = reference.example_losses(chosen, examples, edges, beta)
     return laid_out_as(chosen.examples(prediction), losses)
 
 
@@ -192,10 +179,9 @@ def _example_losses_gradient(
     beta: Tensor,
     criterion: str,
 ) -> Tensor:
-    target = pack(labels, score, values)
-    gradient = reference.example_gradient(
-        Criterion.by_key(criterion), prediction, target, weight, edges, beta, grad_output
-    )
+    examples = Examples(prediction, pack(labels, score, values), weight)
+    chosen = Criterion.by_key(criterion)
+    gradient = reference.example_gradient(chosen, examples, edges, beta, grad_output)
     return laid_out_as(prediction, gradient)
 
 
