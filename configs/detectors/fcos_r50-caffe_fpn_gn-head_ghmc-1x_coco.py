@@ -3,8 +3,8 @@
 # The lines to change in another config: custom_imports, bbox_head.loss_cls.
 # - All levels are in one call, so the density is over the whole pyramid.
 # - The head divides nothing afterwards.
-# - equal='gradient': with equal weight the many easy negatives are hardly pushed, scores stay up
-#   everywhere, and the centerness decides the ranking. tempering=0.75: less of the noise of regions
+# - balance: of equal gradient; with equal weight the many easy negatives are hardly pushed, scores stay up
+#   everywhere, and the centerness decides the ranking. Tempered: less of the noise of regions
 #   that hold few examples.
 # - loss_weight: what a small model needed with SGD, as here; with AdamW 0.15 (docs/heads.md).
 # - The boxes keep their IoU loss, as they are decoded: GHM-R is for encoded box deltas.
@@ -19,8 +19,7 @@ model = dict(
             use_sigmoid=True,
             bins=30,
             momentum=0.75,
-            equal='gradient',
-            tempering=0.75,
+            balance=dict(equal='gradient', tempering=0.75),
             loss_weight=0.6,
         ),
     )
