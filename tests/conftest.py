@@ -31,7 +31,7 @@ def one_thread():
 @pytest.fixture(params=ON_CPU)
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of each back end that runs on the CPU, forced for the duration of the test."""
-    monkeypatch.setenv(backends.VARIABLE, request.param)
+    monkeypatch.setattr(backends, '_forced', request.param)
     return request.param
 
 

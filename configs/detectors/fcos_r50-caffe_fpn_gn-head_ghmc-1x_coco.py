@@ -3,9 +3,8 @@
 # The lines to change in another config: custom_imports, bbox_head.loss_cls.
 # - All levels are in one call, so the density is over the whole pyramid.
 # - The head divides nothing afterwards.
-# - balance: of equal gradient; with equal weight the many easy negatives are hardly pushed, scores stay up
-#   everywhere, and the centerness decides the ranking. Tempered: less of the noise of regions
-#   that hold few examples.
+# - balance: with equal weight the many easy negatives are hardly pushed, scores stay up everywhere,
+#   and the centerness decides the ranking. Tempering takes away noise of regions with few examples.
 # - loss_weight: what a small model needed with SGD, as here; with AdamW 0.15 (docs/heads.md).
 # - The boxes keep their IoU loss, as they are decoded: GHM-R is for encoded box deltas.
 _base_ = 'mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py'

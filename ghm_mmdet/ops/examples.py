@@ -57,9 +57,11 @@ class RegionSums(NamedTuple):
 
 
 def scaled(values: float | Tensor, factor: float | Tensor) -> float | Tensor:
-    """The product; a factor that is the number 1 returns ``values``, and launches nothing."""
+    """The product; where one of the two is the number 1 it is the other, and nothing is launched."""
     if not isinstance(factor, Tensor) and factor == 1:
         return values
+    if not isinstance(values, Tensor) and values == 1:
+        return factor
     return values * factor
 
 

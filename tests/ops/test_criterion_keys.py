@@ -10,7 +10,7 @@ import torch
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
 from ghm_mmdet.method.criteria import AuthenticSmoothL1, DenseTarget, SigmoidCrossEntropy
 from ghm_mmdet.method.density import region_edges
-from ghm_mmdet.ops import example_losses
+from ghm_mmdet.ops import Examples, example_losses
 from tests.processes import environment
 
 UNPICKLE = """
@@ -38,10 +38,11 @@ class DoubledSmoothL1(AuthenticSmoothL1):
 )
 def test_a_subclass_leaves_its_parent_alone(parent, child):
     arguments = (0.02,) if parent is AuthenticSmoothL1 else ()
-    call = torch.rand(5, 3), DenseTarget(torch.zeros(5, 3)), None, region_edges(4), torch.ones(4)
+    examples = Examples(torch.rand(5, 3), DenseTarget(torch.zeros(5, 3)))
+    call = examples, region_edges(4), torch.ones(4)
     plain = parent(*arguments)
     doubled = child(*arguments)
-    expected = plain.evaluate(*call[:2]).loss
+    expected = plain.evaluate(*examples[:2]).loss
     torch.testing.assert_close(example_losses(plain, *call), expected)
     torch.testing.assert_close(example_losses(doubled, *call), 2 * expected)
 

@@ -138,15 +138,15 @@ BROKEN = {
     'loss weight that is no number': _train(
         "loss_weight='big': must be", f'{HEAD}.loss_cls.loss_weight=big'
     ),
-    'tempering above one': _train('tempering=2: must be', f'{HEAD}.loss_cls.tempering=2'),
-    'nonfinite that is no choice': _train(
-        "nonfinite='ignore': must be one of 'propagate', 'skip'",
-        f'{HEAD}.loss_cls.nonfinite=ignore',
+    'tempering above one': _train(
+        'balance.tempering=2: must be', f'{HEAD}.loss_cls.balance.tempering=2'
+    ),
+    'a density that is no choice': _train(
+        "density='fine': must be one of 'mmdet', 'paper', 'exact'", f'{HEAD}.loss_cls.density=fine'
     ),
     'an argument misspelt': _train("'binz'", f'{HEAD}.loss_cls.binz=30'),
     'a loss misspelt': _train("did you mean 'GHMCLoss'?", f'{HEAD}.loss_cls.type=GHMCLos'),
     'a head misspelt': _train("did you mean 'RetinaHead'?", f'{HEAD}.type=RetinaHed'),
-    'a back end that is none': _train("backend='cuda': must be", f'{HEAD}.loss_cls.backend=cuda'),
     'use_sigmoid left open': _train(
         'use_sigmoid=None: must be one of', f'{HEAD}.loss_cls.use_sigmoid=None'
     ),

@@ -13,10 +13,11 @@ from ghm_mmdet.method.criteria import (
 )
 from ghm_mmdet.method.density import region_edges
 from ghm_mmdet.ops import (
-    Level,
+    Examples,
     RegionSums,
+    choose_backend,
+    function,
     level_sums,
-    levels,
     reference,
     region_sums,
     with_gradient,
@@ -38,7 +39,7 @@ def classification(dtype):
         logits = torch.randn(size, 5, dtype=torch.float64, generator=generator) * 3
         labels = torch.randint(-1, 7, (size,), generator=generator)
         weight = torch.rand(size, 1, generator=generator) - 0.3
-        yield Level(logits.to(dtype), LabelTarget(labels), weight)
+        yield Examples(logits.to(dtype), LabelTarget(labels), weight)
 
 
 def regression(dtype):
@@ -46,7 +47,7 @@ def regression(dtype):
     for size in SIZES:
         deltas = torch.randn(size, 4, dtype=torch.float64, generator=generator) * 0.05
         weight = torch.rand(size, 4, generator=generator) - 0.3
-        yield Level(deltas.to(dtype), DenseTarget(torch.zeros(size, 4)), weight)
+        yield Examples(deltas.to(dtype), DenseTarget(torch.zeros(size, 4)), weight)
 
 
 CASES = pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def with_factors(batch, factors):
 
 def one_by_one(criterion, batch, scale):
     """Sums and loss through the operators; autograd follows the factors by itself."""
-    parts = [region_sums(criterion, *level.examples, EDGES) for level in batch]
+    parts = [region_sums(criterion, level, EDGES) for level in batch]
     sums = RegionSums.total(
         [
             part._replace(losses=part.losses * level.factor)
@@ -75,9 +76,10 @@ def one_by_one(criterion, batch, scale):
 
 
 def at_once(criterion, batch, scale):
-    sums, nonfinite = level_sums(criterion, batch, EDGES)
+    backend = choose_backend(batch)
+    sums, nonfinite = level_sums(criterion, batch, EDGES, backend)
     loss = (scale * sums.losses).sum()
-    return sums, nonfinite.tolist(), with_gradient(loss, scale, criterion, batch, EDGES)
+    return sums, nonfinite.tolist(), with_gradient(loss, scale, criterion, batch, EDGES, backend)
 
 
 def assert_same(criterion, make, tolerance):
@@ -108,7 +110,8 @@ def test_input_that_is_not_finite_is_told_by_level(criterion, case, backend):
         batch[2].weight[:2] = 1
         return with_factors(batch, FACTORS['no factor'])
 
-    _, nonfinite = level_sums(criterion, make(), EDGES)
+    batch = make()
+    _, nonfinite = level_sums(criterion, batch, EDGES, choose_backend(batch))
     assert nonfinite.tolist() == [0, 0, 2]
     assert_same(criterion, make, dict(rtol=1e-6, atol=1e-7))
 
@@ -132,7 +135,7 @@ def test_gradcheck(criterion, case):
 
 @CASES
 def test_the_way_through_the_operators_is_the_same(criterion, case, monkeypatch, backend):
-    monkeypatch.setattr(levels, 'PLAIN', ())
+    monkeypatch.setattr(function, 'EXACT_TYPES', ())
     make = lambda: with_factors(case(torch.float64), FACTORS['a factor each'])  # noqa: E731
     assert_same(criterion, make, dict(rtol=1e-12, atol=0))
 
@@ -154,8 +157,8 @@ def test_what_needs_no_gradient_costs_none(monkeypatch):
     monkeypatch.setattr(reference, 'gradient', lambda *all: calls.append(all) or gradient(*all))
     frozen, _, level = with_factors(classification(torch.float32), FACTORS['no factor'])
     frozen = frozen._replace(prediction=frozen.prediction.detach())
-    sums, _ = level_sums(SigmoidCrossEntropy(), [frozen, level], EDGES)
-    arguments = SigmoidCrossEntropy(), [frozen, level], EDGES, 'reference'
+    arguments = SigmoidCrossEntropy(), [frozen, level], EDGES, reference
+    sums, _ = level_sums(*arguments)
     with_gradient(sums.losses.sum(), torch.ones(BINS), *arguments).backward()
     assert len(calls) == 1
 

@@ -10,7 +10,7 @@ from ghm_mmdet.method.criteria import (
     SigmoidCrossEntropy,
 )
 from ghm_mmdet.method.density import region_edges
-from ghm_mmdet.ops import RegionSums, backends, example_losses, region_sums
+from ghm_mmdet.ops import Examples, RegionSums, backends, example_losses, region_sums
 
 pytestmark = pytest.mark.usefixtures('backend')
 
@@ -54,7 +54,7 @@ def sums_by_loop(criterion, prediction, target, weight, edges):
 def test_sums_are_those_of_a_loop(case):
     criterion, prediction, target, weight = case()
     edges = region_edges(BINS)
-    sums = region_sums(criterion, prediction, target, weight, edges)
+    sums = region_sums(criterion, Examples(prediction, target, weight), edges)
     counts, losses, total = sums_by_loop(criterion, prediction, target, weight, edges)
     assert sums.counts.tolist() == counts
     assert sums.losses.tolist() == pytest.approx(losses)
@@ -66,13 +66,15 @@ def test_sums_are_those_of_a_loop(case):
 def test_sums_of_parts_add_up(case):
     criterion, prediction, target, weight = case()
     edges = region_edges(BINS)
-    whole = region_sums(criterion, prediction, target, weight, edges)
+    whole = region_sums(criterion, Examples(prediction, target, weight), edges)
     parts = [
         region_sums(
             criterion,
-            prediction[part],
-            type(target)(*(None if t is None else t[part] for t in target)),
-            weight[part],
+            Examples(
+                prediction[part],
+                type(target)(*(None if t is None else t[part] for t in target)),
+                weight[part],
+            ),
             edges,
         )
         for part in (slice(0, 9), slice(9, 9), slice(9, None))
@@ -89,10 +91,10 @@ def test_gradcheck(case):
     edges = region_edges(BINS)
     beta = torch.rand(BINS, dtype=torch.float64)
     assert torch.autograd.gradcheck(
-        lambda x: region_sums(criterion, x, target, weight, edges).losses, prediction
+        lambda x: region_sums(criterion, Examples(x, target, weight), edges).losses, prediction
     )
     assert torch.autograd.gradcheck(
-        lambda x: example_losses(criterion, x, target, weight, edges, beta), prediction
+        lambda x: example_losses(criterion, Examples(x, target, weight), edges, beta), prediction
     )
 
 
@@ -104,7 +106,7 @@ def test_half_precision_is_computed_in_float32(case, dtype):
     results = []
     for values in (prediction, prediction.float()):
         values = values.detach().requires_grad_()
-        sums = region_sums(criterion, values, target, weight, edges)
+        sums = region_sums(criterion, Examples(values, target, weight), edges)
         sums.losses.sum().backward()
         results.append((sums, values.grad))
     (half, half_grad), (single, single_grad) = results
@@ -120,9 +122,9 @@ def test_ignored_examples_leave_no_trace(case):
     ignored = (weight == 0).expand_as(prediction)
     assert ignored.any()
     poisoned = prediction.where(~ignored, float('nan')).requires_grad_()
-    sums = region_sums(criterion, poisoned, target, weight, edges)
+    sums = region_sums(criterion, Examples(poisoned, target, weight), edges)
     sums.losses.sum().backward()
-    clean = region_sums(criterion, prediction, target, weight, edges)
+    clean = region_sums(criterion, Examples(prediction, target, weight), edges)
     for ours, oracle in zip(sums, clean, strict=True):
         torch.testing.assert_close(ours, oracle, rtol=0, atol=0)
     assert (poisoned.grad[ignored] == 0).all()
@@ -135,22 +137,23 @@ def test_loss_sums_do_not_stall_on_many_small_terms(case):
     repeats = 20_000
     many = region_sums(
         criterion,
-        prediction.repeat(repeats, 1),
-        type(target)(
-            *(None if t is None else t.repeat(repeats, *[1] * (t.dim() - 1)) for t in target)
+        Examples(
+            prediction.repeat(repeats, 1),
+            type(target)(
+                *(None if t is None else t.repeat(repeats, *[1] * (t.dim() - 1)) for t in target)
+            ),
         ),
-        None,
         edges,
     )
-    once = region_sums(criterion, prediction.double(), target, None, edges)
+    once = region_sums(criterion, Examples(prediction.double(), target), edges)
     torch.testing.assert_close(many.losses.double(), once.losses * repeats, rtol=1e-6, atol=0)
 
 
 def test_an_unknown_back_end_is_refused(monkeypatch):
-    monkeypatch.setenv(backends.VARIABLE, 'fortran')
+    monkeypatch.setattr(backends, '_forced', 'fortran')
     criterion, prediction, target, weight = classification()
     with pytest.raises(ValueError, match=f"{backends.VARIABLE}='fortran': must be one of"):
-        region_sums(criterion, prediction, target, weight, region_edges(BINS))
+        region_sums(criterion, Examples(prediction, target, weight), region_edges(BINS))
 
 
 @CASES
@@ -158,7 +161,7 @@ def test_an_unknown_back_end_is_refused(monkeypatch):
 def test_layout_does_not_matter(case, layout):
     criterion, prediction, target, weight = case(torch.float32)
     edges = region_edges(BINS)
-    expected = region_sums(criterion, prediction, target, weight, edges)
+    expected = region_sums(criterion, Examples(prediction, target, weight), edges)
     if layout == 'transposed':
         prediction = prediction.t().contiguous().t()
     elif layout == 'padded rows':
@@ -166,7 +169,7 @@ def test_layout_does_not_matter(case, layout):
         padded[:, : prediction.size(1)] = prediction
         prediction = padded[:, : prediction.size(1)]
     prediction = prediction.requires_grad_()
-    sums = region_sums(criterion, prediction, target, weight, edges)
+    sums = region_sums(criterion, Examples(prediction, target, weight), edges)
     sums.losses.sum().backward()
     torch.testing.assert_close(sums.losses, expected.losses)
     derivative = criterion.gradient(prediction.detach(), target).where(weight > 0, 0)
