@@ -57,7 +57,7 @@ class RegionSums(NamedTuple):
 
 
 def scaled(values: float | Tensor, factor: float | Tensor) -> float | Tensor:
-    """The product; where one of the two is the number 1 it is the other, and nothing is launched."""
+    """The product; if one of the two is the number 1, the other itself, without a launch."""
     if not isinstance(factor, Tensor) and factor == 1:
         return values
     if not isinstance(values, Tensor) and values == 1:
