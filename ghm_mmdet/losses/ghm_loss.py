@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.dist import get_world_size
@@ -301,7 +301,9 @@ class GHMLoss(nn.Module):
     def _update_running_stats(self, step_sums: RegionSums, update_unless: Tensor) -> None:
         """For subclasses: update further running statistics unless ``update_unless`` is not 0."""
 
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
         """Also reads the buffers of mmdet's GHMC and GHMR, ``edges`` and ``acc_sum``."""
         state_dict.pop(f'{prefix}edges', None)
         average = state_dict.pop(f'{prefix}acc_sum', None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from mmdet.registry import MODELS
 from torch import Tensor
@@ -13,6 +13,7 @@ from ghm_mmdet.method.arguments import check_choice
 from ghm_mmdet.method.balance import Balance
 from ghm_mmdet.method.call_forms import classification_target, either_weight, example_weight
 from ghm_mmdet.method.criteria import (
+    Criterion,
     LabelTarget,
     ProbabilityCrossEntropy,
     SigmoidCrossEntropy,
@@ -20,7 +21,7 @@ from ghm_mmdet.method.criteria import (
 )
 from ghm_mmdet.ops import Examples
 
-CRITERIA = {
+CRITERIA: dict[tuple[bool, bool], Callable[[], Criterion]] = {
     (True, False): SigmoidCrossEntropy,
     (True, True): ProbabilityCrossEntropy,
     (False, False): SoftmaxCrossEntropy,

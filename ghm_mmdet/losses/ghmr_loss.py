@@ -58,6 +58,7 @@ class GHMRLoss(GHMLoss):
     """
 
     mean_by_weight = True  # as in mmdet; with weights of 0 and 1 that is the valid examples
+    criterion: AuthenticSmoothL1
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class GHMRLoss(GHMLoss):
                 f"bins={bins}: must be {MedianError.MIN_REGIONS} or more with mu='median'"
             )
         # in units of the median error its mu is 1
-        criterion = AuthenticSmoothL1(1.0 if adapts else mu)
+        criterion = AuthenticSmoothL1(1.0 if isinstance(mu, str) else mu)
         super().__init__(criterion, gradient_density, balance, loss_weight, reduction, sync)
         self.outlier_watch = OutlierWatch()
         self.median_error = MedianError(num_regions, momentum) if adapts else None
@@ -129,12 +130,12 @@ class GHMRLoss(GHMLoss):
         self._undo_casts()
         weight = example_weight(pred, either_weight(weight, label_weight))
         parsed = box_target(pred, target)
-        examples = Examples(pred, parsed, weight)
         if self.median_error:
-            examples = self._in_units_of_mu(examples)
-        elif not torch.compiler.is_compiling() and self.statistics is not None:
+            examples = self._in_units_of_mu(pred, parsed, weight)
+            return self.harmonize(examples, reduction_override)
+        if not torch.compiler.is_compiling() and self.statistics is not None:
             self.outlier_watch(self.statistics.counts, self.criterion.mu)
-        return self.harmonize(examples, reduction_override)
+        return self.harmonize(Examples(pred, parsed, weight), reduction_override)
 
     @contextmanager
     def split_levels(self, ignore_factors: bool = False) -> Iterator[None]:
@@ -143,13 +144,12 @@ class GHMRLoss(GHMLoss):
         with super().split_levels(ignore_factors):
             yield
 
-    def _in_units_of_mu(self, examples: Examples) -> Examples:
+    def _in_units_of_mu(self, pred: Tensor, target: DenseTarget, weight: Tensor | None) -> Examples:
         """Errors over mu, in float32 or float64, and their target of zero.
 
         ASL1 of width mu is mu times ASL1 of width 1 in units of mu.
         """
         self.mu_of_call = self._current_mu()
-        pred, target, weight, _ = examples
         difference = pred.to(working_dtype(pred)) - target.values
         zero = DenseTarget(torch.zeros_like(difference))
         return Examples(difference / self.mu_of_call, zero, weight, factor=self.mu_of_call)
@@ -160,15 +160,16 @@ class GHMRLoss(GHMLoss):
         trains = self._trains
         if trains and self._was_restored:
             self._check_and_restart()  # another run's average is no mu to begin with
+        assert self.median_error is not None
         mu = self.median_error.mu()
         if trains:
             # the counts of all calls of an optimizer step are read at one mu
-            if self.step.begins:
+            if self.step.begins or self._mu_of_step is None:
                 self._mu_of_step = mu
             mu = self._mu_of_step
         self._mu_of_levels = mu
         return mu
 
     def _update_running_stats(self, step_sums: RegionSums, update_unless: Tensor) -> None:
-        if self.median_error:
+        if self.median_error and self._mu_of_step is not None:
             self.median_error.update(step_sums.counts, self._mu_of_step, update_unless != 0)

@@ -116,6 +116,7 @@ class OHEMLoss(nn.Module):
             return _hardest(hardness, valid, self.keep)
         if self.keep_ratio is not None:
             return _hardest(hardness, valid, _share(self.keep_ratio, valid.sum()))
+        assert self.negatives_per_positive is not None
         classes = pred.size(1) if self.use_sigmoid else pred.size(1) - 1
         is_object = valid & (target >= 0) & (target < classes)
         count = _share(self.negatives_per_positive, is_object.sum().clamp(min=1))

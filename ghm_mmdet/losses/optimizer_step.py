@@ -69,8 +69,11 @@ class OptimizerStep:
         )
         any_poisoned = was_poisoned | poisoned
         if not self.is_last:
-            kept = (now.where(~poisoned, 0) for now in mine)
-            self._counted[call] = (*map(torch.add, before, kept), any_poisoned)
+            counts, weight_sum = (
+                torch.add(old, now.where(~poisoned, 0))
+                for old, now in zip(before, mine, strict=True)
+            )
+            self._counted[call] = counts, weight_sum, any_poisoned
         counts, weight_sum = map(torch.add, before, mine)
         return sums._replace(counts=counts, weight_sum=weight_sum), any_poisoned
 

@@ -11,7 +11,7 @@ there, because the model has not learned them yet, that holds it back from learn
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -104,7 +104,7 @@ def build_balance(balance: str | Mapping[str, object] | Balance) -> Balance:
         check_choice('balance', balance, tuple(PRESETS))
         return PRESETS[balance]
     if isinstance(balance, Mapping):
-        parts = dict(balance)
+        parts: dict[str, Any] = dict(balance)
         preset = parts.pop('preset', 'weight')
         check_choice('balance.preset', preset, tuple(PRESETS))
         for name in parts:

@@ -39,7 +39,7 @@ def classification_target(
     return LabelTarget(_checked_labels(prediction, target))
 
 
-def box_target(prediction: Tensor, target: Tensor) -> Target:
+def box_target(prediction: Tensor, target: Tensor) -> DenseTarget:
     """Regression targets of the prediction's shape.
 
     Raises:

@@ -81,6 +81,10 @@ class GradientDensity(FixedDtype, ABC):
         ValueError: There is a bias correction and no moving average.
     """
 
+    edges: Tensor
+    moving_average: Tensor
+    moving_weight: Tensor
+
     def __init__(
         self, num_regions: int, momentum: float, bias_correction: bool, decays: bool
     ) -> None:

@@ -38,6 +38,7 @@ class MedianError(FixedDtype):
         super().__init__()
         self.num_regions = num_regions
         self.momentum = momentum
+        self.average: Tensor
         self.register_buffer('average', torch.zeros((), dtype=torch.float32))
 
     def mu(self) -> Tensor:
@@ -65,7 +66,7 @@ class MedianError(FixedDtype):
         region = (below[1:-1] < half).sum().unsqueeze(0)
         left, right = below[region], below[region + 1]
         position = (half - left) / (right - left).clamp(min=1)
-        edges = (each.to(position.dtype) / self.num_regions for each in (region, region + 1))
-        norm = torch.lerp(*edges, position)
+        low, high = (each.to(position.dtype) / self.num_regions for each in (region, region + 1))
+        norm = torch.lerp(low, high, position)
         margin = 0.5 / self.num_regions
         return norm.clamp(margin, 1 - margin).squeeze(0)

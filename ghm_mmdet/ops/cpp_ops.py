@@ -9,6 +9,8 @@ takes, and two runs agree to the bit whatever the number of threads. The computa
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
@@ -32,13 +34,13 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 def obstacle() -> str | None:
     """Why this back end cannot be used, in one line; None if it can."""
     try:
-        from ghm_mmdet.ops import _cpu
+        compiled = _compiled()
     # an extension compiled for another torch raises more than ImportError
     except Exception as error:
         return f'the compiled one does not load ({" ".join(str(error).split())})'
     here = torch.backends.cpu.get_cpu_capability()
-    if not here.startswith('AVX') and _cpu.capability != 'DEFAULT':
-        return f'the compiled one is for {_cpu.capability}, this CPU has {here}'
+    if not here.startswith('AVX') and compiled.capability != 'DEFAULT':
+        return f'the compiled one is for {compiled.capability}, this CPU has {here}'
     return None
 
 
@@ -47,9 +49,8 @@ def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> Regi
     arguments = _arguments(criterion, examples, edges)
     if arguments is None:
         return torch_ops.region_sums(criterion, examples, edges)
-    from ghm_mmdet.ops import _cpu
-
-    return RegionSums(*_cpu.region_sums(*arguments), bad_targets(criterion, examples))
+    counts, losses, weight_sum, nonfinite = _compiled().region_sums(*arguments)
+    return RegionSums(counts, losses, weight_sum, nonfinite, bad_targets(criterion, examples))
 
 
 def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Tensor) -> Tensor:
@@ -57,13 +58,17 @@ def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Ten
     arguments = _arguments(criterion, examples, edges)
     if arguments is None:
         return torch_ops.gradient(criterion, examples, edges, scale)
-    from ghm_mmdet.ops import _cpu
-
     prediction = examples.prediction
     layout = torch.preserve_format if prediction.dim() <= 2 else torch.contiguous_format
     result = torch.empty_like(prediction, memory_format=layout)
-    _cpu.gradient(*arguments, scale.float().contiguous(), _matrix(result))
+    _compiled().gradient(*arguments, scale.float().contiguous(), _matrix(result))
     return result
+
+
+def _compiled() -> ModuleType:
+    from ghm_mmdet.ops import _cpu  # type: ignore[attr-defined]
+
+    return _cpu
 
 
 def _arguments(criterion: Criterion, examples: Examples, edges: Tensor) -> tuple | None:

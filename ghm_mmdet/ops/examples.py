@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import torch
 from torch import Tensor
@@ -28,6 +28,12 @@ class Examples(NamedTuple):
     target: Target
     weight: Tensor | None = None
     factor: float | Tensor = 1.0
+
+    def rows(self, part: slice | Tensor) -> Examples:
+        """Some rows of a matrix of examples, by slice or by index."""
+        target = self.target.map(lambda field: field[part])
+        weight = None if self.weight is None else self.weight[part]
+        return Examples(self.prediction[part], target, weight, self.factor)
 
 
 class RegionSums(NamedTuple):
@@ -56,6 +62,10 @@ class RegionSums(NamedTuple):
         return cls(*(torch.stack(fields).sum(0) for fields in zip(*parts, strict=True)))
 
 
+@overload
+def scaled(values: Tensor, factor: float | Tensor) -> Tensor: ...
+@overload
+def scaled(values: float | Tensor, factor: float | Tensor) -> float | Tensor: ...
 def scaled(values: float | Tensor, factor: float | Tensor) -> float | Tensor:
     """The product; if one of the two is the number 1, the other itself, without a launch."""
     if not isinstance(factor, Tensor) and factor == 1:

@@ -101,7 +101,7 @@ def with_gradient(
     """
     if backend is None:
         return loss  # the operators have left it a graph
-    tensors = []
+    tensors: list[Tensor | None] = []
     for level in levels:
         tensors += level.prediction, *operators.unpack(level.target), level.weight
     factors = [level.factor for level in levels]
@@ -127,7 +127,7 @@ class _HarmonizedLoss(torch.autograd.Function):
         scale, edges, *tensors = ctx.saved_tensors
         scale = scale * above
         size, first = _HarmonizedLoss.PER_LEVEL, len(ctx.needs_input_grad) - len(tensors)
-        gradients = [None] * len(ctx.needs_input_grad)
+        gradients: list[Tensor | None] = [None] * len(ctx.needs_input_grad)
         for index, factor in enumerate(ctx.factors):
             start = index * size
             if not ctx.needs_input_grad[first + start]:

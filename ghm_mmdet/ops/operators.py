@@ -60,7 +60,10 @@ def unpack(target: Target) -> tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
 def pack(labels: Tensor | None, score: Tensor | None, values: Tensor | None) -> Target:
-    return LabelTarget(labels, score) if values is None else DenseTarget(values)
+    if values is not None:
+        return DenseTarget(values)
+    assert labels is not None, 'a target has labels or values'
+    return LabelTarget(labels, score)
 
 
 def laid_out_as(prediction: Tensor, values: Tensor) -> Tensor:

@@ -145,17 +145,13 @@ def _made_up_examples(dtype: torch.dtype, regions: int) -> tuple[Examples, Tenso
 
 def _moved(examples: Examples, device: torch.device) -> Examples:
     prediction, target, weight, _ = examples
-    labels = LabelTarget(target.labels.to(device))
-    return Examples(prediction.to(device), labels, weight.to(device))
+    moved = target.map(lambda each: each.to(device))
+    return Examples(prediction.to(device), moved, None if weight is None else weight.to(device))
 
 
 def _results(backend: ModuleType, examples: Examples, edges: Tensor) -> dict[str, Tensor]:
     """Region sums of the examples in two levels, and their gradient."""
-    tensors = (examples.prediction, examples.target.labels, examples.weight)
-    levels = [
-        Examples(prediction, LabelTarget(labels), weight)
-        for prediction, labels, weight in zip(*(each.split(FIRST) for each in tensors), strict=True)
-    ]
+    levels = [examples.rows(slice(FIRST)), examples.rows(slice(FIRST, None))]
     sums, _ = level_sums_by(backend, CRITERION, levels, edges)
     scale = torch.linspace(-1, 2, edges.numel() - 1, device=edges.device)
     gradient = backend.gradient(CRITERION, examples, edges, scale)

@@ -66,20 +66,13 @@ def _chunks(examples: Examples) -> Iterator[Examples]:
     rows = Examples(_two_dimensional(prediction), target, weight)
     size = _rows_per_chunk(prediction)
     for start in range(0, max(1, len(rows.prediction)), size):
-        yield _take(rows, slice(start, start + size))
-
-
-def _take(rows: Examples, part: slice | Tensor) -> Examples:
-    """Some of the rows, by slice or by index."""
-    fields = (None if field is None else field[part] for field in rows.target)
-    weight = None if rows.weight is None else rows.weight[part]
-    return Examples(rows.prediction[part], type(rows.target)(*fields), weight)
+        yield rows.rows(slice(start, start + size))
 
 
 def _chunk_sums(criterion: Criterion, rows: Examples, edges: Tensor) -> RegionSums:
     valid = _few_valid(rows)
     if valid is not None:
-        rows = _take(rows, valid)
+        rows = rows.rows(valid)
     sums = reference.region_sums(criterion, rows, edges)
     return sums._replace(losses=sums.losses.double(), weight_sum=sums.weight_sum.double())
 
@@ -91,7 +84,7 @@ def _chunk_gradient(
     if valid is None:
         out.copy_(reference.gradient(criterion, rows, edges, scale))
     else:
-        part = reference.gradient(criterion, _take(rows, valid), edges, scale)
+        part = reference.gradient(criterion, rows.rows(valid), edges, scale)
         out.zero_().index_copy_(0, valid, part)
 
 

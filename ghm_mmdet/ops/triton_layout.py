@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,11 +30,13 @@ class Layout(NamedTuple):
     target: tuple
     weight: tuple
     size: tuple[int, int]
-    options: dict[str, str | bool]
+    options: dict[str, Any]
 
     def strides(self, tensor: Tensor) -> tuple[int, int]:
         """Major and minor stride of another tensor of the prediction's shape."""
-        return _order(_matrix_strides(tensor), self.options['ANCHORS_MINOR'])
+        strides = _matrix_strides(tensor)
+        assert strides is not None, 'not a matrix'
+        return _order(strides, self.options['ANCHORS_MINOR'])
 
 
 class Block(NamedTuple):
@@ -55,10 +57,10 @@ def layout(examples: Examples) -> Layout | None:
     classes = prediction.size(-1) if prediction.dim() > 1 else 1
     anchors = prediction.numel() // classes
     minor = classes == 1 or (anchors > 1 and strides[0] < strides[1])
-    parts = _target(prediction, target, minor), _weight(prediction, weight, minor)
-    if None in parts:
+    of_target, of_weight = _target(prediction, target, minor), _weight(prediction, weight, minor)
+    if of_target is None or of_weight is None:
         return None
-    (target_kind, target_tuple), (weight_kind, weight_tuple) = parts
+    (target_kind, target_tuple), (weight_kind, weight_tuple) = of_target, of_weight
     return Layout(
         prediction=(prediction, *_order(strides, minor)),
         target=target_tuple,
@@ -97,10 +99,10 @@ def tiles(layout: Layout, block: Block) -> int:
     return -(-major // block.r) * -(-minor // block.f)
 
 
-def weights_shape(layout: Layout, block: Block) -> tuple[int, int, int]:
+def weights_shape(layout: Layout, block: Block) -> tuple[int, int]:
     """Shape of a tile's weights: one per example, or one per anchor."""
     if layout.options['WEIGHT'] == 'example':
-        return block[:2]
+        return block.r, block.f
     return (1, block.f) if layout.options['ANCHORS_MINOR'] else (block.r, 1)
 
 
@@ -143,7 +145,7 @@ def _matrix_strides(tensor: Tensor) -> tuple[int, int] | None:
 
 def _order(pair: tuple[int, int], minor: bool) -> tuple[int, int]:
     """An (anchors, classes) pair as (major, minor)."""
-    return pair[::-1] if minor else tuple(pair)
+    return (pair[1], pair[0]) if minor else (pair[0], pair[1])
 
 
 def _loadable(tensor: Tensor) -> Tensor:

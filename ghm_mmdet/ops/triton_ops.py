@@ -77,13 +77,14 @@ def level_sums(
     """
     calls = [_call(criterion, level) for level in levels]
     regions = edges.numel() - 1
-    at_once = regions <= FEW_REGIONS and None not in calls
+    taken = [call for call in calls if call is not None]
+    at_once = regions <= FEW_REGIONS and len(taken) == len(calls)
     if not (at_once and are_identical([level.factor for level in levels])):
         pairs = zip(levels, calls, strict=True)
         return total_of_levels(levels, [_one_level(criterion, *pair, edges) for pair in pairs])
     with torch.cuda.device_of(levels[0].prediction):
-        sums, nonfinite = _few_regions(calls, regions)
-        sums = _with_bad_targets(sums, criterion, levels, calls)
+        sums, nonfinite = _few_regions(taken, regions)
+        sums = _with_bad_targets(sums, criterion, levels, taken)
     return sums._replace(losses=scaled(sums.losses, levels[0].factor)), nonfinite
 
 

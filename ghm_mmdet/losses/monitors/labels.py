@@ -24,6 +24,7 @@ class LabelCheck(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         # one place in memory, which a compiled graph or a replayed one can add to
+        self.bad: Tensor
         self.register_buffer('bad', torch.zeros((), dtype=torch.int64), persistent=False)
         self._allowed = ''
         self._last_read: int | None = None

@@ -19,6 +19,7 @@ class NonfiniteFlags(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         zeros = torch.zeros(self.LEVELS, dtype=torch.int64)
+        self.counts: Tensor
         self.register_buffer('counts', zeros, persistent=False)
 
     def forward(self, first: int, nonfinite: Tensor) -> None:

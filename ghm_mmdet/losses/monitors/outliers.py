@@ -57,4 +57,4 @@ class OutlierWatch:
         if device.type == 'cuda' and torch.cuda.is_current_stream_capturing():
             return False
         iteration = training_iteration()
-        return bool(iteration) and iteration % self.INTERVAL == 0
+        return iteration is not None and iteration > 0 and iteration % self.INTERVAL == 0
