@@ -70,7 +70,7 @@ def test_a_config_elsewhere_inherits_the_reliable_hooks(base, tmp_path):
     stock, mine = (load_config(str(tmp_path / f'{name}.py')) for name in ('stock', 'mine'))
     assert mine.get('custom_hooks') == stock.get('custom_hooks')
     atomic = dict(stock.default_hooks.checkpoint, type='AtomicCheckpointHook')
-    assert mine.default_hooks.pop('checkpoint') == {**atomic, '_scope_': 'mmdet'}
+    assert mine.default_hooks.pop('checkpoint') == {**atomic, '_scope_': 'ghm_mmdet'}
     assert mine.default_hooks == {
         **{name: hook for name, hook in stock.default_hooks.items() if name != 'checkpoint'},
         **{name: dict(type=kind, _scope_='ghm_mmdet') for name, kind in RELIABLE.items()},
