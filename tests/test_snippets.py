@@ -14,6 +14,8 @@ from mmengine.runner import Runner
 
 from ghm_mmdet.cli import train as train_tool
 from ghm_mmdet.cli.check_config import check_config
+from ghm_mmdet.cli.config import set_reliable_hooks
+from tests.configs_compared import without_scope
 from tests.processes import REPOSITORY
 
 SMALL_DATA = REPOSITORY / 'configs' / 'ghm' / 'retinanet_r50_fpn_ghmc-small-data.py'
@@ -53,6 +55,18 @@ def test_the_published_settings_in_a_stock_config(stock):
     for key in ('loss_cls', 'loss_bbox'):
         assert {'loss_weight': 1.0, **cfg.model.bbox_head[key]} == shipped.model.bbox_head[key]
     assert cfg.optim_wrapper == shipped.optim_wrapper
+
+
+def test_reliable_hooks_are_inherited_or_written_out(stock, tmp_path):
+    page = 'docs/reliability.md'
+    inheriting = tmp_path / 'inheriting.py'
+    inheriting.write_text(snippet(page, 'In a config of your own'))
+    written_out = stock(snippet(page, "With MMDetection's own script"))
+    inherited = without_scope(Config.fromfile(inheriting).default_hooks.to_dict())
+    assert inherited == without_scope(written_out.default_hooks.to_dict())
+    before = written_out.to_dict()
+    set_reliable_hooks(written_out)
+    assert written_out.to_dict() == before
 
 
 def test_data_of_ones_own_as_printed(coco_folder, tmp_path, monkeypatch):

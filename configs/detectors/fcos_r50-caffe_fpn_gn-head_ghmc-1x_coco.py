@@ -7,7 +7,8 @@
 #   and the centerness decides the ranking. Tempering takes away noise of regions with few examples.
 # - loss_weight: what a small model needed with SGD, as here; with AdamW 0.15 (docs/heads.md).
 # - The boxes keep their IoU loss, as they are decoded: GHM-R is for encoded box deltas.
-_base_ = 'mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py'
+_base_ = ['mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py', '../_base_/reliable_runtime.py']
+default_hooks = dict(_base_.reliable_hooks)
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 
 model = dict(

@@ -63,7 +63,16 @@ class HarmonizedLossHook(Hook):
 
         A training that begins resets the moving averages: those of ``load_from`` are another run's,
         also where a loss has its first call in a later iteration.
+
+        Raises:
+            ValueError: The training has a second such hook: the first would see all flags, and the
+                second none.
         """
+        if sum(isinstance(each, HarmonizedLossHook) for each in runner.hooks) > 1:
+            raise ValueError(
+                'HarmonizedLossHook: a training takes one, and the config has another; write the '
+                'arguments into default_hooks.harmonized_loss where the config inherits the hook'
+            )
         self._losses = {
             name: module
             for name, module in runner.model.named_modules()

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmdet.models.losses import CrossEntropyLoss
 from mmengine._strategy.deepspeed import DeepSpeedOptimWrapper
 from mmengine.config import Config
 from mmengine.model import BaseModel
@@ -37,6 +38,14 @@ class Levels(BaseModel):
         return {'loss_cls': [self.loss_cls(self.linear(each), label) for each, label in calls]}
 
 
+class OtherLoss(Levels):
+    """The same without a harmonized loss."""
+
+    def __init__(self):
+        super().__init__()
+        self.loss_cls = CrossEntropyLoss(use_sigmoid=True)
+
+
 def batches(iterations, poison=()):
     """One sample an iteration; poison names (iteration, level) whose first feature is NaN."""
     generator = torch.Generator().manual_seed(0)
@@ -50,10 +59,10 @@ def batches(iterations, poison=()):
     return samples
 
 
-def train(folder, samples, accumulated=1, hook=None, **loss):
+def train(folder, samples, accumulated=1, hook=None, hooks=1, model=Levels, **loss):
     torch.manual_seed(0)
     runner = Runner(
-        model=Levels(**loss),
+        model=model(**loss),
         work_dir=str(folder),
         train_dataloader=dict(
             batch_size=1,
@@ -68,7 +77,7 @@ def train(folder, samples, accumulated=1, hook=None, **loss):
             clip_grad=dict(max_norm=35),
         ),
         default_hooks=dict(checkpoint=None, logger=dict(type='LoggerHook', interval=1)),
-        custom_hooks=[dict(type='HarmonizedLossHook', **(hook or dict(interval=1)))],
+        custom_hooks=[dict(type='HarmonizedLossHook', **(hook or dict(interval=1)))] * hooks,
         experiment_name=folder.name,
         log_level='ERROR',
         default_scope='mmdet',
@@ -144,7 +153,9 @@ def two_optimizers():
         for name, part in parts.items()
     }
     parts['loss'] = GHMCLoss(use_sigmoid=True)
-    return SimpleNamespace(model=parts, iter=0, optim_wrapper=OptimWrapperDict(**wrappers))
+    return SimpleNamespace(
+        hooks=[], model=parts, iter=0, optim_wrapper=OptimWrapperDict(**wrappers)
+    )
 
 
 def test_several_optimizers_drop_what_is_not_finite(two_optimizers):
@@ -211,7 +222,7 @@ def test_a_training_that_begins_has_no_average_of_another(iteration, afresh):
     trained.loss_cls(torch.randn(40, CLASSES), torch.zeros(40, dtype=torch.long))
     model.load_state_dict(trained.state_dict())
     HarmonizedLossHook().before_train(
-        SimpleNamespace(model=model, iter=iteration, optim_wrapper=OptimWrapperDict())
+        SimpleNamespace(hooks=[], model=model, iter=iteration, optim_wrapper=OptimWrapperDict())
     )
     average = model.loss_cls.density.moving_average
     assert bool((average == 0).all()) is afresh
@@ -221,6 +232,7 @@ def test_each_micro_batch_of_an_optimizer_that_counts_by_itself_is_a_step():
     """DeepSpeed's wrapper has no ``should_sync``."""
     model = Levels()
     runner = SimpleNamespace(
+        hooks=[],
         model=model,
         iter=0,
         optim_wrapper=DeepSpeedOptimWrapper(torch.optim.SGD(model.parameters())),
@@ -259,6 +271,19 @@ def test_single_iterations_of_poison_do_not_end_it(tmp_path):
     samples = batches(12, poison=[(each, 0) for each in range(0, 12, 2)])
     runner = train(tmp_path, samples, hook=dict(interval=1, patience=2, skip_nonfinite=True))
     assert runner.message_hub.get_scalar('train/nonfinite_iterations').current() == 6
+
+
+def test_a_training_without_harmonized_losses_is_left_alone(tmp_path):
+    samples = batches(6, poison=[(3, 0)])
+    runners = [train(tmp_path / str(n), samples, hooks=n, model=OtherLoss) for n in (0, 1)]
+    for plain, hooked in zip(*(runner.model.weights for runner in runners), strict=True):
+        torch.testing.assert_close(hooked, plain, rtol=0, atol=0, equal_nan=True)
+    assert runners[0].message_hub.log_scalars.keys() == runners[1].message_hub.log_scalars.keys()
+
+
+def test_a_second_hook_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='takes one, and the config has another'):
+        train(tmp_path, batches(1), hooks=2)
 
 
 @pytest.mark.parametrize('argument', ['interval', 'patience'])

@@ -149,7 +149,7 @@ def test_a_training_that_is_poisoned_for_good(training, run_tool):
         """
 optim_wrapper = dict(optimizer=dict(lr=1e30), clip_grad=None)
 param_scheduler = []
-custom_hooks = [dict(type='HarmonizedLossHook', interval=2, patience=4)]
+default_hooks['harmonized_loss'] = dict(interval=2, patience=4)
 """
     )
     done = run_tool('train.py', config, '--work-dir', 'run')
