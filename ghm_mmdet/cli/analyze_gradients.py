@@ -22,6 +22,7 @@ from mmengine.device import get_device
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
+from mmengine.utils import track_iter_progress
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -30,7 +31,6 @@ from ghm_mmdet.cli.check_config import check_config, check_data
 from ghm_mmdet.cli.checkpoint import check_checkpoint
 from ghm_mmdet.cli.command_line import add_config, add_trust, one_line_errors
 from ghm_mmdet.cli.config import ConfigError, load_config
-from ghm_mmdet.cli.progress import shown
 from ghm_mmdet.datasets.check import leaf_datasets
 from ghm_mmdet.datasets.tolerant_loading import tolerate_undecodable
 from ghm_mmdet.diagnosis.labelling import coco_of_suspects
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             loader = annotated_loader(cfg, args.split, args.images)
     model = _model(cfg, args.checkpoint)
     classes = loader.dataset.metainfo['classes']
-    batches = shown(loader, len(loader.dataset))
+    batches = track_iter_progress((loader, len(loader)), file=sys.stderr)
     with one_line_errors(args.debug):
         found = survey(model, batches, len(classes), NUM_REGIONS, args.mu, args.worst)
         for each in tolerate_undecodable(loader.dataset):
