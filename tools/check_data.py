@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import mmcv
 import numpy as np
 from mmengine.logging import MMLogger
 from rich import box
@@ -23,9 +26,10 @@ from ghm_mmdet.cli.check_config import check_num_classes
 from ghm_mmdet.cli.command_line import ConfigOptions, add_debug
 from ghm_mmdet.cli.config import ConfigError, load_config
 from ghm_mmdet.datasets.check import LOOPS, DataReading, read_data
-from ghm_mmdet.datasets.findings import DataError, Findings
+from ghm_mmdet.datasets.findings import DataError, Findings, listing
+from ghm_mmdet.datasets.image_files import read_header
 from ghm_mmdet.datasets.metrics import check_metric
-from ghm_mmdet.datasets.pictures import Progress, look_at_pictures, warn_of_sizes
+from ghm_mmdet.datasets.pictures import UNDECODABLE_SHARE, warn_of_sizes
 from ghm_mmdet.datasets.splits import Split, compare_splits
 
 WARNED, FAILED = 1, 2
@@ -41,6 +45,8 @@ REASONS = {
 }
 COLUMN = 24
 """Characters of a column where the table goes to a file, which has no width of its own."""
+TAIL = 1 << 16
+"""Bytes at the end of a file in which its end mark is looked for first."""
 SMALL, LARGE = 32**2, 96**2
 """Square pixels between COCO's small, medium and large objects."""
 
@@ -62,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     splits, findings = reading.splits, reading.findings
     for split in splits:
         if args.pictures or args.decode:
-            look_at_pictures(split, args.decode, findings, _shown(split.name))
+            look_at_pictures(split, args.decode, findings)
         else:
             warn_of_sizes(split, findings)
     (_print_json if args.json else _print_report)(splits, findings)
@@ -127,14 +133,66 @@ def read_files(files: Sequence[str], folders: Sequence[str]) -> DataReading:
     return reading
 
 
-def _shown(name: str) -> Progress:
-    """Shows on stderr how far the look at the pictures of a data set is."""
-    console = Console(stderr=True)
+def look_at_pictures(split: Split, decode: bool, findings: Findings) -> None:
+    """Look at every picture of a data set: header and last bytes, or all of it."""
+    warn_of_sizes(split, findings, len(split.paths))
+    total = len(split.paths)
+    with ThreadPoolExecutor() as pool:
+        faults = pool.map(lambda path: _fault(path, split.turns, decode), split.paths)
+        faults = [*track(faults, f'{split.name}:', total, console=Console(stderr=True))]
+    pairs = [*zip(split.paths, faults, strict=True)]
+    ended = [path for path, fault in pairs if fault == 'ends']
+    broken = [path for path, fault in pairs if fault == 'broken']
+    if ended:
+        findings.warn(
+            f'{split.table.path}: {len(ended)} of {total} pictures end before their last line, '
+            f'{listing(ended)}; MMDetection may not read them: copy them again'
+        )
+    if broken:
+        report = findings.error if len(broken) > UNDECODABLE_SHARE * total else findings.warn
+        report(
+            f'{split.table.path}: {len(broken)} of {total} pictures cannot be decoded, '
+            f'{listing(broken)}; copy them again, or remove their entries'
+        )
 
-    def progress(steps: Iterable, total: int) -> Iterable:
-        return track(steps, f'{name}:', total, console=console)
 
-    return progress
+def _fault(path: str, is_loaded: bool, decode: bool) -> str | None:
+    """'broken' or 'ends' where a picture is so; ``is_loaded`` by MMDetection's own loader."""
+    if not os.path.isfile(path):
+        return None  # which the reading has said
+    # a kind that Pillow does not know may be one that OpenCV does
+    if is_loaded and (decode or read_header(path) is None) and not is_decodable(path):
+        return 'broken'
+    return 'ends' if is_cut_off(path) else None
+
+
+def is_cut_off(path: str) -> bool:
+    """Whether a JPEG or PNG file ends before its picture does."""
+    size = os.path.getsize(path)
+    with open(path, 'rb') as file:
+        start = file.read(8)
+        if not size:
+            return True
+        file.seek(max(0, size - TAIL))
+        tail = file.read()
+        if start.startswith(b'\xff\xd8'):
+            return not (_ends_jpeg(tail) or _ends_jpeg(Path(path).read_bytes()))
+        if start == b'\x89PNG\r\n\x1a\n':
+            return b'IEND' not in tail and b'IEND' not in Path(path).read_bytes()
+    return False
+
+
+def _ends_jpeg(data: bytes) -> bool:
+    """Whether an end mark follows the last scan; a preview in the header has one of its own."""
+    return data.rfind(b'\xff\xd9') > data.rfind(b'\xff\xda')
+
+
+def is_decodable(path: str) -> bool:
+    """Whether MMDetection's loader makes a picture of a file."""
+    try:
+        return mmcv.imread(path) is not None
+    except Exception:  # of bytes at random a decoder raises anything
+        return False
 
 
 def _print_json(splits: Sequence[Split], findings: Findings) -> None:
