@@ -10,8 +10,7 @@ import numpy as np
 
 from ghm_mmdet.cli.command_line import add_debug, one_line_errors
 from ghm_mmdet.cli.config import ConfigError
-from ghm_mmdet.cli.new_file import write_new_json
-from ghm_mmdet.datasets.coco_file import DataError, is_ignored, read_coco_file
+from ghm_mmdet.datasets.coco_file import DataError, is_ignored, read_coco_file, write_new_json
 from studies.planted_errors import plant_errors
 
 

@@ -1,4 +1,4 @@
-"""What the tools do: configs from the command line, training, testing, the demonstration."""
+"""What the tools share: configs from the command line and their checks; training and testing."""
 
 from ghm_mmdet.mm_patches import ignore_pkg_resources, import_mmdet_quietly
 

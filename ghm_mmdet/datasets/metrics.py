@@ -11,8 +11,8 @@ from mmdet.registry import METRICS
 
 from ghm_mmdet.config_types import config_class
 from ghm_mmdet.datasets.coco_table import CocoTable
-from ghm_mmdet.datasets.findings import Findings, listing
-from ghm_mmdet.datasets.splits import Split
+from ghm_mmdet.datasets.findings import Findings
+from ghm_mmdet.datasets.splits import Split, check_categories
 from ghm_mmdet.datasets.surprises import warn_of_judging
 
 
@@ -60,7 +60,8 @@ def check_metric(
     known = dict(zip(table.image_ids, table.file_names, strict=True))
     for split in splits:
         _check_coverage(known, split, place, findings)
-        _check_classes(table, split, place, findings)
+        # the metric takes label i for the i-th of its file's categories that are classes
+        check_categories(split, table, place, table.category_ids, findings)
         warn_of_judging(table, split.classes, findings)
     judged = {split.table.image_ids[row] for split in splits for row in split.rows}
     left = len(known) - len(judged.intersection(known))
@@ -158,22 +159,4 @@ def _check_coverage(
             f'{place}: {len(others)} image ids stand for other pictures than in '
             f'{split.table.path}, such as id {key!r}, {known[key]} there and {name} here; must be '
             'the same: name the file that the data set has'
-        )
-
-
-def _check_classes(table: CocoTable, split: Split, place: str, findings: Findings) -> None:
-    """The metric takes label i for the i-th of its file's categories that are among the classes."""
-    absent = [label for label in split.classes if label not in table.category_ids]
-    if absent:
-        findings.error(
-            f'{place}: does not fit {split.name}.metainfo.classes: classes that the file does not '
-            f"have: {listing(absent)}; list the file's categories in metainfo=dict(classes=...)"
-        )
-        return
-    order = [label for label in table.category_ids if label in split.classes]
-    if order != list(split.classes):
-        findings.error(
-            f'{place}: its categories must be in the order of {split.name}.metainfo.classes='
-            f"{listing(split.classes)}, which the labels have; sort its list 'categories', ids may "
-            'stay'
         )

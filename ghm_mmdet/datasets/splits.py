@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 
 import numpy as np
@@ -56,6 +57,63 @@ class Split:
     def objects(self) -> int:
         """How many those are."""
         return int(self.trained_on.sum())
+
+
+def check_categories(
+    split: Split, table: CocoTable, place: str, unused: Collection[str], findings: Findings
+) -> bool:
+    """Check that a file's categories are the classes of a data set, in the same order.
+
+    MMDetection and COCO's metric number labels by the order of the file.
+
+    Args:
+        split: The data set.
+        table: Its own file, or that of a metric.
+        place: What a message begins with.
+        unused: Categories that need not be classes.
+        findings: Where errors go.
+    """
+    classes, name = split.classes, f'{split.name}.metainfo.classes'
+    absent = [label for label in classes if label not in table.category_ids]
+    used = np.bincount(table.category, minlength=len(table.category_ids)) > 0
+    unlisted = [
+        label
+        for label, is_used in zip(table.category_ids, used, strict=True)
+        if is_used and label not in classes and label not in unused
+    ]
+    order = [label for label in table.category_ids if label in classes]
+    if absent or unlisted:
+        differences = []
+        if absent:
+            differences.append(f'classes that the file does not have: {listing(absent)}')
+        if unlisted:
+            differences.append(
+                f'categories with boxes that the config does not list: {listing(unlisted)}'
+            )
+        dropped = ', or name those to be dropped in unused_categories' if unlisted else ''
+        findings.error(
+            f'{place}: does not fit {name}: {"; ".join(differences)}'
+            f"{_twins(absent, table.category_ids)}; list the file's categories in "
+            f'metainfo=dict(classes=...){dropped}'
+        )
+    elif order != list(classes):
+        findings.error(
+            f'{place}: its categories must be in the order of {name}={listing(classes)}, which '
+            f"the labels have; it is: {listing(order)}; sort its list 'categories', ids may stay, "
+            'or the classes'
+        )
+    else:
+        return True
+    return False
+
+
+def _twins(absent: Sequence[str], present: Collection[str]) -> str:
+    """A hint at names that differ in little."""
+    plain = {label.strip().casefold(): label for label in present}
+    for label in absent:
+        for close in get_close_matches(label.strip().casefold(), plain, n=1):
+            return f' ({label!r} is {plain[close]!r} there)'
+    return ''
 
 
 def compare_splits(splits: Sequence[Split], trained: Sequence[Split], findings: Findings) -> None:

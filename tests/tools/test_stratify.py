@@ -8,7 +8,7 @@ import pytest
 
 from ghm_mmdet.datasets.coco_file import CocoFile, read_coco_file
 from ghm_mmdet.datasets.findings import DataError
-from ghm_mmdet.datasets.stratify import (
+from tools.split_coco import (
     EXACT,
     PARTS,
     deal,
