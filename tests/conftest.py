@@ -7,13 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import utils
 
 from ghm_mmdet.ops import backends
 from tests.back_ends import ON_CPU
@@ -26,6 +28,14 @@ CLASSES = ('RBC', 'WBC', 'Platelets')
 def one_thread():
     """Tests run beside each other and beside training; one thread each keeps their time steady."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope='session')
+def metafiles_read_once() -> Iterator[None]:
+    """For every base ``mmdet::...`` MMEngine reads all metafiles of MMDetection anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, 'load', cache(utils.load))
+        yield
 
 
 @pytest.fixture(params=ON_CPU)

@@ -1,5 +1,6 @@
 """The configs of this repository: the same on any machine, and models are built of them."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -31,18 +32,27 @@ LOSSES = {
     'ghmr': ('RetinaHead', 'FocalLoss', 'GHMRLoss'),
     'focal-smooth-l1': ('RetinaHead', 'FocalLoss', 'SmoothL1Loss'),
     'ce-smooth-l1': ('RetinaHead', 'CrossEntropyLoss', 'SmoothL1Loss'),
+    'ohem-smooth-l1': ('RetinaHead', 'OHEMLoss', 'SmoothL1Loss'),
+    'smooth-l1': ('Shared2FCBBoxHead', 'CrossEntropyLoss', 'SmoothL1Loss'),
 }
 
 
+@pytest.fixture(scope='module')
+def elsewhere(tmp_path_factory):
+    """A folder with a copy of the configs."""
+    folder = tmp_path_factory.mktemp('elsewhere')
+    shutil.copytree(CONFIGS, folder / 'configs')
+    return folder
+
+
 @pytest.mark.parametrize('name', FILES)
-def test_is_the_same_anywhere_and_so_is_its_print(name, tmp_path, monkeypatch):
+def test_is_the_same_anywhere_and_so_is_its_print(name, elsewhere, monkeypatch):
     here = Config.fromfile(CONFIGS / name, import_custom_modules=False)
-    shutil.copytree(CONFIGS, tmp_path / 'elsewhere' / 'configs')
-    monkeypatch.chdir(tmp_path)
-    copy = Path('elsewhere', 'configs', name)
+    monkeypatch.chdir(elsewhere.parent)
+    copy = Path(elsewhere.name, 'configs', name)
     printed = Config.fromfile(copy, import_custom_modules=False).pretty_text
     assert Config.fromstring(printed, '.py').to_dict() == here.to_dict()
-    assert str(CONFIGS.parent) not in printed and str(tmp_path) not in printed
+    assert str(CONFIGS.parent) not in printed and str(elsewhere) not in printed
 
 
 @pytest.mark.parametrize('name', FILES)
@@ -98,13 +108,20 @@ def test_builds_with_the_losses_that_it_names(name):
     assert built == (head_type, *(loss.type for loss in losses))
 
 
-@pytest.mark.parametrize(
-    'name', [name for name in FILES if name.startswith('ghm/') and 'x101' not in name]
-)
-def test_name_tells_the_losses(name):
-    head = Config.fromfile(CONFIGS / name, import_custom_modules=False).model.bbox_head
-    change = Path(name).stem.split('_')[3].removesuffix('-1x')
+@pytest.mark.parametrize('name', [name for name in FILES if name.startswith(('ghm/', 'paper/'))])
+def test_name_tells_the_backbone_the_losses_and_the_density(name):
+    model = Config.fromfile(CONFIGS / name, import_custom_modules=False).model
+    _, backbone, _, change, *_ = Path(name).stem.split('_')
+    depth, _, width = backbone[1:].partition('-32x' if '-32x' in backbone else '-64x')
+    assert model.backbone.type == {'r': 'ResNet', 'x': 'ResNeXt'}[backbone[0]]
+    assert model.backbone.depth == int(depth)
+    assert model.backbone.get('base_width') == (int(width[:-1]) if width else None)
+    change, density = re.fullmatch(r'(.+?)(?:-(m\d+|exact))?', change.removesuffix('-1x')).groups()
+    head = model.get('bbox_head') or model.roi_head.bbox_head
     assert LOSSES[change] == (head.type, head.loss_cls.type, head.loss_bbox.type)
+    assert (head.loss_cls.get('density') == 'exact') is (density == 'exact')
+    if head.loss_cls.type == 'GHMCLoss' and density != 'exact':
+        assert head.loss_cls.bins == int((density or 'm30')[1:])
 
 
 @pytest.mark.parametrize('backbone', PUBLISHED)

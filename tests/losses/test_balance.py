@@ -10,7 +10,8 @@ from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMCLoss, GHMRLoss
 from ghm_mmdet.method.balance import Balance, build_balance
 from tests.losses.kinds import KINDS, STATES
 
-pytestmark = pytest.mark.usefixtures('backend')
+ON_EACH_BACK_END = pytest.mark.usefixtures('backend')
+"""For the sums that a back end hands over; the weights are made of them by the same code on all."""
 
 BINS = 10
 BALANCES = [
@@ -35,6 +36,7 @@ def example(anchors=400, classes=4):
     return logits, labels, one_hot
 
 
+@ON_EACH_BACK_END
 @pytest.mark.parametrize('balance', [each for each in BALANCES if each != PAPER])
 @pytest.mark.parametrize('reduction', ['none', 'mean', 'sum'])
 def test_definition(balance, reduction):
@@ -58,6 +60,7 @@ def test_definition(balance, reduction):
     torch.testing.assert_close(loss(logits, labels), oracle, rtol=1e-6, atol=0)
 
 
+@ON_EACH_BACK_END
 @pytest.mark.parametrize('state', [{}, *STATES.values()], ids=['no state', *STATES])
 @pytest.mark.parametrize('equal', ['weight', 'gradient'])
 def test_at_a_tempering_of_zero_nothing_is_balanced(state, equal):
@@ -78,6 +81,7 @@ def assert_equal_to_scale(loss, value, oracle):
     torch.testing.assert_close(value, oracle * scale, rtol=1e-6, atol=0)
 
 
+@ON_EACH_BACK_END
 def test_equal_gradient_is_equal_up_to_the_width_of_a_region():
     logits, labels, one_hot = example()
     logits.requires_grad_()
@@ -115,6 +119,7 @@ def test_equal_gradient_has_a_total_of_one_half_whatever_the_state(
         torch.testing.assert_close(total, torch.tensor(0.5))
 
 
+@ON_EACH_BACK_END
 @pytest.mark.parametrize('balance', BALANCES)
 def test_weights_that_all_boxes_share_change_nothing(balance):
     deltas, target = KINDS['boxes'].call(200).prediction, torch.zeros(200, 4)
@@ -127,6 +132,7 @@ def test_weights_that_all_boxes_share_change_nothing(balance):
     torch.testing.assert_close(*gradients)
 
 
+@ON_EACH_BACK_END
 @pytest.mark.parametrize('equal', ['weight', 'gradient'])
 @pytest.mark.parametrize('state', OF_UNIT_REGIONS)
 @pytest.mark.parametrize('kind', KINDS)
@@ -172,6 +178,7 @@ def test_negatives_and_positives_pull_alike_when_two_regions_are_filled():
     torch.testing.assert_close(positive, torch.tensor(-0.25), rtol=0.02, atol=0)
 
 
+@ON_EACH_BACK_END
 @pytest.mark.parametrize('outliers', ['damp', 'keep'])
 @pytest.mark.parametrize('kind', KINDS)
 def test_no_example_at_all(kind, outliers):
