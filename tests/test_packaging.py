@@ -11,7 +11,7 @@ from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
-from installed_packages import OPENMMLAB, TESTED
+from installed_packages import OPENMMLAB, PROVIDERS, TESTED
 from packaging.requirements import Requirement
 
 from tests.configs_compared import without_scope
