@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -15,8 +16,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import utils
 
+from ghm_mmdet.mm_patches import SAFE_ONLY, UNSAFE_TOO
 from ghm_mmdet.ops import backends
 from tests.back_ends import ON_CPU
 from tests.processes import REPOSITORY, environment
@@ -162,5 +165,27 @@ def run_tool(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
             text=True,
             timeout=300,
         )
+
+    return run
+
+
+@pytest.fixture
+def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str | int | None]:
+    """Run a tool in ``tmp_path`` in this process, and return what it exits with."""
+    monkeypatch.chdir(tmp_path)
+    # set by the tools, for their own process; undone with the rest
+    for name in (SAFE_ONLY, UNSAFE_TOO, 'LOCAL_RANK'):
+        monkeypatch.setenv(name, '0')
+
+    def run(name: str, *arguments: object) -> str | int | None:
+        tool = str(REPOSITORY / 'tools' / name)
+        monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments)])
+        # MMEngine would go on with the visualizer of an earlier run, and its folder
+        DetLocalVisualizer._instance_dict.clear()
+        try:
+            runpy.run_path(tool, run_name='__main__')
+        except SystemExit as end:
+            return end.code
+        return None
 
     return run

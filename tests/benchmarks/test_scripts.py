@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -10,6 +12,14 @@ import torch
 from benchmarks import ghmc_loss, ghmr_loss, training_step
 from benchmarks.table import read_csv
 from ghm_mmdet.ops import backends
+
+
+@pytest.fixture(autouse=True)
+def imports_are_no_garbage() -> Iterator[None]:
+    """Each measurement collects garbage first; what is imported is not to be searched for it."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def run(script, folder):
