@@ -37,7 +37,7 @@ OUTSIDE = {
 """What the core imports beside the standard library."""
 BESIDE = {
     'studies': {'studies'},
-    'demo': {'demo', 'studies'},
+    'demo': {'demo', 'studies', 'tools'},
     'benchmarks': {'benchmarks', 'demo', 'tools'},
 }
 """The folders beside the package: which of these folders they import. Nobody imports them."""
