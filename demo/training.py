@@ -1,4 +1,4 @@
-"""The demonstration: train a small detector, evaluate it, draw what it finds and what GHM saw."""
+"""The demonstration: trains a small detector, evaluates it and draws its results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DEPRECATIONS = ('"FileClient" will be deprecated', '"HardDiskBackend" is the ali
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What a demonstration leaves.
+    """The results of a demonstration.
 
     Attributes:
         mean_average_precision: COCO mAP on the validation images, in [0, 1].

@@ -79,11 +79,11 @@ VALUES = (
 
 
 class OneCycle:
-    """Stands in a checkpoint for the class of schedules, of which no object is to be made."""
+    """A stand-in for the class of one-cycle schedules in a checkpoint; it makes no schedule."""
 
 
 def attribute(owner: object, name: str) -> Callable:
-    """What pickle's ``getattr`` is in a checkpoint: a function of a class that it refers to.
+    """Replaces ``getattr`` in a checkpoint: it returns a few named functions and nothing else.
 
     Raises:
         pickle.UnpicklingError: It is anything else, which could run code of a file's choice.

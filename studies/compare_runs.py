@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def check_out(out: Path) -> None:
-    """See that nothing is lost when the results are written.
+    """Check that writing the results overwrites nothing else.
 
     Raises:
         ConfigError: The folder has files that are not those of an earlier comparison.
@@ -74,7 +74,7 @@ def write_comparison(runs: Sequence[Run], metric: str, out: Path) -> str:
 
 
 def _work_dirs(names: Sequence[str], out: Path) -> list[Path]:
-    """The folders to read: without that of the results, which ``work_dirs/*`` contains."""
+    """The folders to read, without the folder of results, which ``work_dirs/*`` contains."""
     paths = [Path(name) for name in names if Path(name).resolve() != out.resolve()]
     seen: set[Path] = set()
     for path in paths:

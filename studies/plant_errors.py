@@ -1,4 +1,4 @@
-"""Plant wrong labels and missing boxes in a COCO file, to see what a loss makes of them."""
+"""Plants wrong labels and missing boxes in a COCO file."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def draw_comparison(runs: Sequence[Run], labels: Sequence[str], metric: str) -> 
 
 
 def _legend_columns(drawn: Sequence[Look], width: float) -> int:
-    """As many as fit: a letter is about 0.085 inches wide, a line's sample with its gaps 0.9."""
+    """Number of columns that fit: a letter is 0.085 inches wide, a line's sample 0.9."""
     longest = max(len(look.label) for look in drawn)
     return min(len(drawn), max(1, int(width / (0.085 * longest + 0.9))))
 

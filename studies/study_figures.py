@@ -1,4 +1,4 @@
-"""Draw what the studies on small data came to, from their tables and logs.
+"""Draws the figures of the studies on small data from their tables and logs.
 
 noise: final AP against the share of wrong labels, from tables of studies.reproduce.
 density: examples and gradient per region at the first and the last look of GradientDensityHook.

@@ -1,4 +1,4 @@
-"""Tables of our own: what balances examples best on a few hundred images.
+"""The tables of the studies on a few hundred images.
 
 Nothing is published for them. The schedule is that of the data set's base config unless
 ``--cfg-options`` says otherwise; docs/results.md has the protocol and the commands.
@@ -41,7 +41,7 @@ NO_PRIOR = dict(
 
 
 def _cause(name: str, label: str, **changes: object) -> Row:
-    """A row that differs from what was chosen in settings of its GHM-C."""
+    """A row that differs from the chosen settings in arguments of GHM-C."""
     settings = {f'loss_cls__{key}': each for key, each in changes.items()}
     return _variant(SMALL_DATA, name, label, **settings)
 

@@ -123,7 +123,7 @@ def _model(cfg: Config, checkpoint: str) -> nn.Module:
 
 
 def _keep_low_scores(config: Mapping) -> None:
-    """What the model thinks of a label is also in the scores that a test throws away."""
+    """Keep low scores, which show how little the model believes in a label."""
     for key, value in config.items():
         if key == 'score_thr':
             config[key] = min(value, SCORE_THRESHOLD)

@@ -1,4 +1,4 @@
-"""What the tools share: configs from the command line and their checks; training and testing."""
+"""Train and test from the command line, and the checks of configs and checkpoints before that."""
 
 from ghm_mmdet.mm_patches import ignore_pkg_resources, import_mmdet_quietly
 

@@ -1,4 +1,4 @@
-"""A config file with what the command line says about it."""
+"""Reads a config file and applies the options of the command line to it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def merge_options(cfg: Config, options: Mapping[str, object], name: str) -> None
 
 
 def _import_failure(error: BaseException) -> BaseException:
-    """What stopped a module of ``custom_imports``, which MMEngine wraps twice; else the error."""
+    """The cause of a failed import of ``custom_imports``, which MMEngine wraps twice."""
     while isinstance(error, ImportError) and (error.__cause__ or error.__context__):
         error = error.__cause__ or error.__context__
     return error
@@ -126,7 +126,7 @@ def set_auto_scale_lr(cfg: Config) -> None:
 
 
 def set_reliable_hooks(cfg: Config) -> None:
-    """Give a config what ``configs/_base_/reliable_runtime.py`` gives those that inherit it.
+    """Add the hooks of ``configs/_base_/reliable_runtime.py`` to a config that does not inherit it.
 
     ``AtomicCheckpointHook`` takes the place of MMEngine's own hook, where the config has that; the
     hooks of ``RELIABLE_HOOKS`` are added, where it has none.

@@ -149,7 +149,7 @@ class DataReading:
             )
 
     def _need_truth(self, leaves: Mapping[str, Mapping], name: str) -> None:
-        """A metric without a file takes the objects from what the data sets hand out."""
+        """Check that the data sets hand out annotations to a metric that has no file."""
         for place, dataset in leaves.items():
             steps = dataset.get('pipeline') or []
             if steps and not any('instances' in step.get('meta_keys', ()) for step in steps):
@@ -161,7 +161,7 @@ class DataReading:
                 return
 
     def _need_objects(self, splits: Sequence[Split], is_all: bool) -> None:
-        """A loop as a whole has something to learn from, or to be judged by."""
+        """Check that the data sets of a loop together hold an object."""
         if not splits or not is_all or any(split.objects for split in splits):
             return
         annotations = sum(len(split.table.annotation_ids) for split in splits)
@@ -197,7 +197,7 @@ def leaf_datasets(dataset: Mapping, name: str) -> Iterator[tuple[str, Mapping]]:
 
 
 def _judges(evaluators: Sequence[Mapping]) -> Iterator[Mapping]:
-    """Metrics that compare detections with annotations; others only write them to a file."""
+    """The metrics that compare detections with annotations; other metrics only write a file."""
     for each in evaluators:
         if 'metrics' in each:
             inside = each['metrics']
@@ -207,7 +207,7 @@ def _judges(evaluators: Sequence[Mapping]) -> Iterator[Mapping]:
 
 
 def check_images(split: Split, name: str, findings: Findings) -> None:
-    """Every picture has to be there; those that lie elsewhere are a warning."""
+    """Check that every picture exists; pictures outside of the folder are a warning."""
     path, total = split.table.path, len(split.paths)
     if not os.path.isdir(split.folder or os.curdir):
         findings.error(

@@ -1,4 +1,4 @@
-"""What makes an annotation file illegal: entries that MMDetection or pycocotools cannot read.
+"""Finds entries of an annotation file that MMDetection or pycocotools cannot read.
 
 Each fault is one line: the first entry that has it, what is allowed, and how many entries have it.
 """
@@ -133,7 +133,7 @@ def _reference_errors(annotations: list[dict], what: str, entries: list[dict]) -
 
 
 def _why_unknown(value: object, known: Collection, what: str) -> str:
-    """What a reference to an id that is not there should have been."""
+    """A hint at the id that an unknown reference may mean."""
     as_text = f'{value:g}' if isinstance(value, float) else str(value).strip()
     for each in known:
         if str(each) == as_text:
@@ -145,7 +145,7 @@ def _why_unknown(value: object, known: Collection, what: str) -> str:
 
 
 def _flag_errors(annotations: list[dict]) -> Iterator[str]:
-    """'0' is true in Python, and pycocotools ends at a flag that is null, NaN or no number."""
+    """Find ``iscrowd`` values that are no 0 or 1: '0' is true, and null or NaN ends pycocotools."""
     for key, harmless in (('iscrowd', ()), ('ignore', (None,))):
         yield from _counted(
             [
@@ -180,7 +180,7 @@ def _counted(faults: Sequence, describe: str | Callable[[Any], str]) -> Iterator
 
 
 def kind_of(value: object) -> str:
-    """How a JSON value is called."""
+    """The name of a JSON value's type."""
     if value is None:
         return 'null'
     if isinstance(value, bool):

@@ -118,7 +118,7 @@ def _read_json(path: str) -> object:
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """Millions of new objects would have Python look for circles among them again and again."""
+    """Switch off the garbage collector, which searches millions of new objects again and again."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""An annotation file as columns: what MMDetection keeps of it, counted without a loop."""
+"""An annotation file as NumPy columns, and masks of the objects that MMDetection keeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of an annotation file: that they are there, and of its size."""
+"""Checks that the pictures of an annotation file exist and have the size that it says."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DECODER_ERRORS = (cv2.error, EOFError, Image.DecompressionBombError, struct.erro
 
 
 def missing_images(paths: Sequence[str]) -> list[str]:
-    """Those that are not there, found by listing each folder once."""
+    """The pictures that do not exist, found by listing each folder once."""
     by_folder = defaultdict(list)
     for path in paths:
         by_folder[os.path.dirname(path)].append(path)
@@ -75,14 +75,14 @@ def _files(folder: str) -> set[str]:
 
 
 def outside(paths: Sequence[str], folder: str) -> list[str]:
-    """Those that absolute names, or names with '..', lead out of the folder."""
+    """The pictures outside of the folder, by absolute names or names with '..'."""
     inside = os.path.join(os.path.abspath(folder), '')
     return [path for path in paths if not os.path.abspath(path).startswith(inside)]
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes of a picture say.
+    """Size, format and orientation from the first bytes of a picture.
 
     Attributes:
         size: Width and height in pixels, as they are stored.
@@ -112,7 +112,7 @@ def read_header(path: str) -> Header | None:
 
 
 def size_fault(header: Header, size: Sequence[float]) -> str | None:
-    """What is wrong with the size that an annotation file has for a picture, or None."""
+    """The difference between a picture's size and the annotation file's, in words, or None."""
     if tuple(size) == header.shown:
         return None
     width, height = header.shown

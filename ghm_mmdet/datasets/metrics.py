@@ -1,4 +1,4 @@
-"""COCO's metric and the data sets that it judges: whether the two speak of the same."""
+"""Checks that COCO's metric and the data sets that it judges agree."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def check_metric(
 
 
 def _check_ids_of_splits(name: str, splits: Sequence[Split], findings: Findings) -> None:
-    """One metric knows pictures by their ids alone."""
+    """Check that data sets of one metric have no picture id in common."""
     ids = Counter(split.table.image_ids[row] for split in splits for row in split.rows)
     repeated = [key for key, count in ids.items() if count > 1]
     if repeated:
@@ -87,7 +87,7 @@ def _check_ids_of_splits(name: str, splits: Sequence[Split], findings: Findings)
 
 
 def _check_evaluation(table: CocoTable, evaluator: Mapping, place: str, findings: Findings) -> None:
-    """What pycocotools ends at, or counts wrongly."""
+    """Find entries at which pycocotools ends, or which it counts wrongly."""
     for what, ids in (('annotation', table.annotation_ids), ('category', table.category_ids)):
         texts = [key for key in (ids.values() if isinstance(ids, dict) else ids) if _is_text(key)]
         if texts:
@@ -119,7 +119,7 @@ def _check_evaluation(table: CocoTable, evaluator: Mapping, place: str, findings
 
 
 def _check_range(what: str, ids: Sequence[int], place: str, findings: Findings) -> None:
-    """NumPy makes floating-point numbers of integers that only partly fit into int64."""
+    """Check that ids fit into int64; NumPy turns other ids into floating-point numbers."""
     largest = max(ids, key=abs, default=0)
     if largest >= 2**63:
         findings.error(

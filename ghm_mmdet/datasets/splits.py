@@ -1,4 +1,4 @@
-"""Data sets of one config beside each other: the same classes, and no picture in two of them."""
+"""Compares the data sets of a config: classes, and pictures that two of them share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ghm_mmdet.datasets.findings import Findings, listing
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One data set of a config, read.
+    """A data set of a config and its annotation file, as read.
 
     Attributes:
         name: Where the config defines it.
@@ -38,24 +38,24 @@ class Split:
 
     @cached_property
     def paths(self) -> list[str]:
-        """The files of all its pictures, in the order of the annotation file."""
+        """Paths of all pictures, in the order of the annotation file."""
         return [os.path.join(self.folder, name) for name in self.table.file_names]
 
     @cached_property
     def trained_on(self) -> np.ndarray:
-        """Mask of the annotations that are objects of its classes on pictures that it hands out."""
+        """Mask of the annotations that are objects of the data set's classes on its pictures."""
         handed_out = np.zeros(len(self.table.image_ids), dtype=bool)
         handed_out[self.rows] = True
         return self.table.is_trained_on(self.classes) & handed_out[self.table.image]
 
     @property
     def has_labels(self) -> bool:
-        """Whether its classes matter: not those of pictures that are trained on without objects."""
+        """Whether the classes matter; those of training pictures without objects do not."""
         return self.loop != 'train' or bool(self.table.annotation_ids)
 
     @property
     def objects(self) -> int:
-        """How many those are."""
+        """Number of the annotations that are trained on."""
         return int(self.trained_on.sum())
 
 
@@ -108,7 +108,7 @@ def check_categories(
 
 
 def _twins(absent: Sequence[str], present: Collection[str]) -> str:
-    """A hint at names that differ in little."""
+    """A hint at class names that differ only in case, spaces or the like."""
     plain = {label.strip().casefold(): label for label in present}
     for label in absent:
         for close in get_close_matches(label.strip().casefold(), plain, n=1):
@@ -127,7 +127,7 @@ def compare_splits(splits: Sequence[Split], trained: Sequence[Split], findings: 
 
 
 def _compare_classes(first: Split, other: Split, findings: Findings) -> None:
-    """A label has to be the same class everywhere: the model knows numbers, not names."""
+    """Check that each label is the same class in all data sets; a model knows labels, not names."""
     # where one has more, the number of classes of the head differs from its own
     pairs = enumerate(zip(first.classes, other.classes, strict=False))
     differ = [label for label, pair in pairs if len({*pair}) > 1]

@@ -1,4 +1,4 @@
-"""One harmonized loss in one iteration as a figure: counts, weights, who moves the model."""
+"""Draws a harmonized loss in one iteration: counts, weights, shares of the gradient."""
 
 from __future__ import annotations
 

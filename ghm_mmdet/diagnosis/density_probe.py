@@ -18,7 +18,7 @@ from ghm_mmdet.losses.ghm_loss import GHMLoss, Statistics
 
 @dataclass(frozen=True)
 class Harmonizing:
-    """One loss in one iteration; arrays are of shape (M,), one value for each of its regions.
+    """One loss in one iteration; arrays have shape (M,), one value per region.
 
     Attributes:
         name: Of the loss module, such as 'bbox_head.loss_cls'.
@@ -47,7 +47,7 @@ class Harmonizing:
 
     @property
     def effective_regions(self) -> float:
-        """exp(entropy) of the harmonized share: so many regions with equal gradient would do it."""
+        """exp(entropy) of the harmonized shares, the number of regions if all had the same share."""
         share = self.share_after[self.share_after > 0]
         return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
 

@@ -1,4 +1,4 @@
-"""Shows live what the harmonized losses of a training do."""
+"""Logs the gradient density of the harmonized losses during a training."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class GradientDensityHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Start to watch, if this iteration is one to look at."""
+        """Start to watch, if the interval says so."""
         if self.every_n_train_iters(runner, self.interval) and is_main_process():
             model = runner.model.module if is_model_wrapper(runner.model) else runner.model
             self._probe = self._watching.enter_context(DensityProbe(model))
@@ -80,7 +80,7 @@ class GradientDensityHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Log what was seen."""
+        """Log the numbers and the figure of this iteration."""
         if self._probe is None:
             return
         probe, self._probe = self._probe, None
@@ -100,7 +100,7 @@ class GradientDensityHook(Hook):
 
 
 def scalars(seen: Harmonizing) -> dict[str, float]:
-    """Everything about one loss, as numbers by name."""
+    """The numbers of one loss by name."""
     counts = seen.negatives + seen.positives
     regions = {
         'counts': counts,

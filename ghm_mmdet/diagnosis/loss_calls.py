@@ -1,4 +1,4 @@
-"""The examples in a head's call of a loss, whatever loss it is: their gradient norms and kinds."""
+"""Gradient norm, sign and class of each example in a head's call of any loss."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ DELTA_LOSSES = (
 
 
 class Call(NamedTuple):
-    """What a head hands to a loss."""
+    """The arguments of a head's call of a loss."""
 
     prediction: Tensor
     target: Tensor | tuple[Tensor, Tensor]
     weight: Tensor | None
 
 
-class Examples(NamedTuple):
-    """The examples of one call, all of shape (n,).
+class NormedExamples(NamedTuple):
+    """The examples of one call as gradient norms; all tensors have shape (n,).
 
     Attributes:
         gradient_norm: g of cross entropy, or gr of authentic smooth L1, in [0, 1].
@@ -64,7 +64,7 @@ class Examples(NamedTuple):
 
 
 def parse_call(arguments: tuple, keywords: dict) -> Call | None:
-    """The call's prediction, target and weight; None for one that trains on nothing.
+    """The call's prediction, target and weight; None for a call that only scores.
 
     Heads that score candidates by their loss ask for it element by element.
     """
@@ -89,7 +89,7 @@ def is_box_regression(name: str, loss: nn.Module, head: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def classification_examples(loss: nn.Module, call: Call) -> Examples:
+def classification_examples(loss: nn.Module, call: Call) -> NormedExamples:
     """The examples of a classification loss: (anchor, class) pairs, or anchors under softmax.
 
     Args:
@@ -118,7 +118,7 @@ def mu_of(loss: nn.Module, default: float) -> float:
 
 
 @torch.no_grad()
-def box_examples(call: Call, mu: float) -> Examples:
+def box_examples(call: Call, mu: float) -> NormedExamples:
     """The coordinates of a box loss's boxes.
 
     Args:
@@ -154,13 +154,13 @@ def _examples(
     positive: Tensor,
     group: Tensor,
     groups: int,
-) -> Examples:
+) -> NormedExamples:
     evaluation = criterion.evaluate(call.prediction.detach(), target)
     valid = evaluation.finite
     weight = example_weight(criterion.examples(call.prediction), call.weight)
     if weight is not None:
         valid = valid & (weight > 0)
-    return Examples(
+    return NormedExamples(
         evaluation.gradient_norm.flatten(),
         valid.expand(shape).flatten(),
         positive.expand(shape).flatten(),

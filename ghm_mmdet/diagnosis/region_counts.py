@@ -1,4 +1,4 @@
-"""Examples of a call of a loss, counted by sign, group and region of their gradient norm."""
+"""Counts the examples of a call by sign, group and region of their gradient norm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ghm_mmdet.diagnosis.loss_calls import (
     Call,
-    Examples,
+    NormedExamples,
     box_examples,
     classification_examples,
     mu_of,
@@ -50,12 +50,12 @@ class LossReader:
         parts = [self._count(self._examples(part)) for part in _chunks(call)]
         return RegionCounts(*(sum(each[1:], each[0]) for each in zip(*parts, strict=True)))
 
-    def _examples(self, call: Call) -> Examples:
+    def _examples(self, call: Call) -> NormedExamples:
         if self.mu is None:
             return classification_examples(self.loss, call)
         return box_examples(call, self.mu)
 
-    def _count(self, examples: Examples) -> RegionCounts:
+    def _count(self, examples: NormedExamples) -> RegionCounts:
         norm = examples.gradient_norm.where(examples.valid, 0)
         edges = self.edges.to(norm.device)
         regions = len(edges) - 1
@@ -70,7 +70,7 @@ class LossReader:
 
 
 def _chunks(call: Call) -> Iterator[Call]:
-    """The call in parts of whole rows; one that is no table of rows stays whole."""
+    """The call in parts of whole rows; a call without rows stays whole."""
     if call.prediction.dim() != 2:
         yield call
         return

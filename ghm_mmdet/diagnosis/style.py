@@ -1,4 +1,4 @@
-"""How every figure looks: one colour for the same thing in all of them, and files that repeat."""
+"""Colours, panels and files of all figures."""
 
 from __future__ import annotations
 

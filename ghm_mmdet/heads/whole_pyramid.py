@@ -45,14 +45,14 @@ class PickledByHead:
     head_class: type[nn.Module]
 
     def __reduce_ex__(self, protocol: int | str) -> tuple:
-        """How to make a head without state from ``head_class``, and then the state."""
+        """Pickle the head as ``head_class`` and its state."""
         _, _, *state = super().__reduce_ex__(protocol)
         return _without_state, (self.head_class,), *state
 
 
 @cache
 def whole_pyramid_class(head_class: type[nn.Module]) -> type[nn.Module]:
-    """The subclass of a class of dense heads with one density over all levels; always the same."""
+    """The subclass of a dense head with one density over all levels; cached by head."""
     attributes = dict(
         __module__=__name__,
         __doc__=f'``{head_class.__name__}`` with one density over all levels.',

@@ -93,7 +93,7 @@ class HarmonizedLossHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
     ) -> None:
-        """Say where the calls that follow are."""
+        """Tell each loss that an iteration begins, and whether the optimizer steps at its end."""
         steps = _steps(runner.optim_wrapper)
         for loss in self._losses.values():
             loss.step.begin_iteration(is_last=steps)
@@ -105,7 +105,7 @@ class HarmonizedLossHook(Hook):
         data_batch: dict | tuple | list | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Count this iteration where it is, and look at the count now and then.
+        """Count non-finite iterations on the device, and read the count every ``interval``.
 
         Raises:
             NonfiniteTraining: A level has had NaN or infinity for too many iterations in a row.

@@ -16,7 +16,7 @@ from ghm_mmdet.ops import RegionSums
 
 
 def over_ranks(sums: RegionSums) -> RegionSums:
-    """What all ranks have counted; the loss sums stay the rank's own. One small all-reduce.
+    """Add up the counts of all ranks in one small all-reduce; the loss sums stay the rank's own.
 
     Every rank has to get here in the same iteration, with or without examples.
 

@@ -1,4 +1,4 @@
-"""What GHM-C and GHM-R share: region sums in, one harmonized loss out."""
+"""The base of GHM-C and GHM-R: from the examples of a call to one harmonized loss."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ class GHMLoss(nn.Module):
 
     @contextmanager
     def split_levels(self, ignore_factors: bool = False) -> Iterator[None]:
-        """Inside, calls return a :class:`PartialLoss`; :meth:`merge` makes the loss of them.
+        """Make calls inside return a :class:`PartialLoss`, which :meth:`merge` turns into a loss.
 
         Args:
             ignore_factors: Whether what a head multiplies a level's loss with has no effect.
@@ -276,7 +276,7 @@ class GHMLoss(nn.Module):
         return Reduction(mean, self.mean_by_weight, self.loss_weight * (ranks if mean else 1))
 
     def _check_targets(self, examples: Examples, bad_targets: Tensor) -> None:
-        """For subclasses: note how many targets are out of range, int64, 0-dim."""
+        """Note the number of targets that are out of range, int64, 0-dim; for subclasses."""
 
     @torch.no_grad()
     def _accumulate(self, sums: RegionSums, nonfinite: Tensor) -> tuple[RegionSums, Tensor | None]:
@@ -299,7 +299,7 @@ class GHMLoss(nn.Module):
             self._was_restored = False
 
     def _update_running_stats(self, step_sums: RegionSums, update_unless: Tensor) -> None:
-        """For subclasses: update further running statistics unless ``update_unless`` is not 0."""
+        """Update further running statistics if ``update_unless`` is 0; for subclasses."""
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any

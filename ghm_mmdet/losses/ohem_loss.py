@@ -129,7 +129,7 @@ def _by_anchor(values: Tensor) -> Tensor:
 
 
 def _share(ratio: float, count: Tensor) -> Tensor:
-    """How many a ratio of a count is, rounded up; int64, 0-dim."""
+    """The ratio of a count, rounded up; int64, 0-dim."""
     # 0.55 of 100 is 55: the fraction that is meant, and not the float a little above it
     meant = Fraction(ratio).limit_denominator(1_000_000)
     return -(-meant.numerator * count // meant.denominator)

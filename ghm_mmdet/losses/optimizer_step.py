@@ -1,4 +1,4 @@
-"""Where a call of a loss is in its training: which level, and which part of an optimizer step."""
+"""Counts over the micro-batches of an optimizer step, and the position of a call in it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class OptimizerStep:
         self._counted: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
     def begin_iteration(self, is_last: bool) -> None:
-        """The next call is the first of an iteration, at whose end the optimizer may step."""
+        """Begin an iteration; ``is_last`` says whether the optimizer steps at its end."""
         if self._is_last:
             # what a head left out of the last micro-batch belongs to no later step
             self._counted.clear()

@@ -1,4 +1,4 @@
-"""What the regions of gradient norm are made equal in, and how far: an extension of the paper.
+"""The quantity in which regions are made equal, and how far: an extension of the paper.
 
 The paper gives every region the same total weight, so that a region's total gradient grows with
 its g, from near 0 to 2/M, and the many easy examples are hardly pushed any further. On few images
@@ -72,7 +72,7 @@ class Balance(NamedTuple):
 
 
 def _never_falling(weight: Tensor, known: Tensor) -> Tensor:
-    """Isotonic regression: change 1/weight as little as possible, in least squares, so that the
+    """Isotonic regression: change 1/weight as little as possible (least squares) so that the
     weight never decreases as g grows.
     """
     return 1 / non_increasing(1 / weight.where(known, 1), known)

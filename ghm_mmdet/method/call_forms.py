@@ -1,4 +1,4 @@
-"""The forms in which MMDetection's heads hand over targets and weights, brought to one."""
+"""Brings the targets and weights of MMDetection's heads, in all their forms, to one form."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def example_weight(prediction: Tensor, weight: Tensor | None) -> Tensor | None:
 
 
 def either_weight(weight: Tensor | None, label_weight: Tensor | None) -> Tensor | None:
-    """The weight of a call, which has two names: mmdet's losses call it one or the other.
+    """The weight of a call by either of its two names in mmdet's losses.
 
     Raises:
         ValueError: Both are given.

@@ -120,7 +120,7 @@ class GradientDensity(FixedDtype, ABC):
         return [self.moving_average, *([self.moving_weight] if self.bias_correction else [])]
 
     def average(self, counts: Tensor) -> list[Tensor]:
-        """What ``state`` becomes by these counts; the module's own state stays as it is.
+        """The new ``state`` after these counts; the module's own state does not change.
 
         Args:
             counts: R_j, int64, shape (M,).
@@ -220,7 +220,7 @@ class ExactDensity(GradientDensity):
 
     @property
     def gradient_norm(self) -> Tensor:
-        """g of each fine cell, at least half a window, within which g is not told apart."""
+        """g of each fine cell, at least half a window: inside a window g is not resolved."""
         return region_centres(self.edges).clamp(min=self.epsilon / 2)
 
     def _density(self, smoothed: Tensor, counts: Tensor) -> Tensor:
@@ -228,7 +228,7 @@ class ExactDensity(GradientDensity):
         return self._window_counts(smoothed) / valid_length(centre, self.epsilon)
 
     def _window_counts(self, smoothed: Tensor) -> Tensor:
-        """Examples in the window of each cell's centre, of the outermost cells a share.
+        """Examples in the window around each cell's centre; the outermost cells count in part.
 
         The cells are added up for every window anew. Differences of prefix sums would need float64,
         which not every device has, and CUDA has no deterministic prefix sum of floats.

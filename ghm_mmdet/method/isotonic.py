@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def non_increasing(values: Tensor, known: Tensor) -> Tensor:
-    """The row nearest to ``values`` in least squares that nowhere rises.
+    """The non-increasing row that is nearest to ``values`` in least squares.
 
     Where it has to be flat it is the mean of the values there, so that no value counts twice. By
     the min-max formula, max over b >= j and then min over a <= j of the mean of values a to b

@@ -37,7 +37,7 @@ class Examples(NamedTuple):
 
 
 class RegionSums(NamedTuple):
-    """What one pass over the predictions leaves. Levels, chunks and ranks add up.
+    """The summary of one pass over the predictions. Levels, chunks and ranks add up.
 
     Attributes:
         counts: R_j, valid examples per region, int64, shape (M,).
@@ -102,7 +102,7 @@ def total_of_levels(
 def level_sums_by(
     module: ModuleType, criterion: Criterion, levels: Sequence[Examples], edges: Tensor
 ) -> tuple[RegionSums, Tensor]:
-    """What :func:`ghm_mmdet.ops.level_sums` returns, by one back end."""
+    """Compute :func:`ghm_mmdet.ops.level_sums` by one back end."""
     if hasattr(module, 'level_sums'):
         return module.level_sums(criterion, levels, edges)
     parts = [module.region_sums(criterion, level, edges) for level in levels]

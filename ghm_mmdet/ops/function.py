@@ -109,7 +109,7 @@ def with_gradient(
 
 
 class _HarmonizedLoss(torch.autograd.Function):
-    """A loss that comes in as a number, and the weighted gradient of every example."""
+    """Passes a loss through, and computes the weighted gradient of every example backward."""
 
     PER_LEVEL = 5
     """Tensors of a level: prediction, labels, score, values and weight."""

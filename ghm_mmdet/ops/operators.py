@@ -53,7 +53,7 @@ def example_losses(criterion: Criterion, examples: Examples, edges: Tensor, beta
 
 
 def unpack(target: Target) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Labels, score and values: what an operator's schema can hold of a target."""
+    """Labels, score and values of a target, as an operator's schema takes them."""
     if isinstance(target, LabelTarget):
         return target.labels, target.score, None
     return None, None, target.values

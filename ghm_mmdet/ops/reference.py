@@ -29,7 +29,7 @@ def sums_added_by(
     examples: Examples,
     edges: Tensor,
 ) -> RegionSums:
-    """The same, with another way to add losses.
+    """Compute :func:`region_sums` with another way to add losses.
 
     Args:
         add: Has the arguments and the result of :func:`sum_by_index`.

@@ -1,4 +1,4 @@
-"""Whether the Triton kernels compute on a device what the reference back end does.
+"""Checks on a device that the Triton kernels agree with the reference back end.
 
 They are compiled when they are first called, by whatever compiler and driver is there: a few
 thousand made-up examples tell whether that went well.
@@ -117,7 +117,7 @@ def _find_obstacle(device: torch.device) -> str | None:
 
 @contextmanager
 def _waiting_allowed() -> Iterator[None]:
-    """A user's own search for host synchronisations must not make the check fail."""
+    """Allow host synchronisations inside, also where a user has made them an error."""
     mode = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode('default')
     try:

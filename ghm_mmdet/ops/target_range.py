@@ -1,4 +1,4 @@
-"""Targets that have no meaning: labels outside [0, C], probabilities outside [0, 1].
+"""Counts targets out of range: labels outside [0, C], probabilities outside [0, 1].
 
 Cross entropy against such a probability falls without end as the logit grows.
 """

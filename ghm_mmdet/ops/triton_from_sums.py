@@ -1,4 +1,4 @@
-"""Region sums to a loss in one launch, on CUDA.
+"""Computes the loss from region sums in one launch, on CUDA.
 
 Density, balance and the mean over the examples are some fifty operations on M numbers, and the host
 launches each of them. Here they are one kernel, for unit regions, M up to ``MOST_REGIONS`` and
@@ -190,7 +190,7 @@ def balanced(
 
 @triton.jit
 def examples(counts, weight_sum, region, inside, BY_WEIGHT: tl.constexpr):
-    """N, at least 1."""
+    """N, the number of examples or the sum of the weights, at least 1."""
     if BY_WEIGHT:
         total = tl.load(weight_sum)
     else:

@@ -1,4 +1,4 @@
-"""How a call's tensors lie in memory, and how the Triton kernels walk them. No tensor is copied."""
+"""The memory layout of a call's tensors, and the tiles in which the Triton kernels read them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Block(NamedTuple):
 
 
 def layout(examples: Examples) -> Layout | None:
-    """The call for the kernels, or None where they cannot take it."""
+    """The layout of a call for the kernels, or None if they cannot read it."""
     prediction, target, weight, _ = examples
     strides = _matrix_strides(prediction)
     if prediction.dtype not in DTYPES or prediction.numel() == 0 or strides is None:

@@ -70,7 +70,7 @@ def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> Regi
 def level_sums(
     criterion: Criterion, levels: Sequence[Examples], edges: Tensor
 ) -> tuple[RegionSums, Tensor]:
-    """The same of all levels, in one launch for each, see :func:`ghm_mmdet.ops.level_sums`.
+    """Region sums of all levels, one launch a level, see :func:`ghm_mmdet.ops.level_sums`.
 
     Raises:
         ValueError: See :func:`region_sums`.
@@ -118,7 +118,7 @@ def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Ten
 
 
 def _call(criterion: Criterion, examples: Examples) -> tuple[Layout, dict] | None:
-    """Tensors and mathematics as the kernels take them, or None for the reference."""
+    """Arguments of the kernels for a call, or None if the reference has to compute it."""
     if not (examples.prediction.is_cuda or INTERPRETED):
         raise ValueError(
             f"prediction on {examples.prediction.device}: the back end 'triton' needs a CUDA "
@@ -139,7 +139,7 @@ def _call(criterion: Criterion, examples: Examples) -> tuple[Layout, dict] | Non
 def _one_level(
     criterion: Criterion, level: Examples, call: tuple[Layout, dict] | None, edges: Tensor
 ) -> RegionSums:
-    """Its sums without its factor."""
+    """Region sums of a level without its factor."""
     if call is None:
         return reference.region_sums(criterion, level, edges)
     regions = edges.numel() - 1
@@ -207,7 +207,7 @@ def _few_regions(calls: Sequence[tuple[Layout, dict]], regions: int) -> tuple[Re
 
 
 class Grid(NamedTuple):
-    """How many programs see how many tiles each."""
+    """The number of programs, and of tiles that each of them reads."""
 
     tile: Block
     programs: int

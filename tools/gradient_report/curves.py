@@ -1,4 +1,4 @@
-"""What each loss makes of a distribution of gradient norms: the paper's "reformulated" gradients.
+"""Reformulated gradient norms of each loss for a distribution of gradient norms (paper).
 
 Everything starts from counts of examples in equal regions of [0, 1], and an example stands at the
 centre of its region. The finer the regions the better, above all near 0, where most examples are;

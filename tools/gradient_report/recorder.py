@@ -17,7 +17,7 @@ from ghm_mmdet.method.density import region_edges
 
 @dataclass(frozen=True)
 class LossRecord:
-    """What one loss was called with.
+    """The counts of one loss's examples.
 
     Attributes:
         name: Of the loss module, such as 'bbox_head.loss_cls'.
@@ -37,7 +37,7 @@ class LossRecord:
 
     @property
     def symbol(self) -> str:
-        """The gradient norm's."""
+        """Symbol of the gradient norm, g or gr."""
         return 'g' if self.kind == 'classification' else 'gr'
 
     @property
@@ -90,7 +90,7 @@ class LossRecorder:
         self._calls.clear()
 
     def records(self) -> dict[str, LossRecord]:
-        """What was counted, by the name of the loss; losses without an example are left out."""
+        """The record of each loss by name; losses without an example are left out."""
         return {
             name: LossRecord(
                 name,
@@ -122,7 +122,7 @@ class LossRecorder:
 def record_losses(
     model: nn.Module, batches: Iterable[dict], num_regions: int, mu: float = 0.02
 ) -> dict[str, LossRecord]:
-    """What a detector's losses are called with over some batches, in the mode that it is in.
+    """Count the examples of a detector's losses over some batches, in its present mode.
 
     Args:
         model: An mmdet detector. In training mode its batch norms' statistics change.

@@ -1,4 +1,4 @@
-"""One pass of a detector over a data set: what its losses see, and what it cannot believe."""
+"""Passes a detector over a data set and collects gradient norms and suspicious annotations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .suspects import (
 
 @dataclass
 class Survey:
-    """What a pass has found.
+    """The results of a pass.
 
     Attributes:
         records: What each loss was called with, by its name.

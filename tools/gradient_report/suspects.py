@@ -1,4 +1,4 @@
-"""The objects of a data set that a detector cannot believe: where its label errors are to be found.
+"""Finds the annotations that a detector contradicts, where label errors are likely.
 
 A detector that has learnt what most labels say puts a wrong one at the far end of the gradient
 norm, where GHM's outliers are.
@@ -152,5 +152,5 @@ def _best_scores(matches: Tensor, labels: Tensor, scores: Tensor, num_classes: i
 
 
 def worst(suspects: list[Suspect], count: int) -> list[Suspect]:
-    """Those with the largest gradient norms, largest first."""
+    """The suspects with the largest gradient norms, largest first."""
     return sorted(suspects, key=lambda each: -each.gradient_norm)[:count]

@@ -1,4 +1,4 @@
-"""Which levels of a loss have met NaN or infinity, noted where the tensors are."""
+"""Notes on the device in which levels of a loss NaN or infinity came in."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class NonfiniteFlags(nn.Module):
             self.counts[-1] += beyond.sum()
 
     def take(self) -> Tensor:
-        """Whether each level had any, bool, shape (LEVELS,); then they are forgotten."""
+        """Whether each level had non-finite input, bool, shape (LEVELS,); resets the counts."""
         taken = self.counts > 0
         self.counts.zero_()
         return taken

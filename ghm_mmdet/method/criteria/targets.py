@@ -1,4 +1,4 @@
-"""What a criterion compares a prediction with."""
+"""The targets that a criterion compares a prediction with."""
 
 from __future__ import annotations
 
