@@ -47,7 +47,7 @@ class Harmonizing:
 
     @property
     def effective_regions(self) -> float:
-        """exp(entropy) of the harmonized shares, the number of regions if all had the same share."""
+        """exp(entropy) of the harmonized shares: M if all regions have the same share."""
         share = self.share_after[self.share_after > 0]
         return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
 
