@@ -21,10 +21,10 @@ from mmengine.utils import track_iter_progress
 
 from benchmarks.command_line import RESULTS
 from demo.sample import SampleSettings, make_sample_dataset
-from ghm_mmdet.cli.annotated_data import annotated_loader
 from ghm_mmdet.cli.config import load_config
-from ghm_mmdet.diagnosis.labelling import coco_of_suspects
-from ghm_mmdet.diagnosis.survey import Survey, survey
+from tools.gradient_report.annotated_data import annotated_loader
+from tools.gradient_report.labelling import coco_of_suspects
+from tools.gradient_report.survey import Survey, survey
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'sample'
 DEFAULT = tuple(f'retinanet_r18_fpn_{loss}_sample' for loss in ('ce', 'focal', 'ghm'))

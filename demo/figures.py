@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ghm_mmdet.diagnosis.curve_figures import draw_contributions, draw_norms
-from ghm_mmdet.diagnosis.curves import classification_curves, contribution_shares
 from ghm_mmdet.diagnosis.style import DPI, panels
+from tools.gradient_report.curve_figures import draw_contributions, draw_norms
+from tools.gradient_report.curves import classification_curves, contribution_shares
 
 
 def save_training_figure(

@@ -16,7 +16,6 @@ from mmengine.logging import MMLogger
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import init_default_scope
 
-from ghm_mmdet.cli.annotated_data import annotated_loader
 from ghm_mmdet.cli.check_config import check_config, check_machine
 from ghm_mmdet.cli.config import ConfigError, set_amp, set_reliable_hooks
 from ghm_mmdet.config_types import config_class, is_a
@@ -28,6 +27,7 @@ from ghm_mmdet.hooks import (
     HarmonizedLossHook,
 )
 from ghm_mmdet.losses import GHMCLoss
+from gradient_report.annotated_data import annotated_loader
 from tests.pure_config import write_pure
 
 WAYS = {

@@ -26,18 +26,18 @@ from mmengine.utils import track_iter_progress
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ghm_mmdet.cli.annotated_data import SPLITS, annotated_loader
 from ghm_mmdet.cli.check_config import check_config, check_data
 from ghm_mmdet.cli.checkpoint import check_checkpoint
 from ghm_mmdet.cli.command_line import add_config, add_trust, one_line_errors
 from ghm_mmdet.cli.config import ConfigError, load_config
 from ghm_mmdet.datasets.check import leaf_datasets
 from ghm_mmdet.datasets.tolerant_loading import tolerate_undecodable
-from ghm_mmdet.diagnosis.labelling import coco_of_suspects
-from ghm_mmdet.diagnosis.pictures import Picture, pictures_of
-from ghm_mmdet.diagnosis.report import Gallery, write_report
-from ghm_mmdet.diagnosis.survey import Survey, survey
 from ghm_mmdet.mm_patches import guard_checkpoints
+from gradient_report.annotated_data import SPLITS, annotated_loader
+from gradient_report.figures import Picture, pictures_of
+from gradient_report.labelling import coco_of_suspects
+from gradient_report.report import Gallery, write_report
+from gradient_report.survey import Survey, survey
 
 NUM_REGIONS = 90  # whole numbers of them in the 10 and the 30 regions of the published settings
 SCORE_THRESHOLD = 0.01

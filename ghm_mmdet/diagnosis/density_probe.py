@@ -1,9 +1,10 @@
-"""What the harmonized losses of a model do in one iteration, region by region."""
+"""Counts, weights and shares of the gradient of a model's harmonized losses in one iteration."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -51,19 +52,18 @@ class Harmonizing:
         return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
 
 
-@dataclass
-class _Calls:
-    """The calls of one loss: counts and gradient sums (2, M) of each, and its statistics."""
+class _Call(NamedTuple):
+    """Counts and gradient sums (2, M) of one call; its statistics, None for a part of a pyramid."""
 
-    counts: list[Tensor] = field(default_factory=list)
-    gradients: list[Tensor] = field(default_factory=list)
-    statistics: list[Statistics | None] = field(default_factory=list)
+    counts: Tensor
+    gradients: Tensor
+    statistics: Statistics | None
 
 
 class DensityProbe:
     """Watches the harmonized losses of a model, as a context manager around one iteration.
 
-    One extra pass over the examples of each loss.
+    It takes one pass more over the examples of each loss.
 
     Args:
         model: An mmdet detector with GHM-C or GHM-R.
@@ -73,60 +73,54 @@ class DensityProbe:
         self._losses = {
             name: module for name, module in model.named_modules() if isinstance(module, GHMLoss)
         }
-        self._calls = {name: _Calls() for name in self._losses}
+        self._calls: dict[str, list[_Call]] = {name: [] for name in self._losses}
         self._handles: list = []
 
     def __enter__(self) -> DensityProbe:
-        self.start()
+        for name, loss in self._losses.items():
+            reader = LossReader(loss, loss.density.edges, isinstance(loss, GHMCLoss))
+            hook = partial(self._record, reader, self._calls[name])
+            self._handles.append(loss.register_forward_hook(hook, with_kwargs=True))
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Watch from now on."""
-        for name, loss in self._losses.items():
-            reader = LossReader(loss, loss.density.edges, isinstance(loss, GHMCLoss))
-            hook = self._watch(reader, self._calls[name])
-            self._handles.append(loss.register_forward_hook(hook, with_kwargs=True))
-
-    def stop(self) -> None:
-        """Watch no longer."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
 
     def result(self) -> list[Harmonizing]:
-        """What was seen, for every loss that was called with an example."""
-        found = (
-            _harmonizing(name, self._losses[name], calls) for name, calls in self._calls.items()
-        )
-        return [each for each in found if each is not None]
+        """The numbers of every loss that was called with an example."""
+        return [
+            _harmonizing(name, self._losses[name], calls)
+            for name, calls in self._calls.items()
+            if any(call.counts.any() for call in calls)
+        ]
 
     @staticmethod
-    def _watch(reader: LossReader, calls: _Calls) -> Callable[..., None]:
-        def hook(loss: GHMLoss, arguments: tuple, keywords: dict, output: object) -> None:
-            call = parse_call(arguments, keywords)
-            if call is None:
-                return
-            if isinstance(loss, GHMRLoss) and loss.mu_of_call is not None:
-                reader.mu = float(loss.mu_of_call)
-            seen = reader.read(call)
-            calls.counts.append(seen.counts.sum(1))
-            calls.gradients.append(seen.gradients.sum(1))
-            # a part of a pyramid has none yet: its loss is that of all levels together
-            whole = isinstance(output, Tensor)
-            calls.statistics.append(loss.statistics if whole else None)
+    def _record(
+        reader: LossReader,
+        calls: list[_Call],
+        loss: GHMLoss,
+        arguments: tuple,
+        keywords: dict,
+        output: object,
+    ) -> None:
+        call = parse_call(arguments, keywords)
+        if call is None:
+            return
+        if isinstance(loss, GHMRLoss) and loss.mu_of_call is not None:
+            reader.mu = float(loss.mu_of_call)
+        counts, gradients = (each.sum(1) for each in reader.read(call))
+        # the loss of a pyramid is computed after the calls of all levels
+        calls.append(
+            _Call(counts, gradients, loss.statistics if isinstance(output, Tensor) else None)
+        )
 
-        return hook
 
-
-def _harmonizing(name: str, loss: GHMLoss, calls: _Calls) -> Harmonizing | None:
-    if not calls.counts or not sum(counts.sum() for counts in calls.counts):
-        return None
-    counts = torch.stack(calls.counts).double().cpu()
-    gradients = torch.stack(calls.gradients).cpu()
-    statistics = [loss.statistics if each is None else each for each in calls.statistics]
+def _harmonizing(name: str, loss: GHMLoss, calls: list[_Call]) -> Harmonizing:
+    counts = torch.stack([call.counts for call in calls]).double().cpu()
+    gradients = torch.stack([call.gradients for call in calls]).cpu()
+    statistics = [call.statistics or loss.statistics for call in calls]
     beta = torch.stack([each.beta for each in statistics]).double().cpu()
     # a loss divides by the examples of its own call, or of all calls together
     total = torch.stack([each.counts.sum() for each in statistics]).clamp(min=1).cpu()

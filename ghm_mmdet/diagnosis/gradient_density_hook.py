@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -61,6 +63,7 @@ class GradientDensityHook(Hook):
         self.figure_interval = figure_interval
         self._looks = 0
         self._probe: DensityProbe | None = None
+        self._watching = ExitStack()
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
@@ -68,8 +71,7 @@ class GradientDensityHook(Hook):
         """Start to watch, if this iteration is one to look at."""
         if self.every_n_train_iters(runner, self.interval) and is_main_process():
             model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-            self._probe = DensityProbe(model)
-            self._probe.start()
+            self._probe = self._watching.enter_context(DensityProbe(model))
 
     def after_train_iter(
         self,
@@ -82,7 +84,7 @@ class GradientDensityHook(Hook):
         if self._probe is None:
             return
         probe, self._probe = self._probe, None
-        probe.stop()
+        self._watching.close()
         draws = self.figure_interval and self._looks % self.figure_interval == 0
         self._looks += 1
         step = runner.iter + 1

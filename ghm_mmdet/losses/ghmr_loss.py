@@ -111,21 +111,16 @@ class GHMRLoss(GHMLoss):
         *,
         label_weight: Tensor | None = None,
     ) -> Tensor | PartialLoss:
-        """Loss of one call of a head.
+        """Loss of one call of a head; arguments and errors are those of :class:`GHMCLoss`.
 
         Args:
             pred: Predicted box deltas.
             target: Target box deltas, of the same shape.
             weight: One per box (N,), one per coordinate, also in a row, or broadcastable to
                 ``pred``; 0 ignores. None is all ones.
-            avg_factor: Accepted because heads pass it, and not used: N is already in the weights.
+            avg_factor: Not used: N is already in the weights.
             reduction_override: Overrides ``reduction`` for this call.
             label_weight: The name that mmdet's ``GHMR`` has for ``weight``.
-
-        Raises:
-            ValueError: Shapes do not fit.
-            RuntimeError: There is a moving average, and a non-reentrant activation checkpoint
-                around the loss computes it a second time.
         """
         self._undo_casts()
         weight = example_weight(pred, either_weight(weight, label_weight))

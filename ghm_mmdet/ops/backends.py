@@ -91,7 +91,7 @@ def forced() -> str | None:
     return _forced
 
 
-def choose(device: torch.device, name: str | None) -> Choice:
+def choose(device: torch.device, name: str | None = None) -> Choice:
     """The back end for tensors on a device.
 
     Args:

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ghm_mmdet.datasets.coco_file import read_coco_file
-from ghm_mmdet.diagnosis.labelling import coco_of_suspects
-from ghm_mmdet.diagnosis.suspects import Suspect
+from gradient_report.labelling import coco_of_suspects
+from gradient_report.suspects import Suspect
 from studies.plant_errors import main as plant
 from tools.correct_labels import main
 

@@ -7,14 +7,14 @@ from mmdet.models.losses import SmoothL1Loss
 from mmdet.models.losses.focal_loss import py_sigmoid_focal_loss
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ghm_mmdet.diagnosis.curves import (
+from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMCLoss, GHMRLoss, OHEMLoss
+from gradient_report.curves import (
     classification_curves,
     contribution_shares,
     mined_ratio,
     region_centres,
     regression_curves,
 )
-from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMCLoss, GHMRLoss, OHEMLoss
 
 COUNTS = np.array([900, 300, 0, 40, 7, 0, 3, 1, 20, 60])
 BINS = 5

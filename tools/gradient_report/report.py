@@ -9,10 +9,11 @@ from pathlib import Path
 
 from jinja2 import Environment
 
-from ghm_mmdet.diagnosis.crops import crop
-from ghm_mmdet.diagnosis.pictures import Picture
 from ghm_mmdet.diagnosis.style import svg
-from ghm_mmdet.diagnosis.suspects import Suspect
+
+from .crops import crop
+from .figures import Picture
+from .suspects import Suspect
 
 TEMPLATE = Path(__file__).parent / 'report.html.j2'
 

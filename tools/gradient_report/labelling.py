@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from ghm_mmdet.datasets.coco_file import is_ignored
-from ghm_mmdet.diagnosis.suspects import Suspect
+
+from .suspects import Suspect
 
 SAME_BOX = 1.0  # pixels that a box may be off after it was resized and back
 

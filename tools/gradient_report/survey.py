@@ -10,7 +10,8 @@ from torch import nn
 
 from ghm_mmdet.datasets.tolerant_loading import decodable
 from ghm_mmdet.diagnosis.recorder import LossRecord, LossRecorder
-from ghm_mmdet.diagnosis.suspects import (
+
+from .suspects import (
     Suspect,
     annotated_suspects,
     unannotated_suspects,

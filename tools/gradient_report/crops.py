@@ -6,7 +6,7 @@ import cv2
 import mmcv
 import numpy as np
 
-from ghm_mmdet.diagnosis.suspects import Suspect
+from .suspects import Suspect
 
 SIDE = 180  # pixels of a crop
 CONTEXT = 0.6  # of the box's longer side, on each side of the box

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ghm_mmdet.diagnosis.crops import COLOUR, CONTEXT, GREY, SIDE, crop
-from ghm_mmdet.diagnosis.suspects import Suspect
+from gradient_report.crops import COLOUR, CONTEXT, GREY, SIDE, crop
+from gradient_report.suspects import Suspect
 
 
 def cropped(path, image, box):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from ghm_mmdet.diagnosis.curve_figures import draw_contributions, draw_norms, draw_reformulated
 from ghm_mmdet.diagnosis.style import COLOURS, panels
+from gradient_report.curve_figures import draw_contributions, draw_norms, draw_reformulated
 
 NORMS = {'positives': np.array([3, 0, 1, 5]), 'negatives': np.array([90000, 20, 0, 7, 1])}
 CURVES = {'cross entropy': np.array([0.1, 0.9]), 'GHM-C': np.array([1e-9, 4.0])}

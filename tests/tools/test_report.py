@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from ghm_mmdet.diagnosis.pictures import pictures_of
 from ghm_mmdet.diagnosis.recorder import LossRecord
-from ghm_mmdet.diagnosis.report import Gallery, write_report
-from ghm_mmdet.diagnosis.suspects import Suspect
+from gradient_report.figures import pictures_of
+from gradient_report.report import Gallery, write_report
+from gradient_report.suspects import Suspect
 
 REGIONS = 90
 CLASSES = ('nut', '<script>alert(1)</script>')

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ghm_mmdet.diagnosis.loss_balance import loss_gradient_norms
 from ghm_mmdet.losses import GHMCLoss
+from tools.loss_balance import loss_gradient_norms
 
 
 class Head(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from ghm_mmdet.diagnosis.suspects import annotated_suspects, unannotated_suspects, worst
+from gradient_report.suspects import annotated_suspects, unannotated_suspects, worst
 
 BOX = [10.0, 10.0, 30.0, 40.0]
 NEAR = [11.0, 10.0, 30.0, 41.0]

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from pycocotools.coco import COCO
 
-from ghm_mmdet.diagnosis.labelling import coco_of_suspects
-from ghm_mmdet.diagnosis.suspects import Suspect
+from gradient_report.labelling import coco_of_suspects
+from gradient_report.suspects import Suspect
 
 CLASSES = ('nut', 'bolt')
 LABELLED = Suspect(3, '/data/images/3.jpg', (50, 80), (0.3, 5.2, 20.1, 30.0), 1, 0.1, 0, 0.9, 0.9)
