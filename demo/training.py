@@ -16,8 +16,8 @@ from mmengine.runner import Runner
 from demo.coco_folder import CocoFolder
 from demo.detections import draw_detections
 from demo.figures import save_harmonizing_figure, save_training_figure
-from ghm_mmdet.diagnosis.recorder import record_losses
 from ghm_mmdet.hooks import BrokenPictureHook
+from tools.gradient_report.recorder import record_losses
 
 HISTOGRAM_BATCHES = 8
 HISTOGRAM_REGIONS = 50

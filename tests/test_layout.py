@@ -86,7 +86,7 @@ def test_a_folder_beside_the_package_keeps_to_itself(folder):
 
 def test_the_package_loads_none_of_the_folders_beside_it():
     code = (
-        'import sys, ghm_mmdet, ghm_mmdet.cli.train, ghm_mmdet.diagnosis.recorder;'
+        'import sys, ghm_mmdet, ghm_mmdet.cli.train, ghm_mmdet.diagnosis.density_probe;'
         'print(*sorted({name.split(".")[0] for name in sys.modules}))'
     )
     done = subprocess.run(

@@ -130,14 +130,6 @@ def marked(samples: Iterable[BaseDataElement]) -> list[BaseDataElement]:
     return [sample for sample in samples if MARK in sample]
 
 
-def decodable(batches: Iterable[dict[str, list]]) -> Iterator[dict[str, list]]:
-    """Batches of a test without the items whose own picture is undecodable, where any are left."""
-    for batch in batches:
-        kept = [place for place, sample in enumerate(batch['data_samples']) if MARK not in sample]
-        if kept:
-            yield {key: [values[place] for place in kept] for key, values in batch.items()}
-
-
 def _leaves(dataset: Dataset) -> Iterator[BaseDataset]:
     if hasattr(dataset, 'datasets'):
         for part in dataset.datasets:

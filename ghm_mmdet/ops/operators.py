@@ -184,7 +184,7 @@ def _example_losses_gradient(
 ) -> Tensor:
     examples = Examples(prediction, pack(labels, score, values), weight)
     chosen = Criterion.by_key(criterion)
-    gradient = reference.example_gradient(chosen, examples, edges, beta, grad_output)
+    gradient = reference.gradient(chosen, examples, edges, beta, grad_output)
     return laid_out_as(prediction, gradient)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ghm_mmdet.method.criteria import Criterion, Evaluation
 from ghm_mmdet.method.density import region_index
-from ghm_mmdet.ops.examples import Examples, RegionSums
+from ghm_mmdet.ops.examples import Examples, RegionSums, scaled
 from ghm_mmdet.ops.target_range import bad_targets
 
 
@@ -51,13 +51,30 @@ def sums_added_by(
     )
 
 
-def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Tensor) -> Tensor:
+def gradient(
+    criterion: Criterion,
+    examples: Examples,
+    edges: Tensor,
+    scale: Tensor,
+    grad_output: float | Tensor = 1.0,
+) -> Tensor:
     """Each example's own gradient times the scale of its region, in the prediction's dtype.
 
     Args:
+        criterion: See :func:`region_sums`, as what follows.
+        examples: Their factor is not applied.
+        edges: Shape (M + 1,).
         scale: What each region's loss sum receives from above, shape (M,).
+        grad_output: What each example receives from above, see :func:`example_losses`.
     """
-    return _scaled_gradient(criterion, examples, edges, scale, None)
+    prediction, target, weight, _ = examples
+    evaluation = criterion.evaluate(prediction, target)
+    valid = _valid(weight, evaluation.loss)
+    derivative = criterion.gradient(prediction, target)
+    of_example = _take(scale.to(derivative.dtype), _index(evaluation, valid, edges))
+    # where, not a product: an ignored NaN must not leave a NaN behind
+    result = (derivative * scaled(of_example, grad_output)).where(valid, 0)
+    return result.to(prediction.dtype)
 
 
 def example_losses(criterion: Criterion, examples: Examples, edges: Tensor, beta: Tensor) -> Tensor:
@@ -66,25 +83,6 @@ def example_losses(criterion: Criterion, examples: Examples, edges: Tensor, beta
     valid = _valid(examples.weight, evaluation.loss)
     loss = evaluation.loss.where(valid, 0)
     return loss * _take(beta.to(loss.dtype), _index(evaluation, valid, edges))
-
-
-def example_gradient(
-    criterion: Criterion, examples: Examples, edges: Tensor, beta: Tensor, grad_output: Tensor
-) -> Tensor:
-    """Gradient of :func:`example_losses`, in the prediction's dtype."""
-    return _scaled_gradient(criterion, examples, edges, beta, grad_output)
-
-
-def _scaled_gradient(criterion, examples, edges, per_region, grad_output):
-    prediction, target, weight, _ = examples
-    evaluation = criterion.evaluate(prediction, target)
-    valid = _valid(weight, evaluation.loss)
-    derivative = criterion.gradient(prediction, target)
-    scale = _take(per_region.to(derivative.dtype), _index(evaluation, valid, edges))
-    if grad_output is not None:
-        scale = scale * grad_output
-    # where, not a product: an ignored NaN must not leave a NaN behind
-    return (derivative * scale).where(valid, 0).to(prediction.dtype)
 
 
 def _valid(weight: Tensor | None, like: Tensor) -> Tensor:

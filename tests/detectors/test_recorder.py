@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 import torch
 
-from ghm_mmdet.diagnosis.recorder import LossRecorder
 from ghm_mmdet.method.density import UnitRegionDensity
+from gradient_report.recorder import LossRecorder
 from tests.detectors.test_losses import OTHERS, SOME, harmonized
 
 REGIONS = 20

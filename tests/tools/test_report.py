@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from ghm_mmdet.diagnosis.recorder import LossRecord
 from gradient_report.figures import pictures_of
+from gradient_report.recorder import LossRecord
 from gradient_report.report import Gallery, write_report
 from gradient_report.suspects import Suspect
 

@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from ghm_mmdet.diagnosis.recorder import LossRecord
 from ghm_mmdet.diagnosis.style import LINE_WIDTH, PANEL, finish, panels, save
 
 from .curve_figures import draw_contributions, draw_norms, draw_reformulated
@@ -23,6 +22,7 @@ from .curves import (
     mined_ratio,
     regression_curves,
 )
+from .recorder import LossRecord
 
 PUBLISHED_REGIONS = {'classification': 30, 'box': 10}  # M of GHM-C and GHM-R
 EASY, OUTLIER = 0.1, 0.9  # where the text puts the ends of the distribution

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
-from ghm_mmdet.datasets.tolerant_loading import decodable
-from ghm_mmdet.diagnosis.recorder import LossRecord, LossRecorder
+from ghm_mmdet.datasets.tolerant_loading import MARK
 
+from .recorder import LossRecord, LossRecorder
 from .suspects import (
     Suspect,
     annotated_suspects,
@@ -76,3 +76,11 @@ def survey(
                 found.objects += len(annotated)
     found.records = recorder.records()
     return found
+
+
+def decodable(batches: Iterable[dict[str, list]]) -> Iterator[dict[str, list]]:
+    """Batches of a test without the items whose own picture is undecodable, where any are left."""
+    for batch in batches:
+        kept = [place for place, sample in enumerate(batch['data_samples']) if MARK not in sample]
+        if kept:
+            yield {key: [values[place] for place in kept] for key, values in batch.items()}

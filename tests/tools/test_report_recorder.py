@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ghm_mmdet.diagnosis.recorder import record_losses
 from ghm_mmdet.losses import GHMCLoss
+from gradient_report.recorder import record_losses
 
 
 class Detector(torch.nn.Module):
