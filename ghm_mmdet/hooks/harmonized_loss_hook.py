@@ -68,7 +68,7 @@ class HarmonizedLossHook(Hook):
             ValueError: The training has a second such hook: the first would see all flags, and the
                 second none.
         """
-        if sum(isinstance(each, HarmonizedLossHook) for each in runner.hooks) > 1:
+        if sum(isinstance(each, HarmonizedLossHook) for each in getattr(runner, 'hooks', ())) > 1:
             raise ValueError(
                 'HarmonizedLossHook: a training takes one, and the config has another; write the '
                 'arguments into default_hooks.harmonized_loss where the config inherits the hook'
