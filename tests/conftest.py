@@ -152,11 +152,13 @@ model = dict(
 
 @pytest.fixture
 def run_tool(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
-    """Run a tool of this repository in ``tmp_path`` and return what it printed."""
+    """Run a tool, or a module of the studies, in ``tmp_path`` and return what it printed."""
 
     def run(name: str, *arguments: object, **more: str) -> subprocess.CompletedProcess:
         tool = REPOSITORY / 'tools' / name
         command = [sys.executable, tool] if tool.suffix == '.py' else [tool]
+        if name.startswith('studies.'):
+            command = [sys.executable, '-m', name]
         return subprocess.run(
             [*command, *map(str, arguments)],
             cwd=tmp_path,
