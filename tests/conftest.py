@@ -18,6 +18,7 @@ import pytest
 import torch
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import utils
+from yapf.yapflib import yapf_api
 
 from ghm_mmdet.mm_patches import SAFE_ONLY, UNSAFE_TOO
 from ghm_mmdet.ops import backends
@@ -34,10 +35,12 @@ def one_thread():
 
 
 @pytest.fixture(autouse=True, scope='session')
-def metafiles_read_once() -> Iterator[None]:
+def configs_read_and_written_fast() -> Iterator[None]:
     """For every base ``mmdet::...`` MMEngine reads all metafiles of MMDetection anew."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utils, 'load', cache(utils.load))
+        # a run asks for its config as text many times, and yapf lays it out anew each time
+        patch.setattr(yapf_api, 'FormatCode', lambda text, **_: (text, True))
         yield
 
 
