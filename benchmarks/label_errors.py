@@ -43,7 +43,7 @@ def trained_survey(config: str, data: Path, work_dir: Path) -> Survey:
     classes = loader.dataset.metainfo['classes']
     keep = len(_annotations(data)['annotations'])
     batches = track_iter_progress((loader, len(loader)), file=sys.stderr)
-    return survey(runner.model, batches, len(classes), num_regions=30, mu=0.02, keep=keep)
+    return survey(runner.model, batches, len(classes), bins=30, mu=0.02, keep=keep)
 
 
 def precision(found: Survey, data: Path) -> dict[int, float]:

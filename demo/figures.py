@@ -44,6 +44,6 @@ def save_harmonizing_figure(path: Path, counts: np.ndarray) -> None:
     draw_norms(left, {'after training': counts}, 'g')
     left.get_legend().remove()
     left.set_title('What a trained detector sees')
-    curves = classification_curves(counts, num_regions=len(counts))
+    curves = classification_curves(counts, bins=len(counts))
     draw_contributions(right, contribution_shares(counts, curves), 'g')
     figure.savefig(path, dpi=DPI)

@@ -198,7 +198,7 @@ class GHMLoss(nn.Module):
             values = buffer.float()
             buffer.data = values.where(values.isfinite(), 0)
         # those of half precision are other edges
-        edges.data = region_edges(self.density.num_regions).to(edges.device)
+        edges.data = region_edges(self.density.bins).to(edges.device)
 
     @contextmanager
     def split_levels(self, ignore_factors: bool = False) -> Iterator[None]:

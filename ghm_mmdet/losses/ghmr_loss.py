@@ -76,8 +76,8 @@ class GHMRLoss(GHMLoss):
         if not adapts:
             check_interval('mu', mu, AuthenticSmoothL1.MU, also=" or 'median'")
         gradient_density = build_density(density, bins, momentum, bias_correction)
-        num_regions = gradient_density.num_regions
-        if adapts and num_regions < MedianError.MIN_REGIONS:
+        regions = gradient_density.bins
+        if adapts and regions < MedianError.MIN_REGIONS:
             raise ValueError(
                 f"bins={bins}: must be {MedianError.MIN_REGIONS} or more with mu='median'"
             )
@@ -85,7 +85,7 @@ class GHMRLoss(GHMLoss):
         criterion = AuthenticSmoothL1(1.0 if isinstance(mu, str) else mu)
         super().__init__(criterion, gradient_density, balance, loss_weight, reduction, sync)
         self.outlier_watch = OutlierWatch()
-        self.median_error = MedianError(num_regions, momentum) if adapts else None
+        self.median_error = MedianError(regions, momentum) if adapts else None
         self.mu_of_call: Tensor | None = None
         self._mu_of_step: Tensor | None = None
         self._mu_of_levels: Tensor | None = None

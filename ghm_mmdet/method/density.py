@@ -1,6 +1,11 @@
 """Gradient density: counts of examples per region in, harmonizing weights beta out.
 
 Pure tensors. Nothing here knows of logits, levels, heads or MMDetection.
+
+Five multipliers have names of their own in this package: ``weight`` is a head's weight of an
+example, of which only the sign counts; ``beta`` is the harmonizing weight of a region; ``scale``
+multiplies a region's loss sum and is beta loss_weight / N; ``factor`` is what a head multiplies the
+loss of one call with; ``loss_weight`` is the argument of a loss.
 Source: Li, Liu, Wang, *Gradient Harmonized Single-stage Detector*, AAAI 2019 ("the paper").
 """
 
@@ -16,9 +21,9 @@ from ghm_mmdet.method.arguments import check_choice
 from ghm_mmdet.method.dtype_guard import FixedDtype
 
 
-def region_edges(num_regions: int) -> Tensor:
+def region_edges(bins: int) -> Tensor:
     """Edges of the unit regions r_j = [(j-1)/M, j/M), float32, shape (M + 1,)."""
-    return torch.arange(num_regions + 1, dtype=torch.float32) / num_regions
+    return torch.arange(bins + 1, dtype=torch.float32) / bins
 
 
 def region_centres(edges: Tensor) -> Tensor:
@@ -70,7 +75,7 @@ class GradientDensity(FixedDtype, ABC):
     S_j(t) = a S_j(t-1) + (1 - a) R_j(t) (paper, "EMA"), where R_j is the count of region j.
 
     Args:
-        num_regions: M.
+        bins: M, the number of regions that are counted.
         momentum: a in [0, 1); 0 keeps no state.
         bias_correction: Divide S_j by 1 - a^t, t being the updates of that region, so that the zero
             from which S starts does not inflate the first weights. False is mmdet's behaviour.
@@ -85,17 +90,15 @@ class GradientDensity(FixedDtype, ABC):
     moving_average: Tensor
     moving_weight: Tensor
 
-    def __init__(
-        self, num_regions: int, momentum: float, bias_correction: bool, decays: bool
-    ) -> None:
+    def __init__(self, bins: int, momentum: float, bias_correction: bool, decays: bool) -> None:
         super().__init__()
         if bias_correction and not momentum:
             raise ValueError('bias_correction=True: must be False where momentum=0')
-        self.num_regions = num_regions
+        self.bins = bins
         self.momentum = momentum
         self.bias_correction = bias_correction
         self.decays = decays
-        self.register_buffer('edges', region_edges(num_regions), persistent=False)
+        self.register_buffer('edges', region_edges(bins), persistent=False)
         if momentum > 0:
             zeros = torch.zeros_like(self.edges[1:])
             self.register_buffer('moving_average', zeros)
@@ -159,7 +162,7 @@ class UnitRegionDensity(GradientDensity):
     """GD^ = R_j M, constant on each region (paper, "Unit Region Approximation").
 
     Args:
-        num_regions: M.
+        bins: M.
         form: 'mmdet' shares the weight among the regions that have an example in this call, in
             place of all M, and leaves the moving average of the others as it is. 'paper' shares it
             among all M regions, and the moving average of an empty one decays.
@@ -172,18 +175,18 @@ class UnitRegionDensity(GradientDensity):
 
     def __init__(
         self,
-        num_regions: int,
+        bins: int,
         form: str = 'mmdet',
         momentum: float = 0,
         bias_correction: bool = False,
     ) -> None:
         check_choice('form', form, ('mmdet', 'paper'))
-        super().__init__(num_regions, momentum, bias_correction, decays=form == 'paper')
+        super().__init__(bins, momentum, bias_correction, decays=form == 'paper')
         self.form = form
 
     def _density(self, smoothed: Tensor, counts: Tensor) -> Tensor:
         if self.form == 'paper':
-            return smoothed * self.num_regions
+            return smoothed * self.bins
         return smoothed * (counts > 0).sum()
 
 
@@ -224,7 +227,7 @@ class ExactDensity(GradientDensity):
         return region_centres(self.edges).clamp(min=self.epsilon / 2)
 
     def _density(self, smoothed: Tensor, counts: Tensor) -> Tensor:
-        centre = (torch.arange(self.num_regions, device=smoothed.device) + 0.5) / self.num_regions
+        centre = (torch.arange(self.bins, device=smoothed.device) + 0.5) / self.bins
         return self._window_counts(smoothed) / valid_length(centre, self.epsilon)
 
     def _window_counts(self, smoothed: Tensor) -> Tensor:
@@ -233,11 +236,11 @@ class ExactDensity(GradientDensity):
         The cells are added up for every window anew. Differences of prefix sums would need float64,
         which not every device has, and CUDA has no deterministic prefix sum of floats.
         """
-        cells = self.epsilon / 2 * self.num_regions + 0.5
+        cells = self.epsilon / 2 * self.bins + 0.5
         reach = math.floor(cells)
         padded = nn.functional.pad(smoothed, (reach, reach))
         inner = padded[1:-1].unfold(0, 2 * reach - 1, 1).sum(1)
-        outermost = padded[: self.num_regions] + padded[2 * reach :]
+        outermost = padded[: self.bins] + padded[2 * reach :]
         return inner + (cells - reach) * outermost
 
 

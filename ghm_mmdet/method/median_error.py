@@ -20,7 +20,7 @@ class MedianError(FixedDtype):
     which is mu gr / sqrt(1 - gr^2).
 
     Args:
-        num_regions: M, the regions of gr that are counted.
+        bins: M, the regions of gr that are counted.
         momentum: a of its moving average over iterations, in [0, 1); the first value counts whole.
 
     Attributes:
@@ -34,9 +34,9 @@ class MedianError(FixedDtype):
     MIN_REGIONS = 5
     """Fewer do not tell where in [0, 1] the median of gr is."""
 
-    def __init__(self, num_regions: int, momentum: float) -> None:
+    def __init__(self, bins: int, momentum: float) -> None:
         super().__init__()
-        self.num_regions = num_regions
+        self.bins = bins
         self.momentum = momentum
         self.average: Tensor
         self.register_buffer('average', torch.zeros((), dtype=torch.float32))
@@ -66,7 +66,7 @@ class MedianError(FixedDtype):
         region = (below[1:-1] < half).sum().unsqueeze(0)
         left, right = below[region], below[region + 1]
         position = (half - left) / (right - left).clamp(min=1)
-        low, high = (each.to(position.dtype) / self.num_regions for each in (region, region + 1))
+        low, high = (each.to(position.dtype) / self.bins for each in (region, region + 1))
         norm = torch.lerp(low, high, position)
-        margin = 0.5 / self.num_regions
+        margin = 0.5 / self.bins
         return norm.clamp(margin, 1 - margin).squeeze(0)

@@ -31,7 +31,7 @@ HALF = tl.constexpr(TOTAL_GRADIENT)
 def _takes(density: GradientDensity, sums: RegionSums) -> bool:
     return (
         type(density) is UnitRegionDensity
-        and density.num_regions <= MOST_REGIONS
+        and density.bins <= MOST_REGIONS
         and sums.losses.dtype == torch.float32
     )
 
@@ -47,7 +47,7 @@ def loss_from_sums(
     """See :func:`ghm_mmdet.ops.from_sums.loss_from_sums`; without a gradient."""
     if not _takes(density, sums):
         return from_sums.loss_from_sums(density, balance, reduction, sums, step_sums, update_unless)
-    losses, regions = sums.losses, density.num_regions
+    losses, regions = sums.losses, density.bins
     beta, scale, loss = losses.new_empty(regions), losses.new_empty(regions), losses.new_empty(())
     block = triton.next_power_of_2(regions)
     has_state = density.has_state

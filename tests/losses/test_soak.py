@@ -49,7 +49,7 @@ def calls(kind):
 @pytest.mark.parametrize('backend', ON_CPU)
 def test_memory_is_flat_and_the_average_is_that_of_float64(kind, backend):
     loss, oracle = KINDS[kind](), KINDS[kind]()
-    average = torch.zeros(loss.density.num_regions, dtype=torch.float64)
+    average = torch.zeros(loss.density.bins, dtype=torch.float64)
     settled = 0
     for step, (prediction, target) in enumerate(calls(kind), start=1):
         with use_backend(backend):

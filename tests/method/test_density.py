@@ -67,7 +67,7 @@ def test_fine_histogram_is_within_its_error_bound(name, epsilon):
     counts = count_regions(norms, module.edges)
     fine = module.density(counts, module.average(counts))[region_index(norms, module.edges)]
     sorted_norms = norms.double().sort().values
-    width, slack = 1 / module.num_regions, 1e-6
+    width, slack = 1 / module.bins, 1e-6
 
     def examples_between(low, high):
         upper = torch.searchsorted(sorted_norms, high, right=True)
@@ -93,13 +93,13 @@ def test_windows_of_few_examples_beside_many_millions(epsilon):
     """Against the sums in float64; cells differ by 12 powers of ten."""
     module = ExactDensity(epsilon)
     random = torch.Generator().manual_seed(0)
-    cells = 10 ** (12 * torch.rand(module.num_regions, generator=random) - 3)
+    cells = 10 ** (12 * torch.rand(module.bins, generator=random) - 3)
     found = module.density(cells.long(), [cells])
-    place = torch.arange(module.num_regions, dtype=torch.float64) + 0.5
-    lower, upper = (place[:, None] + side * epsilon / 2 * module.num_regions for side in (-1, 1))
-    edge = torch.arange(module.num_regions, dtype=torch.float64)
+    place = torch.arange(module.bins, dtype=torch.float64) + 0.5
+    lower, upper = (place[:, None] + side * epsilon / 2 * module.bins for side in (-1, 1))
+    edge = torch.arange(module.bins, dtype=torch.float64)
     covered = (upper.minimum(edge + 1) - lower.maximum(edge)).clamp(min=0)
-    length = (upper.clamp(max=module.num_regions) - lower.clamp(min=0)) / module.num_regions
+    length = (upper.clamp(max=module.bins) - lower.clamp(min=0)) / module.bins
     oracle = (covered * cells).sum(1) / length.squeeze(1)
     torch.testing.assert_close(found.double(), oracle, rtol=1e-5, atol=0)
 

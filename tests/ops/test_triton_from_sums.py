@@ -184,7 +184,7 @@ def test_eval_mode_leaves_the_moving_average_alone():
     ],
 )
 def test_what_the_kernel_takes(fused, density, dtype, takes):
-    regions = density.num_regions
+    regions = density.bins
     counts, zero = torch.ones(regions, dtype=torch.int64), torch.zeros((), dtype=torch.int64)
     made_up = RegionSums(counts, torch.ones(regions, dtype=dtype), counts.sum(), zero, zero)
     sums = RegionSums(*(each.to(DEVICE) for each in made_up))

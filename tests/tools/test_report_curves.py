@@ -63,12 +63,12 @@ def gradient_norms(loss, prediction, target):
     return prediction.grad.abs()
 
 
-def mean_by_region(values, norms, num_regions, total):
+def mean_by_region(values, norms, bins, total):
     """Means of the values after these are scaled to a total; NaN in empty regions."""
-    region = (norms * num_regions).long().clamp(max=num_regions - 1).flatten().numpy()
-    sums = np.bincount(region, values.flatten().numpy(), num_regions)
+    region = (norms * bins).long().clamp(max=bins - 1).flatten().numpy()
+    sums = np.bincount(region, values.flatten().numpy(), bins)
     with np.errstate(invalid='ignore'):
-        return sums * (total / sums.sum()) / np.bincount(region, minlength=num_regions)
+        return sums * (total / sums.sum()) / np.bincount(region, minlength=bins)
 
 
 @pytest.mark.parametrize('positive', [False, True])
@@ -113,13 +113,13 @@ def test_ghm_c_curve_of_drawn_examples_within_the_resolution_of_the_regions(num_
     assert (np.abs(curve / expected - 1) < off_centre + 0.05).all()
 
 
-@pytest.mark.parametrize(('num_fine', 'num_regions'), [(30, 30), (100, 30), (50, 7), (7, 10)])
-def test_a_uniform_distribution_is_harmonized_already(num_fine, num_regions):
+@pytest.mark.parametrize(('num_fine', 'bins'), [(30, 30), (100, 30), (50, 7), (7, 10)])
+def test_a_uniform_distribution_is_harmonized_already(num_fine, bins):
     counts = np.full(num_fine, 13)
     identity = region_centres(num_fine)
     curves = {
-        **classification_curves(counts, num_regions, keep_ratio=1.0),
-        **regression_curves(counts, num_regions=num_regions),
+        **classification_curves(counts, bins, keep_ratio=1.0),
+        **regression_curves(counts, bins=bins),
     }
     for name in ('cross entropy', 'OHEM', 'GHM-C', 'authentic smooth L1', 'GHM-R'):
         np.testing.assert_allclose(curves[name], identity, rtol=1e-6)
@@ -139,18 +139,18 @@ def test_ghm_c_share_of_filled_regions_is_a_ramp():
     assert f'{share[20:].sum():.0%}' == '56%'
 
 
-@pytest.mark.parametrize('num_regions', [None, 30, 7])
-def test_shares_sum_to_one_over_any_regions(num_regions):
+@pytest.mark.parametrize('bins', [None, 30, 7])
+def test_shares_sum_to_one_over_any_regions(bins):
     counts = np.random.default_rng(0).integers(0, 100, 60)
     curves = {
         **classification_curves(counts, keep_ratio=0.2),
         **regression_curves(counts),
     }
     fine = contribution_shares(counts, curves)
-    for name, share in contribution_shares(counts, curves, num_regions).items():
-        assert share.shape == (num_regions or 60,)
+    for name, share in contribution_shares(counts, curves, bins).items():
+        assert share.shape == (bins or 60,)
         assert share.sum() == pytest.approx(1)
-        if num_regions == 30:
+        if bins == 30:
             np.testing.assert_allclose(share, fine[name].reshape(30, 2).sum(1))
 
 
@@ -189,7 +189,7 @@ def test_mined_ratio(positives, negatives, ratio, expected):
         (regression_curves, [2, -1], {}, 'none below 0'),
         (regression_curves, [1, np.nan], {}, 'none below 0'),
         (classification_curves, [1], {'keep_ratio': 0}, r'keep_ratio=0: must be a number in'),
-        (classification_curves, [1], {'num_regions': 0}, 'num_regions=0: must be an integer'),
+        (classification_curves, [1], {'bins': 0}, 'bins=0: must be an integer'),
         (regression_curves, [1], {'mu': 0}, 'mu=0: must be a number in'),
         (regression_curves, [1], {'delta': -1}, 'delta=-1: must be a number in'),
     ],

@@ -22,13 +22,13 @@ from ghm_mmdet.method.density import UnitRegionDensity, harmonizing_weight
 FOCAL_GAMMA = 2.0
 
 
-def region_centres(num_regions: int) -> np.ndarray:
-    """Centres of equal regions of [0, 1], shape (num_regions,)."""
-    return (np.arange(num_regions) + 0.5) / num_regions
+def region_centres(bins: int) -> np.ndarray:
+    """Centres of equal regions of [0, 1], shape (bins,)."""
+    return (np.arange(bins) + 0.5) / bins
 
 
 def classification_curves(
-    counts: np.ndarray, num_regions: int = 30, keep_ratio: float | None = None
+    counts: np.ndarray, bins: int = 30, keep_ratio: float | None = None
 ) -> dict[str, np.ndarray]:
     """Reformulated gradient norm against g = |p - p*| of each classification loss.
 
@@ -40,7 +40,7 @@ def classification_curves(
 
     Args:
         counts: Examples per region of g, shape (F,).
-        num_regions: M of GHM-C.
+        bins: M of GHM-C.
         keep_ratio: Share of the examples that OHEM keeps, in (0, 1], see :func:`mined_ratio`; None
             leaves OHEM out.
 
@@ -57,12 +57,12 @@ def classification_curves(
     if keep_ratio is not None:
         curves['OHEM'] = g * _kept(counts, keep_ratio)
     curves['focal loss'] = g**FOCAL_GAMMA * (g - FOCAL_GAMMA * (1 - g) * np.log1p(-g))
-    curves['GHM-C'] = g * _beta(counts, num_regions)
+    curves['GHM-C'] = g * _beta(counts, bins)
     return _same_total(counts, curves, g)
 
 
 def regression_curves(
-    counts: np.ndarray, mu: float = 0.02, delta: float = 1 / 9, num_regions: int = 10
+    counts: np.ndarray, mu: float = 0.02, delta: float = 1 / 9, bins: int = 10
 ) -> dict[str, np.ndarray]:
     """Reformulated gradient norm against gr = |d / sqrt(d^2 + mu^2)| of each box loss.
 
@@ -74,7 +74,7 @@ def regression_curves(
         mu: Of authentic smooth L1, in units of the box deltas; above 0.
         delta: Where smooth L1 turns from quadratic to linear, in units of the box deltas; above 0.
             MMDetection's ``SmoothL1Loss`` calls it ``beta``; close to 0 it is L1.
-        num_regions: M of GHM-R.
+        bins: M of GHM-R.
 
     Returns:
         Gradient norm per region by the name of the loss, float64, shape (F,), scaled to the total
@@ -91,30 +91,30 @@ def regression_curves(
     curves = {
         'smooth L1': np.minimum(difference / delta, 1),
         'authentic smooth L1': gr,
-        'GHM-R': gr * _beta(counts, num_regions),
+        'GHM-R': gr * _beta(counts, bins),
     }
     return _same_total(counts, curves, gr)
 
 
 def contribution_shares(
-    counts: np.ndarray, curves: dict[str, np.ndarray], num_regions: int | None = None
+    counts: np.ndarray, curves: dict[str, np.ndarray], bins: int | None = None
 ) -> dict[str, np.ndarray]:
     """Share of the total gradient that the examples of each region have under each loss.
 
     Args:
         counts: Examples per region, shape (F,).
         curves: Reformulated gradient norms per region, shape (F,), by the name of the loss.
-        num_regions: Equal regions to add the shares up over, where that is not F. Those of the
+        bins: Equal regions to add the shares up over, where that is not F. Those of the
             harmonized loss show its ramp without the noise of the counts.
 
     Returns:
-        Shares that sum to 1, float64, shape (num_regions,) or (F,), by the name of the loss.
+        Shares that sum to 1, float64, shape (bins,) or (F,), by the name of the loss.
 
     Raises:
         ValueError: The counts are no distribution.
     """
     counts = _checked(counts)
-    parts = _overlap(len(counts), num_regions or len(counts))
+    parts = _overlap(len(counts), bins or len(counts))
     totals = {name: (counts * curve) @ parts for name, curve in curves.items()}
     return {name: total / total.sum() for name, total in totals.items()}
 
@@ -159,12 +159,12 @@ def _kept(counts: np.ndarray, keep_ratio: float) -> np.ndarray:
     return np.clip(room / np.maximum(counts, 1e-9), 0, 1)
 
 
-def _beta(counts: np.ndarray, num_regions: int) -> np.ndarray:
+def _beta(counts: np.ndarray, bins: int) -> np.ndarray:
     """Mean harmonizing weight of the examples in each fine region, shape (F,)."""
-    check_positive_integer('num_regions', num_regions)
-    parts = _overlap(len(counts), num_regions)
+    check_positive_integer('bins', bins)
+    parts = _overlap(len(counts), bins)
     coarse = torch.from_numpy(counts @ parts)
-    density = UnitRegionDensity(num_regions)
+    density = UnitRegionDensity(bins)
     beta = harmonizing_weight(density.density(coarse, density.average(coarse)), coarse.sum())
     return parts @ beta.double().numpy()
 

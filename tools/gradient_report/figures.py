@@ -53,10 +53,10 @@ class Picture:
         with path.open('w', newline='') as file:
             rows = csv.writer(file)
             rows.writerow(['from', 'to', *self.table])
-            num_regions = len(next(iter(self.table.values())))
-            for region in range(num_regions):
+            bins = len(next(iter(self.table.values())))
+            for region in range(bins):
                 values = [f'{column[region]:.6g}' for column in self.table.values()]
-                edges = (region / num_regions, (region + 1) / num_regions)
+                edges = (region / bins, (region + 1) / bins)
                 rows.writerow([*(f'{edge:.6g}' for edge in edges), *values])
         return [*files, path]
 
@@ -193,8 +193,8 @@ def _of_positives(
 
 def _ends(shares: np.ndarray) -> tuple[float, float]:
     """What lies below EASY and above OUTLIER."""
-    num_regions = len(shares)
-    return shares[: round(EASY * num_regions)].sum(), shares[round(OUTLIER * num_regions) :].sum()
+    bins = len(shares)
+    return shares[: round(EASY * bins)].sum(), shares[round(OUTLIER * bins) :].sum()
 
 
 def _label(axes: Axes, record: LossRecord, ylabel: str) -> None:

@@ -59,12 +59,12 @@ class LossRecorder:
 
     Args:
         model: An mmdet detector; inside the context its losses are looked at, nothing is changed.
-        num_regions: M, regions of [0, 1].
+        bins: M, regions of [0, 1].
         mu: Of authentic smooth L1, for box losses that have none.
     """
 
-    def __init__(self, model: nn.Module, num_regions: int, mu: float = 0.02) -> None:
-        edges = region_edges(num_regions)
+    def __init__(self, model: nn.Module, bins: int, mu: float = 0.02) -> None:
+        edges = region_edges(bins)
         self._readers: dict[str, LossReader] = {}
         for name, module in model.named_modules():
             head = model.get_submodule(name.rpartition('.')[0])
@@ -120,20 +120,20 @@ class LossRecorder:
 
 @torch.no_grad()
 def record_losses(
-    model: nn.Module, batches: Iterable[dict], num_regions: int, mu: float = 0.02
+    model: nn.Module, batches: Iterable[dict], bins: int, mu: float = 0.02
 ) -> dict[str, LossRecord]:
     """Count the examples of a detector's losses over some batches, in its present mode.
 
     Args:
         model: An mmdet detector. In training mode its batch norms' statistics change.
         batches: What a dataloader yields.
-        num_regions: M, regions of [0, 1].
+        bins: M, regions of [0, 1].
         mu: Of authentic smooth L1, for box losses that have none.
 
     Returns:
         A record by the name of the loss module.
     """
-    with LossRecorder(model, num_regions, mu) as recorder:
+    with LossRecorder(model, bins, mu) as recorder:
         for batch in batches:
             recorder.start_iteration()
             model(**model.data_preprocessor(batch, training=model.training), mode='loss')

@@ -43,7 +43,7 @@ def survey(
     model: nn.Module,
     batches: Iterable[dict],
     num_classes: int,
-    num_regions: int,
+    bins: int,
     mu: float,
     keep: int,
 ) -> Survey:
@@ -53,13 +53,13 @@ def survey(
         model: An mmdet detector; it is put into eval mode and its state does not change.
         batches: What a dataloader yields, boxes resized with the pictures.
         num_classes: C.
-        num_regions: M, regions of [0, 1].
+        bins: M, regions of [0, 1].
         mu: Of authentic smooth L1, for box losses that have none.
         keep: Length of either list of suspects.
     """
     model.eval()
     found = Survey()
-    with LossRecorder(model, num_regions, mu) as recorder:
+    with LossRecorder(model, bins, mu) as recorder:
         for batch in decodable(batches):
             recorder.start_iteration()
             data = model.data_preprocessor(batch, training=False)
