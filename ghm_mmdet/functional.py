@@ -7,7 +7,8 @@
 
 A density with a momentum is a module that holds the moving average: it changes in every call with
 gradients while the density is in training mode, and belongs into the model, so that checkpoints
-save it and ``model.to(device)`` moves it.
+save it and ``model.to(device)`` moves it. A call inside of an activation checkpoint would change it
+twice: call the loss outside.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from ghm_mmdet.ops import (
     use_backend,
     with_gradient,
 )
+from ghm_mmdet.ops.target_range import IGNORE, allowed_targets
 
 __all__ = [
     'ExactDensity',
@@ -46,6 +48,9 @@ __all__ = [
     'harmonized_loss',
     'use_backend',
 ]
+
+# made here, and not in a function that torch.compile traces
+SIGMOID, SOFTMAX = SigmoidCrossEntropy(), SoftmaxCrossEntropy()
 
 
 def ghm_c(
@@ -62,8 +67,8 @@ def ghm_c(
 
     Args:
         logits: Shape (N, C), or any shape where the target has the same.
-        target: Labels (N,), with sigmoid C for background; a pair (labels, score); or values in
-            [0, 1] of the logits' shape.
+        target: Labels (N,) in [0, C], with sigmoid C for background, or in [0, C) with softmax; a
+            pair (labels, score) with sigmoid; or values in [0, 1] of the logits' shape.
         weight: One per row (N,), or broadcastable to the logits; 0 ignores an example, any positive
             number counts it once.
         density: M, the number of unit regions; or a density, see the module.
@@ -75,10 +80,9 @@ def ghm_c(
         ValueError: Shapes do not fit, or targets are out of range (on a CPU; other devices are not
             waited for).
     """
-    criterion = SigmoidCrossEntropy() if use_sigmoid else SoftmaxCrossEntropy()
-    parsed = classification_target(logits, target, scores=use_sigmoid)
-    weight = example_weight(criterion.examples(logits), weight)
-    return harmonized_loss(criterion, logits, parsed, weight, density, balance, reduction)
+    check_choice('use_sigmoid', use_sigmoid, (True, False))
+    criterion = SIGMOID if use_sigmoid else SOFTMAX
+    return harmonized_loss(criterion, logits, target, weight, density, balance, reduction)
 
 
 def ghm_r(
@@ -105,16 +109,14 @@ def ghm_r(
     Raises:
         ValueError: Shapes do not fit, or an argument is out of range.
     """
-    parsed = box_target(prediction, target)
-    weight = example_weight(prediction, weight)
-    criterion = AuthenticSmoothL1(mu)
-    return harmonized_loss(criterion, prediction, parsed, weight, density, balance, reduction)
+    criterion = AuthenticSmoothL1(_known_mu(mu))
+    return harmonized_loss(criterion, prediction, target, weight, density, balance, reduction)
 
 
 def harmonized_loss(
     criterion: Criterion,
     prediction: Tensor,
-    target: Target,
+    target: Tensor | tuple[Tensor, Tensor],
     weight: Tensor | None,
     density: GradientDensity | int,
     balance: str | Mapping[str, object] | Balance = 'weight',
@@ -123,11 +125,11 @@ def harmonized_loss(
     """L = (1/N) sum_i beta_i l_i for any criterion, float, 0-dim; beta is without a gradient.
 
     Args:
-        criterion: Loss and gradient norm of one example.
+        criterion: Loss and gradient norm of one example. Under ``torch.compile`` it has to be made
+            outside of the compiled function.
         prediction: As the criterion takes it.
-        target: :class:`~ghm_mmdet.method.criteria.LabelTarget` or
-            :class:`~ghm_mmdet.method.criteria.DenseTarget`.
-        weight: Broadcastable to the examples, or None.
+        target: As of :func:`ghm_c`; of a criterion without ``probabilities`` as of :func:`ghm_r`.
+        weight: As of :func:`ghm_c`.
         density: See :func:`ghm_c`.
         balance: See :func:`ghm_c`.
         reduction: See :func:`ghm_c`.
@@ -138,11 +140,17 @@ def harmonized_loss(
     check_choice('reduction', reduction, ('mean', 'sum'))
     if not isinstance(density, GradientDensity):
         density = UnitRegionDensity(density).to(prediction.device)
-    balance = build_balance(balance)
-    levels = [Examples(prediction, target, weight)]
+    balance = build_balance(balance, density)
+    if criterion.probabilities:
+        scores = not isinstance(criterion, SoftmaxCrossEntropy)
+        parsed: Target = classification_target(prediction, target, scores)
+    else:
+        parsed = box_target(prediction, target)
+    weight = example_weight(criterion.examples(prediction), weight)
+    levels = [Examples(prediction, parsed, weight)]
     backend = choose_backend(levels)
     sums, _ = level_sums(criterion, levels, density.edges, backend)
-    _check_targets(sums.bad_targets)
+    _check_targets(criterion, levels[0], sums.bad_targets)
     trains = density.training and torch.is_grad_enabled()
     update_unless = sums.nonfinite if trains else None
     how = Reduction(mean=reduction == 'mean', by_weight=False, loss_weight=1.0)
@@ -150,9 +158,13 @@ def harmonized_loss(
     return with_gradient(loss, scale, criterion, levels, density.edges, backend)
 
 
-def _check_targets(count: Tensor) -> None:
+@torch.compiler.assume_constant_result
+def _known_mu(mu: float) -> float:
+    """Make a criterion of this mu while torch.compile traces, so that operators find its key."""
+    return AuthenticSmoothL1(mu).mu
+
+
+def _check_targets(criterion: Criterion, examples: Examples, count: Tensor) -> None:
     if count.device.type == 'cpu' and not torch.compiler.is_compiling() and count:
-        raise ValueError(
-            f'target: {int(count)} are out of range, must be labels in [0, C] or values in [0, 1]; '
-            'give what is to be ignored a weight of 0'
-        )
+        allowed = allowed_targets(criterion, examples)
+        raise ValueError(f'target: {int(count)} {allowed}; {IGNORE}')

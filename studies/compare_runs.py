@@ -94,7 +94,7 @@ def _is_curves(path: Path) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog='python -m studies.compare_runs', description=__doc__)
     parser.add_argument('work_dirs', nargs='+', metavar='WORK_DIR', help='work dir of a training')
     parser.add_argument(
         '--out',

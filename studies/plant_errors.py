@@ -72,7 +72,7 @@ def noisy_file(source: str, label_noise: float, missing: float, seed: int) -> di
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog='python -m studies.plant_errors', description=__doc__)
     parser.add_argument('source', metavar='FILE', help='annotation file in COCO format')
     parser.add_argument('out', metavar='OUT', help='file to write; it must not be there yet')
     parser.add_argument(

@@ -175,7 +175,7 @@ def _results(plan: Plan, name: str) -> dict[str, dict[int, Summary]]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog='python -m studies.reproduce', description=__doc__)
     parser.add_argument('table', choices=list(TABLES), metavar='TABLE', help=', '.join(TABLES))
     parser.add_argument(
         '--data',

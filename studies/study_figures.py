@@ -63,7 +63,9 @@ def _density(args: argparse.Namespace) -> Figure:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog='python -m studies.study_figures',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument('--out', required=True, metavar='FILE.png', help='the SVG lies beside it')

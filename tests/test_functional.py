@@ -5,7 +5,7 @@ import torch
 
 from ghm_mmdet.functional import ExactDensity, UnitRegionDensity, ghm_c, ghm_r, harmonized_loss
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
-from ghm_mmdet.method.criteria import DenseTarget, ProbabilityCrossEntropy
+from ghm_mmdet.method.criteria import ProbabilityCrossEntropy
 from tests.losses.kinds import KINDS, WIDTH
 from tests.setup.sites import make_site, run_in_site
 
@@ -87,13 +87,13 @@ def test_the_average_changes_in_training_only():
 def test_any_criterion():
     probability = torch.rand(20, WIDTH)
     target = torch.rand(20, WIDTH).round()
-    value = harmonized_loss(ProbabilityCrossEntropy(), probability, DenseTarget(target), None, 10)
+    value = harmonized_loss(ProbabilityCrossEntropy(), probability, target, None, 10)
     expected = GHMCLoss(use_sigmoid=True, activated=True)(probability, target)
     torch.testing.assert_close(value, expected)
 
 
 def test_bad_targets_are_refused():
-    with pytest.raises(ValueError, match=r'^target: 2 are out of range'):
+    with pytest.raises(ValueError, match=r'^target: 2 labels outside the range, must be in'):
         ghm_c(torch.zeros(4, 3), torch.tensor([0, 4, -1, 3]))
 
 
@@ -105,9 +105,51 @@ def test_a_classifier_trains_where_openmmlab_is_not_installed(tmp_path):
     assert float(done.stdout) > 0.9
 
 
-def test_a_graph_is_the_function():
-    graph = torch.compile(ghm_c, backend='aot_eager', fullgraph=True)
-    prediction, arguments = KINDS['labels'].call(60)
-    torch.testing.assert_close(
-        called(graph, prediction, arguments), called(ghm_c, prediction, arguments)
-    )
+def softmax(*arguments):
+    return ghm_c(*arguments, use_sigmoid=False)
+
+
+def boxes(*arguments):
+    return ghm_r(*arguments, mu=0.123)  # of which no criterion has been made before
+
+
+@pytest.mark.parametrize('function', [ghm_c, softmax, boxes])
+def test_a_graph_is_the_function(function):
+    prediction, (labels,) = KINDS['labels'].call(60)
+    target = torch.zeros_like(prediction) if function is boxes else labels.clamp(max=WIDTH - 1)
+    graph = torch.compile(function, backend='aot_eager', fullgraph=True)
+    found = called(graph, prediction, (target,))
+    torch.testing.assert_close(found, called(function, prediction, (target,)))
+
+
+@pytest.mark.parametrize(
+    ('call', 'message'),
+    [
+        (lambda x, y: ghm_c(x, y, density=0), 'bins=0: must be an integer'),
+        (lambda x, y: ghm_c(x, y, density='exact'), "bins='exact': must be an integer"),
+        (lambda x, y: ghm_c(x, y[:7]), 'target of shape'),
+        (lambda x, y: ghm_c(x, (y, x[:3, 0])), 'score of shape'),
+        (lambda x, y: ghm_c(x, y, torch.ones(3)), 'weight of shape'),
+        (lambda x, y: ghm_c(x, y, use_sigmoid='x'), "use_sigmoid='x': must be"),
+        (lambda x, y: ghm_r(x, y), 'target of shape'),
+        (lambda x, y: ghm_r(x, x, density=ExactDensity(30)), 'epsilon=30: must be'),
+        (lambda x, y: ghm_r(x, x, density=UnitRegionDensity(5, momentum=1)), 'momentum=1: must'),
+        (
+            lambda x, y: ghm_r(x, x, density=ExactDensity(0.1), balance='small-data'),
+            "balance.outliers='keep': must be 'damp'",
+        ),
+    ],
+)
+def test_bad_arguments_are_refused_in_one_line(call, message):
+    prediction, (labels,) = KINDS['labels'].call(20)
+    with pytest.raises(ValueError, match='must') as error:
+        call(prediction, labels)
+    assert str(error.value).startswith(message)
+    assert '\n' not in str(error.value)
+
+
+def test_a_second_derivative_is_refused():
+    prediction, arguments = KINDS['labels'].call(20)
+    prediction.requires_grad_()
+    with pytest.raises(RuntimeError, match='no second derivative'):
+        torch.autograd.grad(ghm_c(prediction, *arguments), prediction, create_graph=True)

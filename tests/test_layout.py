@@ -17,13 +17,13 @@ MAY_IMPORT = {
     'functional': OPS,
     'losses': OPS | {'losses'},
     'heads': OPS | {'losses', 'heads', 'config_types'},
-    'datasets': {'datasets', 'config_types', 'errors'},
+    'datasets': {'datasets', 'config_types'},
     'hooks': {'method', 'losses', 'datasets', 'hooks'},
     'diagnosis': OPS | {'losses', 'datasets', 'diagnosis'},
     'cli': {
         *OPS,
         *('losses', 'heads', 'hooks', 'datasets', 'diagnosis', 'cli'),
-        *('config_types', 'mm_patches', 'errors'),
+        *('config_types', 'mm_patches'),
     },
 }
 """By folder or module of the package: its rooms in the package. The top of the package has none."""

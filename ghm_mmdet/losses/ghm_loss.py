@@ -107,8 +107,6 @@ def build_density(
     """
     check_choice('density', density, ('mmdet', 'paper', 'exact'))
     check_positive_integer('bins', bins)
-    check_interval('momentum', momentum, '[0, 1)')
-    check_choice('bias_correction', bias_correction, (False, True))
     if density == 'exact':
         return ExactDensity(1 / bins, momentum, bias_correction)
     return UnitRegionDensity(bins, density, momentum, bias_correction)
@@ -125,7 +123,8 @@ class GHMLoss(nn.Module):
         balance: What the weights make equal, and how far, see
             :func:`ghm_mmdet.method.balance.build_balance`.
         loss_weight: Factor of the loss.
-        reduction: 'mean' divides by N, 'sum' does not, 'none' gives beta_i l_i per example.
+        reduction: 'mean' divides by N, 'sum' does not, 'none' gives beta_i l_i per example; such a
+            call uses the moving average and does not change it.
         sync: Whether the density, N and the moving average are those of the batches of all ranks.
             Every rank then has to call the loss in every iteration.
 
@@ -150,14 +149,13 @@ class GHMLoss(nn.Module):
         sync: bool = False,
     ) -> None:
         super().__init__()
-        check_choice('sync', sync, (False, True))
         check_choice('reduction', reduction, REDUCTIONS)
+        # a call that does not reduce has the density of its own examples
+        check_choice('sync', sync, (False,) if reduction == 'none' else (False, True))
         check_interval('loss_weight', loss_weight, '[0, inf)')
         self.criterion = criterion
         self.density = density
-        self.balance = build_balance(balance)
-        if self.balance.outliers == 'keep' and isinstance(density, ExactDensity):
-            raise ValueError("balance.outliers='keep': must be 'damp' with density='exact'")
+        self.balance = build_balance(balance, density)
         self.loss_weight = loss_weight
         self.reduction = reduction
         self.sync = sync
@@ -230,6 +228,7 @@ class GHMLoss(nn.Module):
             examples: Of the call.
             reduction: Overrides that of the constructor unless None.
         """
+        self._undo_casts()
         check_choice('reduction_override', reduction, (None, *REDUCTIONS))
         reduction = reduction or self.reduction
         if reduction == 'none':

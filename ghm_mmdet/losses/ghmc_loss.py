@@ -14,12 +14,12 @@ from ghm_mmdet.method.balance import Balance
 from ghm_mmdet.method.call_forms import classification_target, either_weight, example_weight
 from ghm_mmdet.method.criteria import (
     Criterion,
-    LabelTarget,
     ProbabilityCrossEntropy,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
 )
 from ghm_mmdet.ops import Examples
+from ghm_mmdet.ops.target_range import allowed_targets
 
 CRITERIA: dict[tuple[bool, bool], Callable[[], Criterion]] = {
     (True, False): SigmoidCrossEntropy,
@@ -97,7 +97,9 @@ class GHMCLoss(GHMLoss):
         sync: bool = False,
     ) -> None:
         check_choice('use_sigmoid', use_sigmoid, (True, False))
-        check_choice('activated', activated, (False, True) if use_sigmoid else (False,))
+        check_choice('activated', activated, (False, True))
+        if activated and not use_sigmoid:
+            raise ValueError('activated=True: must be False where use_sigmoid=False')
         super().__init__(
             CRITERIA[use_sigmoid, activated](),
             build_density(density, bins, momentum, bias_correction),
@@ -140,22 +142,10 @@ class GHMCLoss(GHMLoss):
             RuntimeError: There is a moving average, and a non-reentrant activation checkpoint
                 around the loss computes it a second time.
         """
-        self._undo_casts()
         examples = self.criterion.examples(pred)
         weight = example_weight(examples, either_weight(weight, label_weight))
         parsed = classification_target(pred, target, scores=self.use_sigmoid)
         return self.harmonize(Examples(pred, parsed, weight), reduction_override)
 
     def _check_targets(self, examples: Examples, bad_targets: Tensor) -> None:
-        self.label_check(bad_targets, self._allowed(examples))
-
-    def _allowed(self, examples: Examples) -> str:
-        """The kind of the targets and their range, for the message."""
-        if not isinstance(examples.target, LabelTarget):
-            return 'values outside the range, must be in [0, 1]'
-        background = self.criterion.background(examples.prediction)
-        also = '' if examples.target.score is None else ', with scores in [0, 1]'
-        return (
-            f'labels{" or scores" if also else ""} outside the range, must be in '
-            f'[0, {background}], where {background} is background{also}'
-        )
+        self.label_check(bad_targets, allowed_targets(self.criterion, examples))

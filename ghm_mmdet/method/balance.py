@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ghm_mmdet.method.arguments import check_choice, check_interval
+from ghm_mmdet.method.density import ExactDensity, GradientDensity
 from ghm_mmdet.method.isotonic import non_increasing
 
 TOTAL_GRADIENT = 0.5
@@ -90,19 +91,22 @@ PRESETS = {
 """The balances with a name; 'weight' is the paper's, 'small-data' for a few hundred images."""
 
 
-def build_balance(balance: str | Mapping[str, object] | Balance) -> Balance:
+def build_balance(
+    balance: str | Mapping[str, object] | Balance, density: GradientDensity
+) -> Balance:
     """The balance that an argument of a loss names.
 
     Args:
         balance: One of ``PRESETS``; or a mapping with any of ``equal``, ``tempering`` and
             ``outliers``, and with ``preset`` for those that it leaves out; or a :class:`Balance`.
+        density: Of the same loss.
 
     Raises:
-        ValueError: A part is unknown or out of range.
+        ValueError: A part is unknown or out of range, or does not go with the density.
     """
     if isinstance(balance, str):
         check_choice('balance', balance, tuple(PRESETS))
-        return PRESETS[balance]
+        balance = PRESETS[balance]
     if isinstance(balance, Mapping):
         parts: dict[str, Any] = dict(balance)
         preset = parts.pop('preset', 'weight')
@@ -115,4 +119,6 @@ def build_balance(balance: str | Mapping[str, object] | Balance) -> Balance:
     check_choice('balance.equal', balance.equal, ('weight', 'gradient'))
     check_interval('balance.tempering', balance.tempering, '[0, 1]')
     check_choice('balance.outliers', balance.outliers, ('damp', 'keep'))
+    if balance.outliers == 'keep' and isinstance(density, ExactDensity):
+        raise ValueError("balance.outliers='keep': must be 'damp' with density='exact'")
     return balance

@@ -39,12 +39,14 @@ def classification_target(
     return LabelTarget(_checked_labels(prediction, target))
 
 
-def box_target(prediction: Tensor, target: Tensor) -> DenseTarget:
+def box_target(prediction: Tensor, target: Tensor | tuple) -> DenseTarget:
     """Regression targets of the prediction's shape.
 
     Raises:
         ValueError: The shapes differ.
     """
+    if not isinstance(target, Tensor):
+        raise ValueError(f'target: a {type(target).__name__}, must be a tensor')
     if target.shape != prediction.shape:
         raise ValueError(
             f"target of shape {tuple(target.shape)}: must be the prediction's, "

@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from ghm_mmdet.method.arguments import check_choice
+from ghm_mmdet.method.arguments import check_choice, check_interval, check_positive_integer
 from ghm_mmdet.method.dtype_guard import FixedDtype
 
 
@@ -83,7 +83,7 @@ class GradientDensity(FixedDtype, ABC):
             S_j as it is (mmdet).
 
     Raises:
-        ValueError: There is a bias correction and no moving average.
+        ValueError: An argument is out of range, or there is a bias correction and no momentum.
     """
 
     edges: Tensor
@@ -92,6 +92,9 @@ class GradientDensity(FixedDtype, ABC):
 
     def __init__(self, bins: int, momentum: float, bias_correction: bool, decays: bool) -> None:
         super().__init__()
+        check_positive_integer('bins', bins)
+        check_interval('momentum', momentum, '[0, 1)')
+        check_choice('bias_correction', bias_correction, (False, True))
         if bias_correction and not momentum:
             raise ValueError('bias_correction=True: must be False where momentum=0')
         self.bins = bins
@@ -215,6 +218,7 @@ class ExactDensity(GradientDensity):
     CELLS_PER_HALF_WINDOW = 64
 
     def __init__(self, epsilon: float, momentum: float = 0, bias_correction: bool = False) -> None:
+        check_interval('epsilon', epsilon, '(0, 1]')
         # the tolerance keeps 1/30 and its like, which float64 cannot hold, at the whole number
         # meant
         cells = math.ceil(2 * self.CELLS_PER_HALF_WINDOW / epsilon - 1e-6)
@@ -250,6 +254,8 @@ NO_DENSITY = 1e-20
 
 def harmonizing_weight(density: Tensor, total: Tensor) -> Tensor:
     """beta = N / GD (paper, "Gradient Density"), 0 where there is no density.
+
+    ``loss_from_sums_kernel`` in :mod:`ghm_mmdet.ops.triton_from_sums` computes the same on CUDA.
 
     Args:
         density: GD per region, shape (M,).

@@ -36,7 +36,7 @@ MODULES = {
 }
 VARIABLE = 'GHM_MMDET_BACKEND'
 
-_forced = os.environ.get(VARIABLE)
+_forced = os.environ.get(VARIABLE) or None
 
 
 class Choice(NamedTuple):
@@ -69,13 +69,14 @@ def use_backend(name: str) -> Iterator[None]:
     """Force a back end for all losses that are called inside, and for their backward passes.
 
     It wins over the environment variable ``GHM_MMDET_BACKEND``, which is read when the package is
-    imported.
+    imported. With ``reduction='none'`` the reference computes the losses of the examples; the
+    forced back end computes the counts behind their weights.
 
     Args:
         name: One of ``MODULES``.
 
     Raises:
-        ValueError: There is no such back end, or it cannot be used.
+        ValueError: There is no such back end. Whether it can be used shows in the first call.
     """
     global _forced
     _check_name('use_backend', name)
@@ -130,12 +131,17 @@ def load(name: str) -> ModuleType:
     """The back end's module, imported when it is first used: Triton need not be installed.
 
     Raises:
-        ValueError: It is 'cpp', and the compiled part cannot be used.
+        ValueError: It lacks a function, or is 'cpp' and the compiled part cannot be used.
     """
     obstacle = _cpp_obstacle() if name == 'cpp' else None
     if obstacle is not None:
-        raise ValueError(f"back end 'cpp': {obstacle}; must be 'torch', 'reference' or None")
-    return import_module(MODULES[name])
+        raise ValueError(f"back end 'cpp': {obstacle}; must be another one, such as 'torch'")
+    module = import_module(MODULES[name])
+    if not (hasattr(module, 'region_sums') and hasattr(module, 'gradient')):
+        raise ValueError(
+            f'back end {name!r}: {MODULES[name]} must have the functions region_sums and gradient'
+        )
+    return module
 
 
 def _check_name(place: str, name: str) -> None:

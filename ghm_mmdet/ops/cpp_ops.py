@@ -84,8 +84,11 @@ def _arguments(criterion: Criterion, examples: Examples, edges: Tensor) -> tuple
     if isinstance(target, DenseTarget):
         values = target.values.float().reshape(matrix.shape)
     else:
-        labels = target.labels.contiguous()
+        labels = target.labels.long().contiguous()
         score = None if target.score is None else target.score.float().contiguous()
+        # the compiled code reads as many of each as there are rows
+        if any(each is not None and each.shape != matrix.shape[:1] for each in (labels, score)):
+            raise ValueError(f'labels and scores: must have the shape ({len(matrix)},)')
     if weight is not None:
         weight = weight.float().expand(prediction.shape).reshape(matrix.shape)
     mu = getattr(criterion, 'mu', 0.0)

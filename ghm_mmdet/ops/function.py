@@ -17,7 +17,6 @@ from types import ModuleType
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ghm_mmdet.method.balance import Balance
 from ghm_mmdet.method.criteria import Criterion
@@ -122,8 +121,13 @@ class _HarmonizedLoss(torch.autograd.Function):
         return loss.detach()  # returned as it is it would be a view, which nobody may change
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, above):
+        # autograd enables gradients here where it is to differentiate once more
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                'a GHM loss has no second derivative: leave out create_graph=True, or use '
+                "reduction='none'"
+            )
         scale, edges, *tensors = ctx.saved_tensors
         scale = scale * above
         size, first = _HarmonizedLoss.PER_LEVEL, len(ctx.needs_input_grad) - len(tensors)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ghm_mmdet.method.criteria import Criterion, LabelTarget
 from ghm_mmdet.ops.examples import Examples
 
+IGNORE = 'give what is to be ignored a weight of 0'
 ROUNDING = 0.01
 """How far outside [0, 1] a probability may be: an IoU of 1, computed in bfloat16, can be 1.008."""
 
@@ -31,6 +32,18 @@ def bad_targets(criterion: Criterion, examples: Examples) -> Tensor:
     if weight is not None:
         outside = outside & (weight > 0)
     return outside.sum()
+
+
+def allowed_targets(criterion: Criterion, examples: Examples) -> str:
+    """The kind of the bad targets of a call and their range, for a message after their number."""
+    if not isinstance(examples.target, LabelTarget):
+        return 'values outside the range, must be in [0, 1]'
+    background = criterion.background(examples.prediction)
+    also = '' if examples.target.score is None else ', with scores in [0, 1]'
+    return (
+        f'labels{" or scores" if also else ""} outside the range, must be in '
+        f'[0, {background}], where {background} is background{also}'
+    )
 
 
 def _bad_labels(

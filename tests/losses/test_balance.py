@@ -8,12 +8,14 @@ from scipy.optimize import isotonic_regression
 
 from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMCLoss, GHMRLoss
 from ghm_mmdet.method.balance import Balance, build_balance
+from ghm_mmdet.method.density import UnitRegionDensity
 from tests.losses.kinds import KINDS, STATES
 
 ON_EACH_BACK_END = pytest.mark.usefixtures('backend')
 """For the sums that a back end hands over; the weights are made of them by the same code on all."""
 
 BINS = 10
+DENSITY = UnitRegionDensity(BINS)
 BALANCES = [
     dict(equal=equal, tempering=tempering, outliers=outliers)
     for equal in ('weight', 'gradient')
@@ -229,9 +231,11 @@ def test_outliers_are_not_kept_by_the_exact_density():
 
 
 def test_a_preset_is_its_parts_and_a_part_changes_it():
-    assert build_balance('small-data') == Balance('gradient', 0.75, 'keep')
-    assert build_balance(dict(preset='small-data', tempering=0.5)) == Balance(
+    assert build_balance('small-data', DENSITY) == Balance('gradient', 0.75, 'keep')
+    assert build_balance(dict(preset='small-data', tempering=0.5), DENSITY) == Balance(
         'gradient', 0.5, 'keep'
     )
-    assert build_balance(ConfigDict(equal='gradient')) == build_balance('gradient')
-    assert build_balance(Balance(tempering=0.5)) == build_balance(dict(tempering=0.5))
+    assert build_balance(ConfigDict(equal='gradient'), DENSITY) == build_balance(
+        'gradient', DENSITY
+    )
+    assert build_balance(Balance(tempering=0.5), DENSITY) == Balance(tempering=0.5)

@@ -5,6 +5,7 @@
 Exits with 1 where a problem keeps the plugin from working.
 """
 
+import argparse
 import platform
 import sys
 
@@ -90,4 +91,5 @@ def _back_ends() -> dict[str, str]:
 
 
 if __name__ == '__main__':
+    argparse.ArgumentParser(description='Show what is installed and how to repair it.').parse_args()
     sys.exit(main())

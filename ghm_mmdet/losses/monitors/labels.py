@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ghm_mmdet.losses.run_state import training_iteration
+from ghm_mmdet.ops.target_range import IGNORE
 
 
 class LabelCheck(nn.Module):
@@ -53,9 +54,7 @@ class LabelCheck(nn.Module):
         count = int(self.bad)
         if count:
             self.bad.zero_()
-            raise ValueError(
-                f'target: {count} {self._allowed}; give what is to be ignored a weight of 0'
-            )
+            raise ValueError(f'target: {count} {self._allowed}; {IGNORE}')
 
     def _is_due(self, device: torch.device) -> bool:
         if device.type == 'cpu':
