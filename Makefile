@@ -54,9 +54,10 @@ bench: setup ## measure the losses and a training step on this machine, for abou
 bench-cuda: ## the same on a bare CUDA machine, in 8 minutes (WHEELS=folder installs from there)
 	$(PYTHON) -m benchmarks.cuda $(if $(WHEELS),--wheels '$(WHEELS)')
 
-lint: setup ## check the code's style
+lint: setup ## check the code's style, and the types of the method, the operators and the losses
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 
 format: setup ## bring the code into its style
 	$(RUN) -m ruff check --fix .
@@ -75,7 +76,7 @@ ops: $(DONE)/packages ## build mmcv's operators again where they do not fit, as 
 
 clean: ## remove caches and build products; .venv, data and work_dirs stay
 	rm -rf build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
-	find ghm_mmdet tools tests configs -name __pycache__ -prune -exec rm -rf {} +
+	find ghm_mmdet tools tests configs demo studies benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 $(DONE)/venv:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 10) <= v[:2] <= (3, 12))' || { \

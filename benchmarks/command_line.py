@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from benchmarks.measure import EFFORT, ONCE
 from ghm_mmdet.ops import backends
 
 RESULTS = Path(__file__).parent / 'results'
+FOR_THE_PROCESS = ExitStack()
+"""Contexts that are never left."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,14 @@ class Options:
 
 
 def read_options(description: str, arguments: Sequence[str] | None = None) -> Options:
-    """Parse the command line, or ``arguments``; a back end asked for is set in the environment."""
+    """Parse the command line, or ``arguments``; a back end asked for is forced from here on."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         '--device', choices=list(EFFORT), help='by default cuda, where there is one'
     )
-    parser.add_argument(
-        '--backend', choices=sorted(backends.MODULES), help=f'sets {backends.VARIABLE}'
-    )
+    parser.add_argument('--backend', choices=sorted(backends.MODULES), help='force a back end')
     parser.add_argument('--quick', action='store_true', help='tiny inputs, no results written')
     parser.add_argument(
         '--results', type=Path, help='folder to write to (benchmarks/results, but with --quick)'
@@ -52,7 +52,7 @@ def read_options(description: str, arguments: Sequence[str] | None = None) -> Op
     if device == 'cuda' and not torch.cuda.is_available():
         parser.error('--device cuda: torch sees no CUDA device')
     if args.backend:
-        os.environ[backends.VARIABLE] = args.backend
+        FOR_THE_PROCESS.enter_context(backends.use_backend(args.backend))
     return Options(
         machine=Machine(torch.device(device), ONCE if args.quick else EFFORT[device]),
         quick=args.quick,

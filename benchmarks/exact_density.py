@@ -64,11 +64,11 @@ def main() -> None:
     parser.add_argument('checkpoint')
     args = parser.parse_args()
     logits, labels = collect(args.config, args.checkpoint)
-    exact = GHMCLoss(use_sigmoid=True, density='exact', epsilon=1 / BINS)(logits, labels).item()
+    exact = GHMCLoss(use_sigmoid=True, bins=BINS, density='exact')(logits, labels).item()
     print(f'{logits.numel():,} examples; exact density, fine histogram: {exact:.5f}')
-    for divisor in ('all', 'non_empty'):
-        unit = GHMCLoss(use_sigmoid=True, bins=BINS, divisor=divisor)(logits, labels).item()
-        print(f'{BINS} regions, divisor {divisor!r}: {unit:.5f}, exact is {exact / unit - 1:+.1%}')
+    for form in ('paper', 'mmdet'):
+        unit = GHMCLoss(use_sigmoid=True, bins=BINS, density=form)(logits, labels).item()
+        print(f'{BINS} regions, density {form!r}: {unit:.5f}, exact is {exact / unit - 1:+.1%}')
     by_region, by_sorting, counts = definition(logits, labels)
     print(f'exact density, sorted in float64: {by_sorting.sum():.5f}')
     print('region  examples  unit    exact')

@@ -60,7 +60,7 @@ def our_loss(bins: int) -> Contestant:
 
 def contestants(unit: Contestant, sample: Batch) -> list[Contestant]:
     """Everyone who runs here, for every M that they are measured at, ``unit`` among them."""
-    exact = partial(GHMCLoss, use_sigmoid=True, density='exact', epsilon=1 / BINS)
+    exact = partial(GHMCLoss, use_sigmoid=True, bins=BINS, density='exact')
     theirs = [
         Contestant('mmdet GHMC', partial(GHMC, bins=bins, momentum=0.75), bins)
         for bins in SCALING_BINS

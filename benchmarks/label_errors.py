@@ -11,19 +11,20 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.runner import Runner
+from mmengine.utils import track_iter_progress
 
 from benchmarks.command_line import RESULTS
 from demo.sample import SampleSettings, make_sample_dataset
-from ghm_mmdet.cli.annotated_data import annotated_loader
 from ghm_mmdet.cli.config import load_config
-from ghm_mmdet.cli.progress import shown
-from ghm_mmdet.diagnosis.label_errors import coco_of_suspects
-from ghm_mmdet.diagnosis.survey import Survey, survey
+from tools.gradient_report.annotated_data import annotated_loader
+from tools.gradient_report.label_errors import coco_of_suspects
+from tools.gradient_report.survey import Survey, survey
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'sample'
 DEFAULT = tuple(f'retinanet_r18_fpn_{loss}_sample' for loss in ('ce', 'focal', 'ghm'))
@@ -41,8 +42,8 @@ def trained_survey(config: str, data: Path, work_dir: Path) -> Survey:
     loader = annotated_loader(load_config(config, _on(data)), 'train')
     classes = loader.dataset.metainfo['classes']
     keep = len(_annotations(data)['annotations'])
-    batches = shown(loader, len(loader.dataset))
-    return survey(runner.model, batches, len(classes), num_regions=30, mu=0.02, keep=keep)
+    batches = track_iter_progress((loader, len(loader)), file=sys.stderr)
+    return survey(runner.model, batches, len(classes), bins=30, mu=0.02, keep=keep)
 
 
 def precision(found: Survey, data: Path) -> dict[int, float]:

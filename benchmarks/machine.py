@@ -28,7 +28,7 @@ class Machine:
             'device': self._name(),
             'device_type': self.device.type,
             'torch': torch.__version__,
-            'backend': backends.choose(self.device).name,
+            'backend': backends.choose(self.device, backends.forced()).name,
         }
 
     @cached_property

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.table import Row
-from ghm_mmdet.diagnosis.panels import COLOURS
+from ghm_mmdet.diagnosis.style import COLOURS
 
 # A loss has the colour that it has in all figures; line and marker tell who computes it. A name in
 # the table may go on.

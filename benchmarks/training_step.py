@@ -28,7 +28,7 @@ from benchmarks.measure import interleaved
 from benchmarks.table import Row, print_rows, write_csv
 from ghm_mmdet.diagnosis.density_probe import DensityProbe
 from ghm_mmdet.diagnosis.loss_reader import LossReader, harmonized_readers
-from ghm_mmdet.diagnosis.panels import rendered
+from ghm_mmdet.diagnosis.style import rendered
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'ghm'
 LEVELS, PYRAMID = 'retinanet_r50_fpn_ghm-1x_coco.py', 'retinanet_r50_fpn_ghm-pyramid-1x_coco.py'

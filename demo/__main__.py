@@ -20,7 +20,7 @@ VAL_IMAGES = 100
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog='python -m demo', description=__doc__)
     parser.add_argument(
         '--data',
         help='COCO-format folder with annotations/*train*.json and *val*.json, or as Roboflow '

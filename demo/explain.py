@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ghm_mmdet.diagnosis.curves import (
+from ghm_mmdet.diagnosis.style import save
+from tools.gradient_report.curve_figures import draw_curves
+from tools.gradient_report.curves import (
     classification_curves,
     contribution_shares,
     mined_ratio,
     region_centres,
 )
-from ghm_mmdet.diagnosis.panels import draw_curves, save
 
 REGIONS = 30  # M of GHM-C
 FINE_REGIONS = 4 * REGIONS

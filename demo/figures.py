@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ghm_mmdet.diagnosis.curves import classification_curves, contribution_shares
-from ghm_mmdet.diagnosis.panels import DPI, draw_contributions, draw_norms, panels
+from ghm_mmdet.diagnosis.style import DPI, panels
+from tools.gradient_report.curve_figures import draw_contributions, draw_norms
+from tools.gradient_report.curves import classification_curves, contribution_shares
 
 
 def save_training_figure(
@@ -43,6 +44,6 @@ def save_harmonizing_figure(path: Path, counts: np.ndarray) -> None:
     draw_norms(left, {'after training': counts}, 'g')
     left.get_legend().remove()
     left.set_title('What a trained detector sees')
-    curves = classification_curves(counts, num_regions=len(counts))
+    curves = classification_curves(counts, bins=len(counts))
     draw_contributions(right, contribution_shares(counts, curves), 'g')
     figure.savefig(path, dpi=DPI)

@@ -17,7 +17,11 @@ class Parser(argparse.ArgumentParser):
 
 def parse_args() -> argparse.Namespace:
     default = SampleSettings()
-    parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(
+        prog='python -m demo.make_sample_dataset',
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
     parser.add_argument('out', help='folder to make: new, empty, or made with the same settings')
     parser.add_argument('--seed', type=int, default=default.seed, help='same seed, same pictures')
     parser.add_argument('--train', type=int, default=default.train, help='training images')

@@ -1,4 +1,4 @@
-"""What the ``type`` of a config stands for, however the config names it."""
+"""Finds the class behind the ``type`` of a config: a class, a name, or a name with a scope."""
 
 from __future__ import annotations
 

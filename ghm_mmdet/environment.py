@@ -7,14 +7,20 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-OPENMMLAB = ('mmengine', 'mmcv', 'mmdet')
 MODULES = ('numpy', 'torch', 'cv2', 'mmengine', 'mmcv', 'mmcv._ext', 'mmdet')
-DOCTOR = Path(__file__).parent / '.mim' / 'tools' / 'setup' / 'doctor.py'
+DOCTOR = 'tools/setup/doctor.py'
+HERE = Path(__file__).parent
 
 
-def has_openmmlab() -> bool:
-    """Whether any of OpenMMLab's packages is installed; without them torch alone is needed."""
-    return any(find_spec(module) for module in OPENMMLAB)
+def has_mmdetection() -> bool:
+    """Whether MMDetection is installed; without it torch alone is needed."""
+    return find_spec('mmdet') is not None
+
+
+def doctor() -> Path:
+    """The script that shows the repair, of the installed package or of a checkout."""
+    installed = HERE / '.mim' / DOCTOR
+    return installed if installed.is_file() else HERE.parent / DOCTOR
 
 
 def require() -> None:
@@ -32,5 +38,5 @@ def require() -> None:
             reason = ' '.join(str(error).split()) or repr(error)
             raise ImportError(
                 f'ghm_mmdet cannot be imported: {module} cannot be imported ({reason}); '
-                f'for the repair run: {sys.executable} {DOCTOR}'
+                f'for the repair run: {sys.executable} {doctor()}'
             ) from error

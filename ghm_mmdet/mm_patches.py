@@ -11,17 +11,29 @@ When the package is imported
 
 When a command line is started
     - :func:`import_mmdet_quietly` and :func:`ignore_pkg_resources` drop lines that mmdet and
-      MMEngine print about optional packages; :func:`drop_own_deprecations` those of MMEngine about
-      calls that it makes itself.
+      MMEngine print about optional packages.
     - :func:`guard_checkpoints` sets one of two environment variables of ``torch.load``.
     - :func:`cpu_ranks` puts a function without effect in place of ``torch.cuda.set_device`` while a
       distributed runner without GPUs exists.
+
+In a training
+    - ``ExactResumeHook`` and ``BrokenPictureHook`` give a data set a ``__getitems__`` of their own
+      (:mod:`ghm_mmdet.datasets.seeded_loading`, :mod:`ghm_mmdet.datasets.tolerant_loading`).
+    - ``HarmonizedLossHook`` puts a hook before the optimizers' steps with ``skip_nonfinite``.
+
+State of the process that the package itself keeps: the table of criteria by key
+(``Criterion._by_key``), the results of the self-check (``ops.self_check._obstacles``), the forced
+back end (``ops.backends._forced``), and the classes of ``WholePyramidHead`` by head.
+
+Parts of torch and MMEngine without a promise, for whoever upgrades them:
+``torch._C._current_graph_task_id`` and ``_top_saved_tensors_default_hooks`` (losses/restart.py),
+``torch._foreach_norm`` (hooks/harmonized_loss_hook.py), ``vars(loader)['sampler']``
+(datasets/seeded_loading.py), the internals of ``CheckpointHook`` (hooks/atomic_checkpoint_hook.py).
 """
 
 from __future__ import annotations
 
 import datetime
-import logging
 import os
 import pathlib
 import pickle
@@ -50,9 +62,6 @@ SAFE_ONLY, UNSAFE_TOO = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS
 # mmdet prints the first whatever the log level, and warns with the second.
 ANNOUNCEMENTS = ('Could not import OneDL', 'faster_coco_eval is not installed')
 
-# mmengine's own hooks still call what mmengine has deprecated.
-DEPRECATIONS = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
-
 # MMEngine of OpenMMLab imports it whenever a config inherits from a package's.
 PKG_RESOURCES = 'pkg_resources is deprecated'
 
@@ -70,11 +79,11 @@ VALUES = (
 
 
 class OneCycle:
-    """Stands in a checkpoint for the class of schedules, of which no object is to be made."""
+    """A stand-in for the class of one-cycle schedules in a checkpoint; it makes no schedule."""
 
 
 def attribute(owner: object, name: str) -> Callable:
-    """What pickle's ``getattr`` is in a checkpoint: a function of a class that it refers to.
+    """Replaces ``getattr`` in a checkpoint: it returns a few named functions and nothing else.
 
     Raises:
         pickle.UnpicklingError: It is anything else, which could run code of a file's choice.
@@ -163,11 +172,6 @@ def import_mmdet_quietly() -> None:
     for line in printed.getvalue().splitlines(keepends=True):
         if not line.startswith(ANNOUNCEMENTS):
             sys.stdout.write(line)
-
-
-def drop_own_deprecations(logger: logging.Logger) -> None:
-    """Let a logger pass over mmengine's warnings about calls that mmengine itself makes."""
-    logger.addFilter(lambda record: not record.getMessage().startswith(DEPRECATIONS))
 
 
 def ignore_pkg_resources() -> None:

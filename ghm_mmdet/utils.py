@@ -1,4 +1,4 @@
-"""What ``mmengine.hub.get_model`` calls, by this name in every package."""
+"""The function that ``mmengine.hub.get_model`` calls by this name in every package."""
 
 from __future__ import annotations
 

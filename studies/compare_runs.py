@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ghm_mmdet.cli.command_line import add_debug, one_line_errors
 from ghm_mmdet.cli.config import ConfigError
-from ghm_mmdet.diagnosis.panels import save
+from ghm_mmdet.diagnosis.style import save
 from studies.run_comparison import CURVE_COLUMNS, draw_comparison, write_curves
 from studies.run_labels import run_labels
 from studies.run_table import check_metric, markdown, summarize, write_table
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def check_out(out: Path) -> None:
-    """See that nothing is lost when the results are written.
+    """Check that writing the results overwrites nothing else.
 
     Raises:
         ConfigError: The folder has files that are not those of an earlier comparison.
@@ -74,7 +74,7 @@ def write_comparison(runs: Sequence[Run], metric: str, out: Path) -> str:
 
 
 def _work_dirs(names: Sequence[str], out: Path) -> list[Path]:
-    """The folders to read: without that of the results, which ``work_dirs/*`` contains."""
+    """The folders to read, without the folder of results, which ``work_dirs/*`` contains."""
     paths = [Path(name) for name in names if Path(name).resolve() != out.resolve()]
     seen: set[Path] = set()
     for path in paths:
@@ -94,7 +94,7 @@ def _is_curves(path: Path) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog='python -m studies.compare_runs', description=__doc__)
     parser.add_argument('work_dirs', nargs='+', metavar='WORK_DIR', help='work dir of a training')
     parser.add_argument(
         '--out',

@@ -1,4 +1,4 @@
-"""What GradientDensityHook wrote during a run, and how the density changed from its first look."""
+"""Reads the log of GradientDensityHook, and draws how the density changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ghm_mmdet.diagnosis.gradient_density_hook import TAG
-from ghm_mmdet.diagnosis.panels import SHARE_LABEL, finish, panels, stairs
+from ghm_mmdet.diagnosis.style import SHARE_LABEL, finish, panels, stairs
 from studies.run_log import RunError
 from studies.runs import SCALARS
 
@@ -65,7 +65,7 @@ def _look(line: dict, prefix: str) -> Look:
 
 
 def draw_looks(runs: Sequence[tuple[str, Sequence[Look]]]) -> Figure:
-    """A row for each run: counts at its first and last look, and who moves the model at the last.
+    """Draw a row per run: counts at the first and last look, shares of the gradient at the last.
 
     Args:
         runs: Label and looks of each.

@@ -10,7 +10,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from ghm_mmdet.diagnosis.panels import COLOURS, LINE_WIDTH, finish, panels
+from ghm_mmdet.diagnosis.style import COLOURS, LINE_WIDTH, finish, panels
 from studies.run_log import RunError
 
 MARKERS = {'focal loss': 'D', 'cross entropy': 's', 'GHM-C': 'o', 'GHM-C, no prior': '^'}

@@ -1,4 +1,4 @@
-"""Plant wrong labels and missing boxes in a COCO file, to see what a loss makes of them."""
+"""Plants wrong labels and missing boxes in a COCO file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 
 from ghm_mmdet.cli.command_line import add_debug, one_line_errors
 from ghm_mmdet.cli.config import ConfigError
-from ghm_mmdet.cli.new_file import write_new_json
-from ghm_mmdet.datasets.coco_file import DataError, is_ignored, read_coco_file
+from ghm_mmdet.datasets.coco_file import DataError, is_ignored, read_coco_file, write_new_json
 from studies.planted_errors import plant_errors
 
 
@@ -73,7 +72,7 @@ def noisy_file(source: str, label_noise: float, missing: float, seed: int) -> di
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog='python -m studies.plant_errors', description=__doc__)
     parser.add_argument('source', metavar='FILE', help='annotation file in COCO format')
     parser.add_argument('out', metavar='OUT', help='file to write; it must not be there yet')
     parser.add_argument(

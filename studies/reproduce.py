@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> None:
 
 @contextmanager
 def _claimed(plan: Plan) -> Iterator[int]:
-    """The table's folder for this process and the trainings that it starts; yields the lock."""
+    """Lock the table's folder for this process and its trainings."""
     plan.out.mkdir(parents=True, exist_ok=True)
     path = plan.out / SETTINGS
     if not path.exists():
@@ -92,7 +92,7 @@ def _claimed(plan: Plan) -> Iterator[int]:
 
 
 def run_all(plan: Plan, lock: int) -> list[str]:
-    """Do what is not done yet; the table is written anew after each run.
+    """Train the runs that are not finished; the table is written after each.
 
     Returns:
         What failed, a line each.
@@ -164,7 +164,7 @@ def _table_files(plan: Plan, split: str) -> tuple[Path, Path]:
 
 
 def _results(plan: Plan, name: str) -> dict[str, dict[int, Summary]]:
-    """By row and seed; also those that this call was not asked for."""
+    """All results in the folder by row and seed."""
     return {
         row.name: {
             int(path.parent.name.removeprefix('seed')): read_result(path)
@@ -175,7 +175,7 @@ def _results(plan: Plan, name: str) -> dict[str, dict[int, Summary]]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog='python -m studies.reproduce', description=__doc__)
     parser.add_argument('table', choices=list(TABLES), metavar='TABLE', help=', '.join(TABLES))
     parser.add_argument(
         '--data',

@@ -1,4 +1,4 @@
-"""A published table with what was measured beside it, over seeds."""
+"""Writes a published table with the measured numbers beside it, over seeds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class MeasuredRow:
-    """A row of a table as it came out.
+    """The measured results of a row.
 
     Attributes:
         row: The published one.
@@ -51,7 +51,7 @@ class MeasuredRow:
 def measured_rows(
     rows: Sequence[Row], results: Mapping[str, Mapping[int, Summary]]
 ) -> list[MeasuredRow]:
-    """What the runs of a table came to.
+    """The measured rows of a table.
 
     Args:
         rows: Of the table.
@@ -194,7 +194,7 @@ def _notes(table: Table, measured: Sequence[MeasuredRow], options: Sequence[str]
 
 
 def csv_text(table: Table, measured: Sequence[MeasuredRow], measured_on: str) -> str:
-    """The same as CSV with all digits: one line a row, empty where there is nothing."""
+    """The table as CSV with all digits, one line a row."""
     lines = []
     for each in measured:
         line = {

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from ghm_mmdet.diagnosis.panels import COLOURS, LINE_WIDTH, finish, panels
+from ghm_mmdet.diagnosis.style import COLOURS, LINE_WIDTH, finish, panels
 from studies.runs import Run
 
 LOSS_NAMES = {
@@ -125,7 +125,7 @@ def draw_comparison(runs: Sequence[Run], labels: Sequence[str], metric: str) -> 
 
 
 def _legend_columns(drawn: Sequence[Look], width: float) -> int:
-    """As many as fit: a letter is about 0.085 inches wide, a line's sample with its gaps 0.9."""
+    """Number of columns that fit: a letter is 0.085 inches wide, a line's sample 0.9."""
     longest = max(len(look.label) for look in drawn)
     return min(len(drawn), max(1, int(width / (0.085 * longest + 0.9))))
 

@@ -1,4 +1,4 @@
-"""Short names for runs: what tells their work dirs apart."""
+"""Short names for runs, made of the words in which their work dirs differ."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ class RunError(DataError):
 
 @dataclass(frozen=True)
 class TrainLine:
-    """What was logged of a logging interval; None is what was not.
+    """The logged values of an interval; a value that was not logged is None.
 
     Attributes:
         iteration: The interval's last.
@@ -38,7 +38,7 @@ class TrainLine:
 
 @dataclass(frozen=True)
 class Validation:
-    """Metrics and when they were taken.
+    """The metrics of a validation and its iteration.
 
     Attributes:
         iteration: The last before it, or the last logged one where the log does not tell it.

@@ -23,7 +23,7 @@ NOTES = (
 
 @dataclass(frozen=True)
 class Summary:
-    """One run in numbers; None is what it did not log.
+    """One run in numbers; a number that was not logged is None.
 
     Attributes:
         run: Label.
@@ -59,7 +59,7 @@ class Summary:
 
 
 def check_metric(runs: Sequence[Run], metric: str) -> None:
-    """See that some run has a metric, unless none was validated at all.
+    """Check that some run has a metric, unless no run was validated.
 
     Raises:
         RunError: The runs were validated with other metrics.

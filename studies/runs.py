@@ -1,4 +1,4 @@
-"""Training runs as their work dirs tell them: curves of all starts joined, and the losses."""
+"""Reads training runs from their work dirs, and joins the logs of all starts."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def read_run(work_dir: Path) -> Run:
 
 
 def _continues(log: RunLog) -> bool:
-    """Whether a start goes on from a checkpoint, as far as its config says."""
+    """Whether a start resumes, by its config."""
     return bool(_config(log).get('resume', True))
 
 
 def _join(logs: list[RunLog]) -> tuple[list[TrainLine], list[Validation]]:
-    """One history out of starts that continue each other; where they overlap the later one holds.
+    """Join the logs of starts that continue each other; a later log replaces an earlier one.
 
     What an earlier start logged from the later one's first line on was done again.
     """

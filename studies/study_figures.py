@@ -1,4 +1,4 @@
-"""Draw what the studies on small data came to, from their tables and logs.
+"""Draws the figures of the studies on small data from their tables and logs.
 
 noise: final AP against the share of wrong labels, from tables of studies.reproduce.
 density: examples and gradient per region at the first and the last look of GradientDensityHook.
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ghm_mmdet.cli.command_line import add_debug, one_line_errors
 from ghm_mmdet.cli.config import ConfigError
-from ghm_mmdet.diagnosis.panels import save
+from ghm_mmdet.diagnosis.style import save
 from studies.density_log import draw_looks, read_looks
 from studies.noise_figure import MARKERS, draw_noise, read_table
 
@@ -63,7 +63,9 @@ def _density(args: argparse.Namespace) -> Figure:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog='python -m studies.study_figures',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument('--out', required=True, metavar='FILE.png', help='the SVG lies beside it')

@@ -1,4 +1,4 @@
-"""Tables of our own: what balances examples best on a few hundred images.
+"""The tables of the studies on a few hundred images.
 
 Nothing is published for them. The schedule is that of the data set's base config unless
 ``--cfg-options`` says otherwise; docs/results.md has the protocol and the commands.
@@ -41,7 +41,7 @@ NO_PRIOR = dict(
 
 
 def _cause(name: str, label: str, **changes: object) -> Row:
-    """A row that differs from what was chosen in settings of its GHM-C."""
+    """A row that differs from the chosen settings in arguments of GHM-C."""
     settings = {f'loss_cls__{key}': each for key, each in changes.items()}
     return _variant(SMALL_DATA, name, label, **settings)
 
@@ -52,7 +52,7 @@ def _ghm_r(**settings: object) -> dict[str, object]:
 
 
 def _equal_ghm_r(mu: float) -> dict[str, object]:
-    return _ghm_r(mu=mu, equal='gradient', loss_weight=10.0)
+    return _ghm_r(mu=mu, balance='gradient', loss_weight=10.0)
 
 
 TABLES = {
@@ -78,10 +78,10 @@ TABLES = {
                 'chosen',
                 'equal gradient, tempering 0.75, outliers kept, loss weight 0.25',
             ),
-            _cause('damped', 'outliers damped', outliers='damp'),
-            _cause('untempered', 'no tempering', tempering=1.0),
-            _cause('half-tempered', 'tempering 0.5', tempering=0.5),
-            _cause('equal-weight', 'equal weight', equal='weight'),
+            _cause('damped', 'outliers damped', balance__outliers='damp'),
+            _cause('untempered', 'no tempering', balance__tempering=1.0),
+            _cause('half-tempered', 'tempering 0.5', balance__tempering=0.5),
+            _cause('equal-weight', 'equal weight', balance__equal='weight'),
             _cause('weight1', 'loss weight 1', loss_weight=1.0),
             _cause('m10', 'M = 10', bins=10),
             _cause('no-average', 'momentum 0', momentum=0),
@@ -89,7 +89,7 @@ TABLES = {
             _cause(
                 'paper-average',
                 'the average decays and is corrected for its start',
-                empty_regions='decay',
+                density='paper',
                 bias_correction=True,
             ),
             _variant(SMALL_DATA, 'levels', 'a density per level', type='RetinaHead'),
@@ -169,7 +169,11 @@ TABLES = {
                 SMALL_DATA,
                 'ghm',
                 "the same as ghmc, GHM-R (equal gradient, tempering 0.75) with mu='median'",
-                **_ghm_r(mu='median', equal='gradient', tempering=0.75, loss_weight=10.0),
+                **_ghm_r(
+                    mu='median',
+                    balance=dict(equal='gradient', tempering=0.75),
+                    loss_weight=10.0,
+                ),
             ),
         ),
         paired=True,

@@ -1,4 +1,4 @@
-"""Which runs a table needs, from the arguments of studies.reproduce, checked before any starts."""
+"""Plans and checks the runs of a table before the first of them starts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RESULTS = {'val': RESULT, 'test': TEST_RESULT}
 
 @dataclass(frozen=True)
 class Plan:
-    """What a command line asks for, once it has been checked.
+    """The checked runs of a command line.
 
     Attributes:
         table: To reproduce.
@@ -57,12 +57,12 @@ class Plan:
 
     @property
     def settings(self) -> dict:
-        """What all runs in a table's folder have in common."""
+        """The settings that all runs in a table's folder share."""
         table = next(name for name, table in TABLES.items() if table is self.table)
         return dict(table=table, data=self.data, gpus=self.gpus, cfg_options=self.options)
 
     def command(self, run: TableRun) -> list[str]:
-        """What starts one of the runs."""
+        """The command that starts a run."""
         return command(run, self.root, self.gpus, self.options)
 
 
@@ -117,7 +117,7 @@ def _option_values(options: Sequence[str]) -> dict[str, object]:
 
 
 def _check_runs(runs: Sequence[TableRun]) -> None:
-    """What tools/train.py checks, before the first run; the data once, because it is the same."""
+    """Run the checks of tools/train.py for all runs; the data is checked once."""
     for run in {run.row.name: run for run in runs}.values():
         check_config(run.cfg, ('train', 'val'))
         check_machine(run.cfg)
@@ -128,7 +128,7 @@ def _check_runs(runs: Sequence[TableRun]) -> None:
 
 
 def _check_folder(plan: Plan) -> None:
-    """Only what an earlier call with the same settings made is added to."""
+    """Check that the folder is new, or of an earlier call with the same settings."""
     if not plan.out.exists():
         return
     if not plan.out.is_dir():

@@ -1,4 +1,4 @@
-"""How far the runs of a table are: a line for each start and end, and a live one on a terminal."""
+"""Shows the progress of a table: a line per start and end, and a live line on a terminal."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class TableProgress:
         self._finished += 1
 
     def line(self, run: TableRun, what: str) -> str:
-        """Which run of how many, what it does, the time that has passed and that is left."""
+        """The progress as text: run, epoch, time passed and time left."""
         elapsed = time.monotonic() - self._start
         done = sum(self._shares.values()) - self._before
         left = f', about {_hours(elapsed / done * self._left())} left' if done > 0 else ''

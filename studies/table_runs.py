@@ -1,4 +1,4 @@
-"""The trainings that a table of the paper is made of: configs, commands, and how far they are."""
+"""The trainings of a table: configs, commands, state and results."""
 
 from __future__ import annotations
 
@@ -59,17 +59,17 @@ class TableRun:
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """Name of the run in messages."""
         return f'{self.row.name} seed {self.seed}'
 
     @property
     def epochs(self) -> int:
-        """The last of its training."""
+        """Number of epochs of the training."""
         return self.cfg.train_cfg.max_epochs
 
 
 def row_config(row: Row, data: str, configs: Path) -> Config:
-    """What trains a row on some data.
+    """The config that trains a row on a data set.
 
     On COCO that is the row's own config. On a small data set it is the set's RetinaNet with the
     head's type and the losses of the row, checkpoints after every epoch, and all else unchanged.
@@ -126,14 +126,14 @@ def plan_row(
 
 
 def write_config(run: TableRun) -> None:
-    """Write a run's config where it is none of the repository and not there yet."""
+    """Write a run's config unless it exists or is a file of the repository."""
     if run.text and not run.config.exists():
         run.config.parent.mkdir(parents=True, exist_ok=True)
         write_whole(run.config, run.text)
 
 
 def command(run: TableRun, root: Path, gpus: int, options: Sequence[str]) -> list[str]:
-    """What starts a run, or goes on with it.
+    """The command that starts or resumes a run.
 
     The learning rate is scaled with the GPUs where the config says what batch it is for.
 
@@ -158,14 +158,14 @@ def command(run: TableRun, root: Path, gpus: int, options: Sequence[str]) -> lis
 
 
 def environment() -> dict[str, str]:
-    """This process's variables, with which the tools take this very package and this Python."""
+    """Environment variables with which the tools use this package and this Python."""
     package = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, [package, os.environ.get('PYTHONPATH')]))
     return {**os.environ, 'PYTHONPATH': path, 'PYTHON': sys.executable}
 
 
 def _resume(run: TableRun) -> list[str]:
-    """From the last checkpoint, unless only the validation after it is missing: then before it."""
+    """Arguments that resume a run; one epoch earlier if only the last validation is missing."""
     last = run.work_dir / 'last_checkpoint'
     epoch = re.search(r'epoch_(\d+)\.pth$', last.read_text().strip()) if last.is_file() else None
     if epoch is None or int(epoch[1]) < run.epochs:
@@ -181,7 +181,7 @@ def epochs_begun(run: TableRun) -> int:
 
 
 def saved_result(run: TableRun) -> Summary | None:
-    """What a finished run came to; None where it is not finished.
+    """The results of a finished run, or None.
 
     A run that was stopped between its last validation and its result is finished too.
 

@@ -1,4 +1,4 @@
-"""The finished runs of a table on its test split: the last checkpoint of each, once."""
+"""Evaluates the last checkpoint of each finished run of a table on the test split."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FOLDER = 'test'
 
 
 def test_command(run: TableRun, root: Path, options: Sequence[str]) -> list[str]:
-    """What evaluates a finished run.
+    """The command that evaluates a finished run.
 
     Args:
         run: Finished.
@@ -67,10 +67,10 @@ def evaluate(run: TableRun, command: Sequence[str], output: Path, lock: int) -> 
 
 
 def _metrics(folder: Path) -> dict[str, float]:
-    """Of the latest evaluation in a work dir; MMEngine names its folders by the time."""
+    """The metrics of the latest evaluation in a work dir."""
     files = sorted(folder.glob('*/*.json'))
     return json.loads(files[-1].read_text('utf-8').splitlines()[-1]) if files else {}
 
 
 def _do_nothing() -> None:
-    """While an evaluation runs, which takes seconds."""
+    """A progress function without effect, as an evaluation takes seconds."""

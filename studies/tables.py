@@ -1,4 +1,4 @@
-"""What a table of results is: rows that differ in one thing, each with its config."""
+"""The definition of a table: rows that differ in one setting, each with its config."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Published:
-    """Numbers of a row; None is what was not published.
+    """Published numbers of a row; None where nothing is published.
 
     Attributes:
         ap: Box AP in percent.

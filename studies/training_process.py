@@ -1,4 +1,4 @@
-"""Another program in a session of its own, with its output in a file, ended as one."""
+"""Runs a program in a session of its own, with its output in a file."""
 
 from __future__ import annotations
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from mmdet.visualization import DetLocalVisualizer
+from mmengine.config import utils
+from yapf.yapflib import yapf_api
 
+from ghm_mmdet.mm_patches import SAFE_ONLY, UNSAFE_TOO
 from ghm_mmdet.ops import backends
 from tests.back_ends import ON_CPU
 from tests.processes import REPOSITORY, environment
@@ -28,10 +34,20 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True, scope='session')
+def configs_read_and_written_fast() -> Iterator[None]:
+    """For every base ``mmdet::...`` MMEngine reads all metafiles of MMDetection anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, 'load', cache(utils.load))
+        # a run asks for its config as text many times, and yapf lays it out anew each time
+        patch.setattr(yapf_api, 'FormatCode', lambda text, **_: (text, True))
+        yield
+
+
 @pytest.fixture(params=ON_CPU)
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of each back end that runs on the CPU, forced for the duration of the test."""
-    monkeypatch.setenv(backends.VARIABLE, request.param)
+    monkeypatch.setattr(backends, '_forced', request.param)
     return request.param
 
 
@@ -139,11 +155,13 @@ model = dict(
 
 @pytest.fixture
 def run_tool(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
-    """Run a tool of this repository in ``tmp_path`` and return what it printed."""
+    """Run a tool, or a module of the studies, in ``tmp_path`` and return what it printed."""
 
     def run(name: str, *arguments: object, **more: str) -> subprocess.CompletedProcess:
         tool = REPOSITORY / 'tools' / name
         command = [sys.executable, tool] if tool.suffix == '.py' else [tool]
+        if name.startswith('studies.'):
+            command = [sys.executable, '-m', name]
         return subprocess.run(
             [*command, *map(str, arguments)],
             cwd=tmp_path,
@@ -152,5 +170,27 @@ def run_tool(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
             text=True,
             timeout=300,
         )
+
+    return run
+
+
+@pytest.fixture
+def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str | int | None]:
+    """Run a tool in ``tmp_path`` in this process, and return what it exits with."""
+    monkeypatch.chdir(tmp_path)
+    # set by the tools, for their own process; undone with the rest
+    for name in (SAFE_ONLY, UNSAFE_TOO, 'LOCAL_RANK'):
+        monkeypatch.setenv(name, '0')
+
+    def run(name: str, *arguments: object) -> str | int | None:
+        tool = str(REPOSITORY / 'tools' / name)
+        monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments)])
+        # MMEngine would go on with the visualizer of an earlier run, and its folder
+        DetLocalVisualizer._instance_dict.clear()
+        try:
+            runpy.run_path(tool, run_name='__main__')
+        except SystemExit as end:
+            return end.code
+        return None
 
     return run

@@ -16,13 +16,18 @@ from mmengine.logging import MMLogger
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import init_default_scope
 
-from ghm_mmdet.cli.annotated_data import annotated_loader
 from ghm_mmdet.cli.check_config import check_config, check_machine
 from ghm_mmdet.cli.config import ConfigError, set_amp, set_reliable_hooks
 from ghm_mmdet.config_types import config_class, is_a
 from ghm_mmdet.datasets.check import read_data
-from ghm_mmdet.hooks import AtomicCheckpointHook, ExactResumeHook, HarmonizedLossHook
+from ghm_mmdet.hooks import (
+    AtomicCheckpointHook,
+    BrokenPictureHook,
+    ExactResumeHook,
+    HarmonizedLossHook,
+)
 from ghm_mmdet.losses import GHMCLoss
+from gradient_report.annotated_data import annotated_loader
 from tests.pure_config import write_pure
 
 WAYS = {
@@ -61,16 +66,20 @@ def test_what_is_of_no_class(config):
 
 def test_the_checkpoint_hook_is_replaced(cfg, named):
     cfg.default_hooks.checkpoint.type = named(CheckpointHook, 'mmengine')
-    cfg.custom_hooks = [dict(type=named(ExactResumeHook, 'mmengine'))]
+    del cfg.default_hooks.harmonized_loss
+    cfg.default_hooks.exact_resume.type = named(ExactResumeHook, 'mmengine')
+    cfg.custom_hooks = [dict(type=named(BrokenPictureHook, 'mmengine'))]
+    del cfg.default_hooks.broken_picture
     set_reliable_hooks(cfg)
     assert config_class(cfg.default_hooks.checkpoint.type, HOOKS) is AtomicCheckpointHook
+    assert config_class(cfg.default_hooks.exact_resume.type, HOOKS) is ExactResumeHook
     kinds = [config_class(hook.type, HOOKS) for hook in cfg.custom_hooks]
-    assert kinds.count(ExactResumeHook) == kinds.count(HarmonizedLossHook) == 1
+    assert kinds == [BrokenPictureHook, HarmonizedLossHook]
 
 
 def test_a_checkpoint_hook_of_ones_own_stays_with_a_word(cfg, monkeypatch):
     said = []
-    handler = logging.Handler()
+    handler = logging.Handler(logging.INFO)
     handler.emit = lambda record: said.append(record.getMessage())
     MMLogger.get_current_instance().addHandler(handler)
     cfg.default_hooks.checkpoint.type = OwnCheckpointHook

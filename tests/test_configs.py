@@ -1,17 +1,24 @@
 """The configs of this repository: the same on any machine, and models are built of them."""
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import HOOKS, init_default_scope
 
 from ghm_mmdet.cli.check_config import check_config
+from ghm_mmdet.cli.config import load_config, set_reliable_hooks
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 FILES = sorted(
     str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts
+)
+RELIABLE = dict(
+    broken_picture='BrokenPictureHook',
+    exact_resume='ExactResumeHook',
+    harmonized_loss='HarmonizedLossHook',
 )
 PUBLISHED = ('r50', 'r101', 'x101-32x4d', 'x101-64x4d')
 
@@ -25,23 +32,60 @@ LOSSES = {
     'ghmr': ('RetinaHead', 'FocalLoss', 'GHMRLoss'),
     'focal-smooth-l1': ('RetinaHead', 'FocalLoss', 'SmoothL1Loss'),
     'ce-smooth-l1': ('RetinaHead', 'CrossEntropyLoss', 'SmoothL1Loss'),
+    'ohem-smooth-l1': ('RetinaHead', 'OHEMLoss', 'SmoothL1Loss'),
+    'smooth-l1': ('Shared2FCBBoxHead', 'CrossEntropyLoss', 'SmoothL1Loss'),
 }
 
 
+@pytest.fixture(scope='module')
+def elsewhere(tmp_path_factory):
+    """A folder with a copy of the configs."""
+    folder = tmp_path_factory.mktemp('elsewhere')
+    shutil.copytree(CONFIGS, folder / 'configs')
+    return folder
+
+
 @pytest.mark.parametrize('name', FILES)
-def test_is_the_same_anywhere_and_so_is_its_print(name, tmp_path, monkeypatch):
+def test_is_the_same_anywhere_and_so_is_its_print(name, elsewhere, monkeypatch):
     here = Config.fromfile(CONFIGS / name, import_custom_modules=False)
-    shutil.copytree(CONFIGS, tmp_path / 'elsewhere' / 'configs')
-    monkeypatch.chdir(tmp_path)
-    copy = Path('elsewhere', 'configs', name)
+    monkeypatch.chdir(elsewhere.parent)
+    copy = Path(elsewhere.name, 'configs', name)
     printed = Config.fromfile(copy, import_custom_modules=False).pretty_text
     assert Config.fromstring(printed, '.py').to_dict() == here.to_dict()
-    assert str(CONFIGS.parent) not in printed and str(tmp_path) not in printed
+    assert str(CONFIGS.parent) not in printed and str(elsewhere) not in printed
 
 
 @pytest.mark.parametrize('name', FILES)
 def test_passes_the_checks(name):
     check_config(Config.fromfile(CONFIGS / name), ('train', 'val', 'test'))
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_has_the_reliable_hooks_itself_and_those_of_its_base(name):
+    cfg = Config.fromfile(CONFIGS / name)
+    before = cfg.to_dict()
+    set_reliable_hooks(cfg)
+    assert cfg.to_dict() == before
+    assert {'timer', 'logger', 'param_scheduler', 'visualization'} <= before['default_hooks'].keys()
+
+
+# one whose base has custom_hooks of its own
+@pytest.mark.parametrize('base', ['atss/atss_r50_fpn_1x_coco', 'yolox/yolox_s_8xb8-300e_coco'])
+def test_a_config_elsewhere_inherits_the_reliable_hooks(base, tmp_path):
+    (tmp_path / 'stock.py').write_text(f"_base_ = 'mmdet::{base}.py'")
+    (tmp_path / 'mine.py').write_text(
+        f"_base_ = ['mmdet::{base}.py', 'ghm_mmdet::_base_/reliable_runtime.py']\n"
+        'default_hooks = dict(_base_.reliable_hooks)'
+    )
+    stock, mine = (load_config(str(tmp_path / f'{name}.py')) for name in ('stock', 'mine'))
+    assert mine.get('custom_hooks') == stock.get('custom_hooks')
+    atomic = dict(stock.default_hooks.checkpoint, type='AtomicCheckpointHook')
+    assert mine.default_hooks.pop('checkpoint') == {**atomic, '_scope_': 'ghm_mmdet'}
+    assert mine.default_hooks == {
+        **{name: hook for name, hook in stock.default_hooks.items() if name != 'checkpoint'},
+        **{name: dict(type=kind, _scope_='ghm_mmdet') for name, kind in RELIABLE.items()},
+    }
+    assert all(HOOKS.build(mine.default_hooks[name]) for name in RELIABLE)
 
 
 # Those of detectors/ are built, small, in tests/detectors; in Faster R-CNN the head is elsewhere.
@@ -64,13 +108,20 @@ def test_builds_with_the_losses_that_it_names(name):
     assert built == (head_type, *(loss.type for loss in losses))
 
 
-@pytest.mark.parametrize(
-    'name', [name for name in FILES if name.startswith('ghm/') and 'x101' not in name]
-)
-def test_name_tells_the_losses(name):
-    head = Config.fromfile(CONFIGS / name, import_custom_modules=False).model.bbox_head
-    change = Path(name).stem.split('_')[3].removesuffix('-1x')
+@pytest.mark.parametrize('name', [name for name in FILES if name.startswith(('ghm/', 'paper/'))])
+def test_name_tells_the_backbone_the_losses_and_the_density(name):
+    model = Config.fromfile(CONFIGS / name, import_custom_modules=False).model
+    _, backbone, _, change, *_ = Path(name).stem.split('_')
+    depth, _, width = backbone[1:].partition('-32x' if '-32x' in backbone else '-64x')
+    assert model.backbone.type == {'r': 'ResNet', 'x': 'ResNeXt'}[backbone[0]]
+    assert model.backbone.depth == int(depth)
+    assert model.backbone.get('base_width') == (int(width[:-1]) if width else None)
+    change, density = re.fullmatch(r'(.+?)(?:-(m\d+|exact))?', change.removesuffix('-1x')).groups()
+    head = model.get('bbox_head') or model.roi_head.bbox_head
     assert LOSSES[change] == (head.type, head.loss_cls.type, head.loss_bbox.type)
+    assert (head.loss_cls.get('density') == 'exact') is (density == 'exact')
+    if head.loss_cls.type == 'GHMCLoss' and density != 'exact':
+        assert head.loss_cls.bins == int((density or 'm30')[1:])
 
 
 @pytest.mark.parametrize('backbone', PUBLISHED)
@@ -82,7 +133,12 @@ def test_published_settings_are_those_of_mmdet(backbone, tmp_path):
     head = expected['model']['bbox_head']
     head['loss_cls']['type'], head['loss_bbox']['type'] = 'GHMCLoss', 'GHMRLoss'
     ours = Config.fromfile(CONFIGS / name).to_dict()
-    ours.pop('custom_imports')
+    # what these configs add by configs/_base_/reliable_runtime.py
+    expected['custom_imports'] = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
+    hooks = expected['default_hooks']
+    hooks['checkpoint']['type'] = 'AtomicCheckpointHook'
+    hooks.update({name: dict(type=kind) for name, kind in RELIABLE.items()})
+    expected['reliable_hooks'] = ours['reliable_hooks']
     assert ours == expected
 
 

@@ -11,7 +11,7 @@ from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
-from installed_packages import OPENMMLAB, TESTED, module_of
+from installed_packages import OPENMMLAB, PROVIDERS, TESTED
 from packaging.requirements import Requirement
 
 from tests.configs_compared import without_scope
@@ -139,11 +139,12 @@ def test_extras_name_the_tested_versions(wheel, family):
     metadata = zipfile.Path(wheel) / f'{"-".join(wheel.name.split("-")[:2])}.dist-info'
     required = [Requirement(line) for line in PathDistribution(metadata).requires]
     extra = [each for each in required if each.marker.evaluate({'extra': family})]
-    named = {each.name: str(each.specifier) for each in extra if module_of(each.name) in OPENMMLAB}
+    names = {name: module for module in OPENMMLAB for name in PROVIDERS[module]}
+    named = {each.name: str(each.specifier) for each in extra if each.name in names}
     versions = {name: TESTED[family][name] for name in named}
     assert named == {name: f'=={version}' for name, version in versions.items()}
     # pip alone builds mmcv without its operators, or not at all
-    assert {module_of(name) for name in named} == set(OPENMMLAB) - {'mmcv'}
+    assert {names[name] for name in named} == set(OPENMMLAB) - {'mmcv'}
     assert all(each.specifier.contains(TESTED[family].get(each.name, '80')) for each in extra)
 
 

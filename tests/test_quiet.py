@@ -2,6 +2,7 @@ import logging
 import subprocess
 import sys
 
+from demo.training import drop_own_deprecations
 from ghm_mmdet import mm_patches
 from tests.setup.sites import REPOSITORY
 
@@ -30,7 +31,7 @@ def test_only_the_known_announcements_are_dropped(monkeypatch, capsys):
 
 def test_only_mmengines_own_deprecations_are_dropped(caplog):
     logger = logging.getLogger('ghm_mmdet.test_quiet')
-    mm_patches.drop_own_deprecations(logger)
+    drop_own_deprecations(logger)
     logger.warning('"FileClient" will be deprecated in future.')
     logger.warning('FileNotFoundError')
     assert [record.getMessage() for record in caplog.records] == ['FileNotFoundError']

@@ -1,6 +1,133 @@
-"""Change labels that a detector contradicts: python tools/correct_labels.py FILE WORST OUT."""
+"""Write a COCO file in which labels that a trained detector contradicts are changed to its own.
 
-from ghm_mmdet.cli.correct_labels import main
+For data with many wrong labels: train, let the detector judge the labels that it was trained with,
+train again on what this writes. It takes the word of tools/analyze_gradients.py --worst N, with N
+as large as the data set. What is right and hard is changed now and then, so where the labels are
+good, look at the pictures in its report instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from pathlib import Path
+
+from ghm_mmdet.cli.command_line import add_debug, one_line_errors
+from ghm_mmdet.cli.config import ConfigError
+from ghm_mmdet.datasets.coco_file import CocoFile, read_coco_file, write_new_json
+from ghm_mmdet.datasets.findings import DataError
+from ghm_mmdet.method.arguments import check_interval
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Correct the file that the arguments name, by default those of the command line."""
+    args = _parser().parse_args(arguments)
+    with one_line_errors(args.debug):
+        content, judged, changed = corrected_file(args.source, args.worst, args.above)
+        write_new_json(Path(args.out), content)
+    print(
+        f'{args.out}: {len(content["annotations"])} annotations, {judged} judged, {changed} with '
+        'another class'
+    )
+
+
+def corrected_file(source: str, worst: str, above: float) -> tuple[dict, int, int]:
+    """A COCO file with the classes that a detector believes in.
+
+    An annotation that was changed has its category of before the first change as
+    ``annotated_category_id``.
+
+    Args:
+        source: Annotation file that the detector was trained with.
+        worst: ``worst_labels.json`` of its report.
+        above: Labels with a larger gradient norm are changed.
+
+    Returns:
+        Its content, how many annotations were judged, and how many were changed.
+
+    Raises:
+        ConfigError: ``above`` is out of range.
+        DataError: A file is none in COCO format, or the second does not judge the first one.
+    """
+    try:
+        check_interval('--above', above, '[0, 1]')
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    annotated = read_coco_file(source)
+    suspects = _suspects(read_coco_file(worst), annotated)
+    believed = {
+        number: each['believed_category_id']
+        for number, each in suspects.items()
+        if each['believed_category_id'] is not None and each['gradient_norm'] > above
+    }
+    corrected = [_corrected(each, believed) for each in annotated.annotations]
+    pairs = zip(annotated.annotations, corrected, strict=True)
+    changed = sum(before['category_id'] != after['category_id'] for before, after in pairs)
+    return {**annotated.content, 'annotations': corrected}, len(suspects), changed
+
+
+def _corrected(annotation: dict, believed: Mapping[int | str, int | str]) -> dict:
+    """An annotation with the category that its id has in ``believed``, where it has one there."""
+    if annotation['id'] not in believed:
+        return annotation
+    first = annotation.get('annotated_category_id', annotation['category_id'])
+    category = believed[annotation['id']]
+    return {**annotation, 'category_id': category, 'annotated_category_id': first}
+
+
+def _suspects(worst: CocoFile, annotated: CocoFile) -> dict[int | str, dict]:
+    """By the id of the annotation; those that the file has no annotation for are left out."""
+    if not worst.categories.items() <= annotated.categories.items():
+        raise DataError(
+            f'{worst.path}: has other categories than {annotated.path}; name the report '
+            'on that file'
+        )
+    objects = {each['id']: each for each in annotated.annotations}
+    known = {each['id']: each for each in worst.annotations if each['id'] in objects}
+    if not known:
+        raise DataError(
+            f'{worst.path}: has none of the annotations of {annotated.path}; name the '
+            'report on that file'
+        )
+    for number, each in known.items():
+        _check_judgement(worst, each)
+        if any(each[key] != objects[number][key] for key in ('image_id', 'category_id')):
+            raise DataError(
+                f'{worst.path}: annotation {number} has another image or category than in '
+                f'{annotated.path}; must be about the same labels'
+            )
+    return known
+
+
+def _check_judgement(worst: CocoFile, suspect: dict) -> None:
+    norm, believed = suspect.get('gradient_norm'), suspect.get('believed_category_id')
+    if not isinstance(norm, Real) or believed not in (None, *worst.categories.values()):
+        raise DataError(
+            f'{worst.path}: annotation {suspect["id"]} has gradient_norm={norm!r} and '
+            f'believed_category_id={believed!r}; must be a number, and a category or null, as '
+            'tools/analyze_gradients.py writes them'
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('source', metavar='FILE', help='annotation file in COCO format')
+    parser.add_argument(
+        'worst', metavar='WORST', help='worst_labels.json of a report on the same file'
+    )
+    parser.add_argument('out', metavar='OUT', help='file to write; it must not be there yet')
+    parser.add_argument(
+        '--above',
+        type=float,
+        default=0.5,
+        metavar='G',
+        help='change labels whose gradient norm is larger; default: 0.5, from where on the '
+        'detector has a higher score for another class',
+    )
+    add_debug(parser)
+    return parser
+
 
 if __name__ == '__main__':
     main()

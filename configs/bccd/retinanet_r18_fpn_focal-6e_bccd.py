@@ -1,6 +1,6 @@
 # A RetinaNet for a laptop's CPU: ResNet-18 at half width with a small head, from scratch, on images
 # of 320 x 240.
-_base_ = 'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py'
+_base_ = ['mmdet::retinanet/retinanet_r18_fpn_1x_coco.py', '../_base_/reliable_runtime.py']
 
 data_root = 'data/bccd/'
 metainfo = dict(classes=('RBC', 'WBC', 'Platelets'))
@@ -71,8 +71,9 @@ param_scheduler = [
     dict(type='MultiStepLR', begin=0, end=6, by_epoch=True, milestones=[5], gamma=0.1),
 ]
 default_hooks = dict(
+    _base_.reliable_hooks,
     logger=dict(interval=10),
-    checkpoint=dict(max_keep_ckpts=1),
+    checkpoint=dict(_base_.reliable_hooks.checkpoint, max_keep_ckpts=1),
 )
 randomness = dict(seed=0)
 auto_scale_lr = dict(base_batch_size=8)

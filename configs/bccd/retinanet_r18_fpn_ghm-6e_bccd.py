@@ -1,6 +1,5 @@
 # GHM-C and GHM-R at the settings published for COCO, one density per pyramid level.
 _base_ = './retinanet_r18_fpn_focal-6e_bccd.py'
-custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 model = dict(
     bbox_head=dict(
         loss_cls=dict(

@@ -7,7 +7,8 @@
 # - Loss weight: at the same weights GHM-C of weight 1 pulls 2.3 times as hard as focal loss at the
 #   features, next to the box loss (docs/heads.md: 1.58 against 0.69, on a small model).
 # - The boxes keep GIoU, as they are decoded: GHM-R is for encoded box deltas.
-_base_ = 'mmdet::atss/atss_r50_fpn_1x_coco.py'
+_base_ = ['mmdet::atss/atss_r50_fpn_1x_coco.py', '../_base_/reliable_runtime.py']
+default_hooks = dict(_base_.reliable_hooks)
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 
 model = dict(

@@ -7,7 +7,8 @@
 # - mu, bins, momentum and loss weight as in faster-rcnn_r50_fpn_ghmr-1x_coco.py. The weights of the
 #   stages, 1, 0.5 and 0.25, come on top, as they do with smooth L1. The later stages divide their
 #   deltas by smaller standard deviations (0.1, 0.067 and 0.033), so that one mu serves all.
-_base_ = 'mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py'
+_base_ = ['mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py', '../_base_/reliable_runtime.py']
+default_hooks = dict(_base_.reliable_hooks)
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 
 model = dict(

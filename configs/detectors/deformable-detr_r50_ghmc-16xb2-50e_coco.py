@@ -11,7 +11,11 @@
 # - bias_correction, or the first weights were 20 times too large.
 # - The loss weight is that of focal loss. The sum of |dL/dx| over the logits of a layer is about
 #   0.5 * loss_weight, whatever the number of objects; nothing is divided afterwards.
-_base_ = 'mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py'
+_base_ = [
+    'mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
+    '../_base_/reliable_runtime.py',
+]
+default_hooks = dict(_base_.reliable_hooks)
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 
 model = dict(

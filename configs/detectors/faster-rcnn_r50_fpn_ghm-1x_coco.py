@@ -8,7 +8,8 @@
 #   softmax). Nothing is divided afterwards.
 # - 10 regions, not 30: the sampler leaves 512 RoIs an image, up to a quarter of them positive, and
 #   fewer examples fill fewer regions.
-_base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+_base_ = ['mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', '../_base_/reliable_runtime.py']
+default_hooks = dict(_base_.reliable_hooks)
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 
 model = dict(

@@ -11,7 +11,8 @@
 #   GHM-R it is about 0.5 * loss_weight. RetinaNet's weight of 10 would be 10 times that here.
 # - The density is over the positives of all images of a GPU. Without positives the head skips the
 #   call, and the moving average stays.
-_base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+_base_ = ['mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', '../_base_/reliable_runtime.py']
+default_hooks = dict(_base_.reliable_hooks)
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 
 model = dict(

@@ -3,12 +3,12 @@
 # The lines to change in another config: custom_imports, bbox_head.loss_cls.
 # - All levels are in one call, so the density is over the whole pyramid.
 # - The head divides nothing afterwards.
-# - equal='gradient': with equal weight the many easy negatives are hardly pushed, scores stay up
-#   everywhere, and the centerness decides the ranking. tempering=0.75: less of the noise of regions
-#   that hold few examples.
+# - balance: with equal weight the many easy negatives are hardly pushed, scores stay up everywhere,
+#   and the centerness decides the ranking. Tempering takes away noise of regions with few examples.
 # - loss_weight: what a small model needed with SGD, as here; with AdamW 0.15 (docs/heads.md).
 # - The boxes keep their IoU loss, as they are decoded: GHM-R is for encoded box deltas.
-_base_ = 'mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py'
+_base_ = ['mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py', '../_base_/reliable_runtime.py']
+default_hooks = dict(_base_.reliable_hooks)
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 
 model = dict(
@@ -19,8 +19,7 @@ model = dict(
             use_sigmoid=True,
             bins=30,
             momentum=0.75,
-            equal='gradient',
-            tempering=0.75,
+            balance=dict(equal='gradient', tempering=0.75),
             loss_weight=0.6,
         ),
     )

@@ -8,7 +8,8 @@
 # - Loss weight: at the same weights GHM-C of weight 1 pulls 1.9 times as hard as quality focal loss
 #   at the features, next to the box loss (docs/heads.md: 2.08 against 1.11, on a small model).
 # - The boxes keep GIoU and the distribution focal loss.
-_base_ = 'mmdet::gfl/gfl_r50_fpn_1x_coco.py'
+_base_ = ['mmdet::gfl/gfl_r50_fpn_1x_coco.py', '../_base_/reliable_runtime.py']
+default_hooks = dict(_base_.reliable_hooks)
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 
 model = dict(

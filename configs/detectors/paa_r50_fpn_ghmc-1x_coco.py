@@ -9,7 +9,8 @@
 # - Loss weight: at the same weights GHM-C of weight 1 pulls 2.5 times as hard as focal loss at the
 #   features, next to the box loss (docs/heads.md: 2.60 against 1.05, on a small model).
 # - The boxes keep GIoU, as they are decoded: GHM-R is for encoded box deltas.
-_base_ = 'mmdet::paa/paa_r50_fpn_1x_coco.py'
+_base_ = ['mmdet::paa/paa_r50_fpn_1x_coco.py', '../_base_/reliable_runtime.py']
+default_hooks = dict(_base_.reliable_hooks)
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 
 model = dict(

@@ -8,7 +8,8 @@
 #   ones of an image alone, where the sampler has done GHM-C's work already.
 # - Loss weights 1 and 1: nothing is divided afterwards, and the sum of |dL/dx| is about 0.5 *
 #   loss_weight both over the logits and over the box deltas.
-_base_ = 'mmdet::rpn/rpn_r50_fpn_1x_coco.py'
+_base_ = ['mmdet::rpn/rpn_r50_fpn_1x_coco.py', '../_base_/reliable_runtime.py']
+default_hooks = dict(_base_.reliable_hooks)
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 
 model = dict(

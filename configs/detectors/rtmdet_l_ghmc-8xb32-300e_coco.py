@@ -11,7 +11,8 @@
 #   at the features, next to the box loss (docs/heads.md: 0.79 against 0.99, on a small model).
 # - bias_correction, because AdamW remembers a first gradient that is 4 times too large.
 # - loss_bbox stays: RTMDet regresses decoded boxes, for which GHM-R is not meant.
-_base_ = 'mmdet::rtmdet/rtmdet_l_8xb32-300e_coco.py'
+_base_ = ['mmdet::rtmdet/rtmdet_l_8xb32-300e_coco.py', '../_base_/reliable_runtime.py']
+default_hooks = dict(_base_.reliable_hooks)
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 
 model = dict(

@@ -14,7 +14,8 @@
 #   that they are 5 to 10 times those of the RetinaNet that 0.02 was found for.
 # - bias_correction, because the first iterations are where SSD's losses grow: without it their
 #   weights are 1 / (1 - momentum) too large, 4 and 3.3 times. clip_grad as in the GHM RetinaNet.
-_base_ = 'mmdet::ssd/ssd300_coco.py'
+_base_ = ['mmdet::ssd/ssd300_coco.py', '../_base_/reliable_runtime.py']
+default_hooks = dict(_base_.reliable_hooks)
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 
 model = dict(

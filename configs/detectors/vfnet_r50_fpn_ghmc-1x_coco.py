@@ -6,7 +6,8 @@
 # - Loss weight: at the same weights GHM-C of weight 1 pulls 1.6 times as hard as varifocal loss at
 #   the features, next to the box loss (docs/heads.md: 1.74 against 1.12, on a small model).
 # - The boxes keep their two GIoU losses, as they are decoded.
-_base_ = 'mmdet::vfnet/vfnet_r50_fpn_1x_coco.py'
+_base_ = ['mmdet::vfnet/vfnet_r50_fpn_1x_coco.py', '../_base_/reliable_runtime.py']
+default_hooks = dict(_base_.reliable_hooks)
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 
 model = dict(

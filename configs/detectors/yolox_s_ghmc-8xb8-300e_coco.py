@@ -10,7 +10,8 @@
 #   for COCO with mosaic that was not measured there.
 # - bias_correction, or the first weights were 4 times too large.
 # - loss_bbox stays: YOLOX regresses decoded boxes, for which GHM-R is not meant.
-_base_ = 'mmdet::yolox/yolox_s_8xb8-300e_coco.py'
+_base_ = ['mmdet::yolox/yolox_s_8xb8-300e_coco.py', '../_base_/reliable_runtime.py']
+default_hooks = dict(_base_.reliable_hooks)
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 
 model = dict(

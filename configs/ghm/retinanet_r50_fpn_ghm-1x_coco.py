@@ -1,6 +1,6 @@
 # RetinaNet with GHM-C and GHM-R at the settings behind the published 37.0 AP.
-_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
-custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
+_base_ = ['mmdet::retinanet/retinanet_r50_fpn_1x_coco.py', '../_base_/reliable_runtime.py']
+default_hooks = dict(_base_.reliable_hooks)
 
 model = dict(
     bbox_head=dict(

@@ -2,8 +2,8 @@
 # regions of the same total gradient, with weights that never fall as g grows, one density over the
 # pyramid, scores that start at 0.5, AdamW, and L1 for the boxes. docs/settings.md has a config for
 # your own data that inherits from this one.
-# - outliers: 'keep' is what many classes with few objects each need; with many wrong labels 'damp',
-#   or tools/correct_labels.py.
+# - balance: 'small-data' keeps outliers, which many classes with few objects each need; with many
+#   wrong labels set balance.outliers='damp', or use tools/correct_labels.py.
 # - loss_weight: 0.25 goes with AdamW; with SGD 1 was better.
 # - bins and momentum are for 100 positives an iteration or more; docs/settings.md has the rule.
 # - Learning rate and epochs are where to start; they have not been measured with this backbone.
@@ -11,7 +11,7 @@ _base_ = './retinanet_r50_fpn_ghm-pyramid-1x_coco.py'
 
 model = dict(
     bbox_head=dict(
-        loss_cls=dict(equal='gradient', tempering=0.75, outliers='keep', loss_weight=0.25),
+        loss_cls=dict(balance=dict(preset='small-data'), loss_weight=0.25),
         loss_bbox=dict(_delete_=True, type='L1Loss', loss_weight=1.0),
         init_cfg=dict(
             type='Normal',

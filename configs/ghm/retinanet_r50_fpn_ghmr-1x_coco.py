@@ -1,6 +1,5 @@
 # GHM-R alone. The classification keeps focal loss.
 _base_ = './retinanet_r50_fpn_focal-smooth-l1-1x_coco.py'
-custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 
 model = dict(
     bbox_head=dict(

@@ -1,7 +1,6 @@
 # OHEM over cross entropy, with ResNet-101 as in the paper's row. How many anchors it kept is not
 # known to us; every positive and three of the hardest negatives for each are SSD's rule.
 _base_ = '../ghm/retinanet_r50_fpn_ce-smooth-l1-1x_coco.py'
-custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
 
 model = dict(
     backbone=dict(

@@ -1,4 +1,4 @@
-"""What the tools do: configs from the command line, training, testing, the demonstration."""
+"""Train and test from the command line, and the checks of configs and checkpoints before that."""
 
 from ghm_mmdet.mm_patches import ignore_pkg_resources, import_mmdet_quietly
 

@@ -1,4 +1,4 @@
-"""Whether the losses of this package fit the heads that they stand in."""
+"""Checks that the losses of this package fit the heads of a config."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DECODED = (
 
 
 def check_head(name: str, kind: type, part: Mapping) -> None:
-    """Check that a head takes the harmonized losses of its config, and predicts as they train it.
+    """Check that a head accepts its GHM losses, and predicts by sigmoid or softmax as they do.
 
     Args:
         name: Of the part, for messages.
@@ -75,7 +75,7 @@ def check_head(name: str, kind: type, part: Mapping) -> None:
 
 
 def _may_skip(kind: type, key: str) -> bool:
-    """Whether a head leaves out the call of a loss where a rank has nothing for it."""
+    """Whether a head does not call a loss on a rank that has no examples for it."""
     if issubclass(kind, (BBoxHead, SABLHead)):
         return True
     if key.startswith('loss_bbox'):
@@ -85,7 +85,7 @@ def _may_skip(kind: type, key: str) -> bool:
 
 
 def regresses_decoded_boxes(kind: type, part: Mapping) -> bool:
-    """Whether a head's GHM-R gets decoded boxes, where nearly every gradient norm is close to 1."""
+    """Whether a head's GHM-R compares decoded boxes, whose gradient norms are all close to 1."""
     boxes = [
         loss
         for key, loss in harmonized_losses(part).items()

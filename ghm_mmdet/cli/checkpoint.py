@@ -1,4 +1,4 @@
-"""The checkpoint file that a run starts from: there, complete, and no program."""
+"""Checks of the checkpoint that a run starts from: it exists, is complete and holds data alone."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def newest_complete(cfg: Config) -> str | None:
 
 
 def _numbered_names(template: str | None) -> re.Pattern:
-    """What the names of checkpoints match, with their number as one of the groups."""
+    """Patterns of checkpoint names; one of the groups is the number."""
     templates = ['epoch_{}.pth', 'iter_{}.pth', *([template] if template else [])]
     patterns = [re.sub(r'\\\{.*?\\\}', r'(\\d+)', re.escape(each)) for each in templates]
     return re.compile('|'.join(patterns))
@@ -129,7 +129,7 @@ def _number(names: re.Pattern, path: Path) -> int:
 
 
 def _last_checkpoint(work_dir: Path) -> Path | None:
-    """What MMEngine noted as written last, if it is there."""
+    """The checkpoint that MMEngine noted as its last one, if the file exists."""
     note = work_dir / 'last_checkpoint'
     if not note.is_file():
         return None

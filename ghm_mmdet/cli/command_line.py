@@ -1,4 +1,4 @@
-"""What the tools' command lines have in common."""
+"""Options and error messages that the tools share."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def one_line_errors(debug: bool) -> Iterator[None]:
 
 
 def _one_line(error: BaseException) -> str:
-    """Its message; of an error in a data loader's worker the end, before which is a traceback."""
+    """The message of an error; of a data loader's worker only the line after its traceback."""
     if isinstance(error, UnpicklingError):
         # of a checkpoint that no check has seen, as it is fetched; torch says a page
         return f'a checkpoint holds more than weights, and {DANGER}'

@@ -1,4 +1,4 @@
-"""A config file with what the command line says about it."""
+"""Reads a config file and applies the options of the command line to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from mmdet.registry import HOOKS, OPTIM_WRAPPERS
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
@@ -67,7 +67,7 @@ def merge_options(cfg: Config, options: Mapping[str, object], name: str) -> None
 
 
 def _import_failure(error: BaseException) -> BaseException:
-    """What stopped a module of ``custom_imports``, which MMEngine wraps twice; else the error."""
+    """The cause of a failed import of ``custom_imports``, which MMEngine wraps twice."""
     while isinstance(error, ImportError) and (error.__cause__ or error.__context__):
         error = error.__cause__ or error.__context__
     return error
@@ -126,10 +126,13 @@ def set_auto_scale_lr(cfg: Config) -> None:
 
 
 def set_reliable_hooks(cfg: Config) -> None:
-    """Write checkpoints whole, resume exactly, get over broken pictures, and join the losses.
+    """Add the hooks of ``configs/_base_/reliable_runtime.py`` to a config that does not inherit it.
 
     ``AtomicCheckpointHook`` takes the place of MMEngine's own hook, where the config has that; the
     hooks of ``RELIABLE_HOOKS`` are added, where it has none.
+
+    Raises:
+        ConfigError: The config has one of ``RELIABLE_HOOKS`` more than once.
     """
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     if config_class(hook.get('type'), HOOKS) is CheckpointHook:
@@ -141,9 +144,26 @@ def set_reliable_hooks(cfg: Config) -> None:
             'current',
             logging.WARNING,
         )
-    custom = list(cfg.get('custom_hooks') or [])
-    added = [kind for kind in RELIABLE_HOOKS if not any(is_a(each, HOOKS, kind) for each in custom)]
-    cfg.custom_hooks = [*custom, *(dict(type=kind.__name__) for kind in added)]
+    for kind in RELIABLE_HOOKS:
+        add_hook(cfg, kind)
+
+
+def add_hook(cfg: Config, kind: type[Hook]) -> None:
+    """Add a hook of a class, without arguments, to a config that has none.
+
+    Raises:
+        ConfigError: The config has two.
+    """
+    defaults, custom = cfg.get('default_hooks') or {}, cfg.get('custom_hooks') or []
+    places = [f'default_hooks.{key}' for key in defaults if is_a(defaults[key], HOOKS, kind)]
+    places += [f'custom_hooks.{key}' for key, hook in enumerate(custom) if is_a(hook, HOOKS, kind)]
+    if len(places) > 1:
+        raise ConfigError(
+            f'{places[1]}: a second {kind.__name__}, and a training takes one; write its arguments '
+            f'into {places[0]}'
+        )
+    if not places:
+        cfg.custom_hooks = [*custom, dict(type=kind.__name__)]
 
 
 def has_accelerator() -> bool:

@@ -15,8 +15,9 @@ from mmengine.runner import Runner
 from ghm_mmdet.cli.check_config import check_config, check_data, check_trained_classes
 from ghm_mmdet.cli.checkpoint import check_checkpoint
 from ghm_mmdet.cli.command_line import add_config, add_run, add_trust, one_line_errors
-from ghm_mmdet.cli.config import ConfigError, load_config, set_work_dir
+from ghm_mmdet.cli.config import ConfigError, add_hook, load_config, set_work_dir
 from ghm_mmdet.cli.launch import is_first_of_node, runner, set_launcher
+from ghm_mmdet.hooks import BrokenPictureHook
 from ghm_mmdet.mm_patches import guard_checkpoints
 
 
@@ -51,7 +52,7 @@ def prepare(args: argparse.Namespace) -> Config:
         set_show_dir(cfg, args.show_dir)
     set_launcher(cfg, args.launcher, args.local_rank)
     set_work_dir(cfg, args.work_dir)
-    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='BrokenPictureHook')]
+    add_hook(cfg, BrokenPictureHook)
     if is_first_of_node(cfg):
         check_trained_classes(content, check_data(cfg, ('test',)))
     return cfg

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 
 import numpy as np
 from mmcv.transforms import LoadAnnotations, LoadImageFromFile
@@ -23,7 +22,7 @@ from ghm_mmdet.datasets.coco_table import CocoTable
 from ghm_mmdet.datasets.findings import DataError, Findings, listing
 from ghm_mmdet.datasets.image_files import missing_images, outside, why_missing
 from ghm_mmdet.datasets.metrics import check_metric, is_coco_metric, is_remote
-from ghm_mmdet.datasets.splits import Split, compare_splits
+from ghm_mmdet.datasets.splits import Split, check_categories, compare_splits
 from ghm_mmdet.datasets.surprises import warn_of_repetitions, warn_of_training
 
 LOOPS = ('train', 'val', 'test')
@@ -61,7 +60,7 @@ class DataReading:
         key = os.path.realpath(path)
         if key not in self._tables:
             file = load_coco_file(path, self.findings)
-            self._tables[key] = file and CocoTable.of(file)
+            self._tables[key] = file and CocoTable(file)
             encoding = encoding_of(path) if os.path.isfile(path) else 'utf-8'
             if encoding != 'utf-8':
                 self.findings.error(
@@ -124,7 +123,10 @@ class DataReading:
             return None
         turns = _loads_files(dataset)
         split = Split(name, loop, classes, table, folder, rows, turns)
-        if split.has_labels and not check_categories(split, self._unused_categories, self.findings):
+        fits = not split.has_labels or check_categories(
+            split, table, table.path, self._unused_categories, self.findings
+        )
+        if not fits:
             return split
         warn_of_repetitions(table, self.findings)
         if loop == 'train':
@@ -147,7 +149,7 @@ class DataReading:
             )
 
     def _need_truth(self, leaves: Mapping[str, Mapping], name: str) -> None:
-        """A metric without a file takes the objects from what the data sets hand out."""
+        """Check that the data sets hand out annotations to a metric that has no file."""
         for place, dataset in leaves.items():
             steps = dataset.get('pipeline') or []
             if steps and not any('instances' in step.get('meta_keys', ()) for step in steps):
@@ -159,7 +161,7 @@ class DataReading:
                 return
 
     def _need_objects(self, splits: Sequence[Split], is_all: bool) -> None:
-        """A loop as a whole has something to learn from, or to be judged by."""
+        """Check that the data sets of a loop together hold an object."""
         if not splits or not is_all or any(split.objects for split in splits):
             return
         annotations = sum(len(split.table.annotation_ids) for split in splits)
@@ -195,7 +197,7 @@ def leaf_datasets(dataset: Mapping, name: str) -> Iterator[tuple[str, Mapping]]:
 
 
 def _judges(evaluators: Sequence[Mapping]) -> Iterator[Mapping]:
-    """Metrics that compare detections with annotations; others only write them to a file."""
+    """The metrics that compare detections with annotations; other metrics only write a file."""
     for each in evaluators:
         if 'metrics' in each:
             inside = each['metrics']
@@ -204,52 +206,8 @@ def _judges(evaluators: Sequence[Mapping]) -> Iterator[Mapping]:
             yield each
 
 
-def check_categories(split: Split, unused_categories: Collection[str], findings: Findings) -> bool:
-    """Whether the file's categories are the config's classes, in the same order."""
-    table, classes, name = split.table, split.classes, f'{split.name}.metainfo.classes'
-    absent = [label for label in classes if label not in table.category_ids]
-    used = np.bincount(table.category, minlength=len(table.category_ids)) > 0
-    unlisted = [
-        label
-        for label, is_used in zip(table.category_ids, used, strict=True)
-        if is_used and label not in classes and label not in unused_categories
-    ]
-    if absent or unlisted:
-        differences = [
-            f'classes that the file does not have: {listing(absent)}' if absent else '',
-            f'categories with boxes that the config does not list: {listing(unlisted)}'
-            if unlisted
-            else '',
-        ]
-        findings.error(
-            f'{table.path}: does not fit {name}: {"; ".join(filter(None, differences))}'
-            f"{_twins(absent, table.category_ids)}; list the file's categories in "
-            'metainfo=dict(classes=...), or name those to be dropped in unused_categories'
-        )
-        return False
-    order = [label for label in table.category_ids if label in classes]
-    if order != list(classes):
-        findings.error(
-            f'{name}={listing(classes)}: must be in the order of {table.path}, which mmdet numbers '
-            f'its labels by: {listing(order)}; where the files of a config have different orders, '
-            "sort the list 'categories' of one like the other's, ids may stay"
-        )
-        return False
-    return True
-
-
-def _twins(absent: Sequence[str], present: Collection[str]) -> str:
-    """A hint at names that differ in little."""
-    for label in absent:
-        close = get_close_matches(label.strip().casefold(), [p.strip().casefold() for p in present])
-        for other in present:
-            if close and other.strip().casefold() == close[0]:
-                return f' ({label!r} is {other!r} there)'
-    return ''
-
-
 def check_images(split: Split, name: str, findings: Findings) -> None:
-    """Every picture has to be there; those that lie elsewhere are a warning."""
+    """Check that every picture exists; pictures outside of the folder are a warning."""
     path, total = split.table.path, len(split.paths)
     if not os.path.isdir(split.folder or os.curdir):
         findings.error(

@@ -1,4 +1,4 @@
-"""What makes an annotation file illegal: entries that MMDetection or pycocotools cannot read.
+"""Finds entries of an annotation file that MMDetection or pycocotools cannot read.
 
 Each fault is one line: the first entry that has it, what is allowed, and how many entries have it.
 """
@@ -6,13 +6,15 @@ Each fault is one line: the first entry that has it, what is allowed, and how ma
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, KeysView, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-# views of dictionaries: sets that keep the order in which keys are looked for
-IMAGE_KEYS = dict.fromkeys(('id', 'file_name', 'width', 'height')).keys()
-ANNOTATION_KEYS = dict.fromkeys(('id', 'image_id', 'category_id', 'bbox', 'area')).keys()
-CATEGORY_KEYS = dict.fromkeys(('id', 'name')).keys()
+KEYS = {
+    'images': ('id', 'file_name', 'width', 'height'),
+    'annotations': ('id', 'image_id', 'category_id', 'bbox', 'area'),
+    'categories': ('id', 'name'),
+}
+"""What an entry of each list has to have, in the order in which it is looked for."""
 MAX_OBJECTS = 100_000
 """Of an image: matched with the 5,000 anchors of a small picture they take 2 GB."""
 LARGEST = 1e300
@@ -22,6 +24,15 @@ HINTS = {
     'width': '; the size of the picture in pixels',
     'height': '; the size of the picture in pixels',
 }
+NAME = (
+    'category {id} has name={name!r}; must be a text that no other category has; rename it, or '
+    'remove the one without annotations'
+)
+SIDE = "must be a number of pixels above 0, the picture's own"
+BOX = (
+    'annotation {id} has bbox={bbox!r}, area={area!r}; must be finite numbers '
+    '[x, y, width, height] in pixels with width and height not negative; correct or remove it'
+)
 
 
 def errors_of(content: object) -> Iterator[str]:
@@ -30,27 +41,26 @@ def errors_of(content: object) -> Iterator[str]:
     yield from structure
     if structure:
         return
-    images, categories = content['images'], content['categories']
-    annotations = content.get('annotations', [])
-    yield from _entry_errors('images', images, IMAGE_KEYS)
-    yield from _entry_errors('annotations', annotations, ANNOTATION_KEYS)
-    yield from _entry_errors('categories', categories, CATEGORY_KEYS)
-    images, annotations, categories = (
-        [each for each in entries if _is_complete(each, keys)]
-        for entries, keys in (
-            (images, IMAGE_KEYS),
-            (annotations, ANNOTATION_KEYS),
-            (categories, CATEGORY_KEYS),
-        )
+    complete = {part: [] for part in KEYS}
+    for part, entries in complete.items():
+        yield from _entry_errors(part, content.get(part, []), entries)
+    images, annotations, categories = complete.values()
+    names = Counter(each['name'] for each in categories if isinstance(each['name'], str))
+    yield from _counted([c for c in categories if names.get(_text(c['name'])) != 1], NAME)
+    for side in ('width', 'height'):
+        wrong = [each for each in images if not (_is_number(each[side]) and each[side] > 0)]
+        yield from _counted(wrong, f'image {{id}} has {side}={{{side}!r}}; {SIDE}')
+    yield from _counted(
+        [each for each in images if not _text(each['file_name'])],
+        'image {id} has file_name={file_name!r}; must be the name of a file',
     )
-    yield from _name_errors(categories)
-    yield from _image_errors(images)
     references = [
         *_reference_errors(annotations, 'image', images),
         *_reference_errors(annotations, 'category', categories),
     ]
     yield from references
-    yield from _box_errors(annotations)
+    boxes = [a for a in annotations if not (_is_box(a['bbox']) and _is_number(a['area']))]
+    yield from _counted(boxes, BOX)
     yield from _flag_errors(annotations)
     if not references:
         yield from _crowding_errors(annotations)
@@ -73,19 +83,24 @@ def _structure_errors(content: object) -> Iterator[str]:
         yield f"{needed}; 'annotations' is no list; export it as COCO JSON"
 
 
-def _entry_errors(part: str, entries: list, keys: KeysView[str]) -> Iterator[str]:
-    """Entries that are no object, lack a key, or have no id of their own."""
-    incomplete, wrong, repeated, seen = [], [], [], set()
+def _entry_errors(part: str, entries: list, complete: list[dict]) -> Iterator[str]:
+    """Entries that are no object, lack a key, or have no id of their own.
+
+    Those with all keys are added to ``complete``.
+    """
+    keys, incomplete, wrong, repeated, seen = {*KEYS[part]}, [], [], [], set()
     for index, entry in enumerate(entries):
-        if not _is_complete(entry, keys):
+        if not (isinstance(entry, dict) and entry.keys() >= keys):
             incomplete.append((index, entry))
-        elif not _is_id(entry['id']):
+            continue
+        complete.append(entry)
+        if not _is_id(entry['id']):
             wrong.append((index, entry['id']))
         elif entry['id'] in seen:
             repeated.append((index, entry['id']))
         else:
             seen.add(entry['id'])
-    yield from _counted(incomplete, lambda fault: _incomplete(part, *fault, keys))
+    yield from _counted(incomplete, lambda fault: _incomplete(part, *fault))
     yield from _counted(
         wrong,
         lambda fault: (
@@ -101,37 +116,9 @@ def _entry_errors(part: str, entries: list, keys: KeysView[str]) -> Iterator[str
     )
 
 
-def _incomplete(part: str, index: int, entry: object, keys: KeysView[str]) -> str:
-    key = next(key for key in keys if not (isinstance(entry, dict) and key in entry))
-    return f'{part}[{index}] has no {key!r}; needed: {list(keys)}{HINTS.get(key, "")}'
-
-
-def _name_errors(categories: list[dict]) -> Iterator[str]:
-    names = Counter(each['name'] for each in categories if isinstance(each['name'], str))
-    yield from _counted(
-        [each for each in categories if names.get(_text(each['name'])) != 1],
-        lambda each: (
-            f'category {each["id"]} has name={each["name"]!r}; must be a text that no '
-            'other category has; rename it, or remove the one without annotations'
-        ),
-    )
-
-
-def _image_errors(images: list[dict]) -> Iterator[str]:
-    for side in ('width', 'height'):
-        yield from _counted(
-            [each for each in images if not (_is_number(each[side]) and each[side] > 0)],
-            lambda each, side=side: (
-                f'image {each["id"]} has {side}={each[side]!r}; must be a '
-                "number of pixels above 0, the picture's own"
-            ),
-        )
-    yield from _counted(
-        [each for each in images if not _text(each['file_name'])],
-        lambda each: (
-            f'image {each["id"]} has file_name={each["file_name"]!r}; must be the name of a file'
-        ),
-    )
+def _incomplete(part: str, index: int, entry: object) -> str:
+    key = next(key for key in KEYS[part] if not (isinstance(entry, dict) and key in entry))
+    return f'{part}[{index}] has no {key!r}; needed: {list(KEYS[part])}{HINTS.get(key, "")}'
 
 
 def _reference_errors(annotations: list[dict], what: str, entries: list[dict]) -> Iterator[str]:
@@ -146,7 +133,7 @@ def _reference_errors(annotations: list[dict], what: str, entries: list[dict]) -
 
 
 def _why_unknown(value: object, known: Collection, what: str) -> str:
-    """What a reference to an id that is not there should have been."""
+    """A hint at the id that an unknown reference may mean."""
     as_text = f'{value:g}' if isinstance(value, float) else str(value).strip()
     for each in known:
         if str(each) == as_text:
@@ -157,19 +144,8 @@ def _why_unknown(value: object, known: Collection, what: str) -> str:
     return f'which the file does not define; remove such annotations, or add the {what}'
 
 
-def _box_errors(annotations: list[dict]) -> Iterator[str]:
-    yield from _counted(
-        [each for each in annotations if not (_is_box(each['bbox']) and _is_number(each['area']))],
-        lambda each: (
-            f'annotation {each["id"]} has bbox={each["bbox"]!r}, area={each["area"]!r}; '
-            'must be finite numbers [x, y, width, height] in pixels with width and height not '
-            'negative; correct or remove it'
-        ),
-    )
-
-
 def _flag_errors(annotations: list[dict]) -> Iterator[str]:
-    """'0' is true in Python, and pycocotools ends at a flag that is null, NaN or no number."""
+    """Find ``iscrowd`` values that are no 0 or 1: '0' is true, and null or NaN ends pycocotools."""
     for key, harmless in (('iscrowd', ()), ('ignore', (None,))):
         yield from _counted(
             [
@@ -196,15 +172,15 @@ def _crowding_errors(annotations: list[dict]) -> Iterator[str]:
             )
 
 
-def _counted(faults: Sequence, describe: Callable[[Any], str]) -> Iterator[str]:
-    """One line on the first of the faults of a kind, with their number."""
+def _counted(faults: Sequence, describe: str | Callable[[Any], str]) -> Iterator[str]:
+    """One line on the first of the faults of a kind, or a format of its values; their number."""
     if faults:
-        more = f' ({len(faults)} in all)' if len(faults) > 1 else ''
-        yield f'{describe(faults[0])}{more}'
+        text = describe.format_map if isinstance(describe, str) else describe
+        yield text(faults[0]) + (f' ({len(faults)} in all)' if len(faults) > 1 else '')
 
 
 def kind_of(value: object) -> str:
-    """How a JSON value is called."""
+    """The name of a JSON value's type."""
     if value is None:
         return 'null'
     if isinstance(value, bool):
@@ -219,10 +195,6 @@ def kind_of(value: object) -> str:
 def _text(value: object) -> str | None:
     """A text that is not empty, or None."""
     return value if isinstance(value, str) and value else None
-
-
-def _is_complete(entry: object, keys: KeysView[str]) -> bool:
-    return isinstance(entry, dict) and entry.keys() >= keys
 
 
 def _is_id(value: object) -> bool:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from ghm_mmdet.datasets.coco_errors import errors_of
 from ghm_mmdet.datasets.findings import DataError, Findings
@@ -71,6 +72,22 @@ def load_coco_file(path: str, findings: Findings) -> CocoFile | None:
     )
 
 
+def write_new_json(path: Path, content: object) -> None:
+    """Write a JSON file, never over one that is there.
+
+    Raises:
+        DataError: It is there already, or cannot be written.
+    """
+    text = json.dumps(content)  # json.dump takes several times as long
+    try:
+        with path.open('x', encoding='utf-8') as file:
+            file.write(text)
+    except FileExistsError:
+        raise DataError(f'{path}: exists already; remove it or name another file') from None
+    except OSError as error:
+        raise DataError(f'{path}: cannot be written: {error.strerror}') from error
+
+
 def encoding_of(path: str) -> str:
     """The encoding that the first bytes of a JSON file show, as Python names it."""
     with open(path, 'rb') as file:
@@ -101,7 +118,7 @@ def _read_json(path: str) -> object:
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """Millions of new objects would have Python look for circles among them again and again."""
+    """Switch off the garbage collector, which searches millions of new objects again and again."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

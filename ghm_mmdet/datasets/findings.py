@@ -1,4 +1,4 @@
-"""What a reading of data finds: errors, which end a run, and warnings, which do not."""
+"""Errors and warnings that a check of data collects."""
 
 from __future__ import annotations
 

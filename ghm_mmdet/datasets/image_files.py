@@ -1,4 +1,4 @@
-"""The pictures of an annotation file: that they are there, of its size, and whole."""
+"""Checks that the pictures of an annotation file exist and have the size that it says."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 
 import cv2
-import mmcv
 from PIL import Image, UnidentifiedImageError
 
 ORIENTATION = 0x0112
@@ -20,8 +19,6 @@ TURNED = (5, 6, 7, 8)
 """Its values by which width and height change places."""
 TURNED_BY_LOADER = ('JPEG', 'MPO', 'PNG')
 """Formats that OpenCV turns, and Pillow does not."""
-TAIL = 1 << 16
-"""Bytes at the end of a file in which its end mark is looked for first."""
 UNDECODABLE = 'failed to load image'
 """All that mmcv says, by an assertion, of a picture that OpenCV cannot decode."""
 DECODER_ERRORS = (cv2.error, EOFError, Image.DecompressionBombError, struct.error, SyntaxError)
@@ -29,7 +26,7 @@ DECODER_ERRORS = (cv2.error, EOFError, Image.DecompressionBombError, struct.erro
 
 
 def missing_images(paths: Sequence[str]) -> list[str]:
-    """Those that are not there, found by listing each folder once."""
+    """The pictures that do not exist, found by listing each folder once."""
     by_folder = defaultdict(list)
     for path in paths:
         by_folder[os.path.dirname(path)].append(path)
@@ -78,14 +75,14 @@ def _files(folder: str) -> set[str]:
 
 
 def outside(paths: Sequence[str], folder: str) -> list[str]:
-    """Those that absolute names, or names with '..', lead out of the folder."""
+    """The pictures outside of the folder, by absolute names or names with '..'."""
     inside = os.path.join(os.path.abspath(folder), '')
     return [path for path in paths if not os.path.abspath(path).startswith(inside)]
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes of a picture say.
+    """Size, format and orientation from the first bytes of a picture.
 
     Attributes:
         size: Width and height in pixels, as they are stored.
@@ -115,7 +112,7 @@ def read_header(path: str) -> Header | None:
 
 
 def size_fault(header: Header, size: Sequence[float]) -> str | None:
-    """What is wrong with the size that an annotation file has for a picture, or None."""
+    """The difference between a picture's size and the annotation file's, in words, or None."""
     if tuple(size) == header.shown:
         return None
     width, height = header.shown
@@ -129,27 +126,6 @@ def size_fault(header: Header, size: Sequence[float]) -> str | None:
     return f'{fault}; boxes are in pixels of the picture itself: export it again'
 
 
-def is_cut_off(path: str) -> bool:
-    """Whether a JPEG or PNG file ends before its picture does."""
-    size = os.path.getsize(path)
-    with open(path, 'rb') as file:
-        start = file.read(8)
-        if not size:
-            return True
-        file.seek(max(0, size - TAIL))
-        tail = file.read()
-        if start.startswith(b'\xff\xd8'):
-            return not (_ends_jpeg(tail) or _ends_jpeg(Path(path).read_bytes()))
-        if start == b'\x89PNG\r\n\x1a\n':
-            return b'IEND' not in tail and b'IEND' not in Path(path).read_bytes()
-    return False
-
-
-def _ends_jpeg(data: bytes) -> bool:
-    """Whether an end mark follows the last scan; a preview in the header has one of its own."""
-    return data.rfind(b'\xff\xd9') > data.rfind(b'\xff\xda')
-
-
 def is_undecodable(error: BaseException) -> bool:
     """Whether an error, raised while a picture was loaded, says that its file is no whole picture.
 
@@ -160,11 +136,3 @@ def is_undecodable(error: BaseException) -> bool:
     if type(error) is OSError:
         return error.errno is None
     return isinstance(error, (*DECODER_ERRORS, UnidentifiedImageError))
-
-
-def is_decodable(path: str) -> bool:
-    """Whether MMDetection's loader makes a picture of a file."""
-    try:
-        return mmcv.imread(path) is not None
-    except Exception:  # of bytes at random a decoder raises anything
-        return False

@@ -1,4 +1,4 @@
-"""COCO's metric and the data sets that it judges: whether the two speak of the same."""
+"""Checks that COCO's metric and the data sets that it judges agree."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mmdet.registry import METRICS
 
 from ghm_mmdet.config_types import config_class
 from ghm_mmdet.datasets.coco_table import CocoTable
-from ghm_mmdet.datasets.findings import Findings, listing
-from ghm_mmdet.datasets.splits import Split
+from ghm_mmdet.datasets.findings import Findings
+from ghm_mmdet.datasets.splits import Split, check_categories
 from ghm_mmdet.datasets.surprises import warn_of_judging
 
 
@@ -60,7 +60,8 @@ def check_metric(
     known = dict(zip(table.image_ids, table.file_names, strict=True))
     for split in splits:
         _check_coverage(known, split, place, findings)
-        _check_classes(table, split, place, findings)
+        # the metric takes label i for the i-th of its file's categories that are classes
+        check_categories(split, table, place, table.category_ids, findings)
         warn_of_judging(table, split.classes, findings)
     judged = {split.table.image_ids[row] for split in splits for row in split.rows}
     left = len(known) - len(judged.intersection(known))
@@ -73,7 +74,7 @@ def check_metric(
 
 
 def _check_ids_of_splits(name: str, splits: Sequence[Split], findings: Findings) -> None:
-    """One metric knows pictures by their ids alone."""
+    """Check that data sets of one metric have no picture id in common."""
     ids = Counter(split.table.image_ids[row] for split in splits for row in split.rows)
     repeated = [key for key, count in ids.items() if count > 1]
     if repeated:
@@ -86,7 +87,7 @@ def _check_ids_of_splits(name: str, splits: Sequence[Split], findings: Findings)
 
 
 def _check_evaluation(table: CocoTable, evaluator: Mapping, place: str, findings: Findings) -> None:
-    """What pycocotools ends at, or counts wrongly."""
+    """Find entries at which pycocotools ends, or which it counts wrongly."""
     for what, ids in (('annotation', table.annotation_ids), ('category', table.category_ids)):
         texts = [key for key in (ids.values() if isinstance(ids, dict) else ids) if _is_text(key)]
         if texts:
@@ -118,7 +119,7 @@ def _check_evaluation(table: CocoTable, evaluator: Mapping, place: str, findings
 
 
 def _check_range(what: str, ids: Sequence[int], place: str, findings: Findings) -> None:
-    """NumPy makes floating-point numbers of integers that only partly fit into int64."""
+    """Check that ids fit into int64; NumPy turns other ids into floating-point numbers."""
     largest = max(ids, key=abs, default=0)
     if largest >= 2**63:
         findings.error(
@@ -158,22 +159,4 @@ def _check_coverage(
             f'{place}: {len(others)} image ids stand for other pictures than in '
             f'{split.table.path}, such as id {key!r}, {known[key]} there and {name} here; must be '
             'the same: name the file that the data set has'
-        )
-
-
-def _check_classes(table: CocoTable, split: Split, place: str, findings: Findings) -> None:
-    """The metric takes label i for the i-th of its file's categories that are among the classes."""
-    absent = [label for label in split.classes if label not in table.category_ids]
-    if absent:
-        findings.error(
-            f'{place}: does not fit {split.name}.metainfo.classes: classes that the file does not '
-            f"have: {listing(absent)}; list the file's categories in metainfo=dict(classes=...)"
-        )
-        return
-    order = [label for label in table.category_ids if label in split.classes]
-    if order != list(split.classes):
-        findings.error(
-            f'{place}: its categories must be in the order of {split.name}.metainfo.classes='
-            f"{listing(split.classes)}, which the labels have; sort its list 'categories', ids may "
-            'stay'
         )

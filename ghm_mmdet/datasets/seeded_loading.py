@@ -1,4 +1,4 @@
-"""Augmentation that depends on the seed, the epoch and the image, and on nothing that ran before.
+"""Seeds the augmentation of each item by the seed, the epoch and the item, and nothing else.
 
 A data loader's workers draw from generators that go on from image to image, whose state nobody
 saves. Here the sampler hands out its indices with their place in the order, and each item of the
@@ -42,7 +42,7 @@ class Draw(int):
 
 
 class DrawSampler(Sampler):
-    """Another sampler's indices as draws, where they are numbers; all else is that sampler's.
+    """Wraps a sampler and turns its integer indices into draws.
 
     Args:
         sampler: Gives the order, of an epoch (``set_epoch``) or without an end (``skip``).
@@ -83,7 +83,7 @@ class DrawSampler(Sampler):
 
 
 class SeededItems:
-    """Items by their draws, each with freshly seeded generators; by another index as it is.
+    """Makes each item of a data set with generators that its draw has seeded.
 
     As a data set's ``__getitems__`` a data loader asks it in place of the data set itself, which
     remains what hooks find and change.

@@ -1,10 +1,11 @@
-"""Data sets of one config beside each other: the same classes, and no picture in two of them."""
+"""Compares the data sets of a config: classes, and pictures that two of them share."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +16,7 @@ from ghm_mmdet.datasets.findings import Findings, listing
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One data set of a config, read.
+    """A data set of a config and its annotation file, as read.
 
     Attributes:
         name: Where the config defines it.
@@ -37,25 +38,82 @@ class Split:
 
     @cached_property
     def paths(self) -> list[str]:
-        """The files of all its pictures, in the order of the annotation file."""
+        """Paths of all pictures, in the order of the annotation file."""
         return [os.path.join(self.folder, name) for name in self.table.file_names]
 
     @cached_property
     def trained_on(self) -> np.ndarray:
-        """Mask of the annotations that are objects of its classes on pictures that it hands out."""
+        """Mask of the annotations that are objects of the data set's classes on its pictures."""
         handed_out = np.zeros(len(self.table.image_ids), dtype=bool)
         handed_out[self.rows] = True
         return self.table.is_trained_on(self.classes) & handed_out[self.table.image]
 
     @property
     def has_labels(self) -> bool:
-        """Whether its classes matter: not those of pictures that are trained on without objects."""
+        """Whether the classes matter; those of training pictures without objects do not."""
         return self.loop != 'train' or bool(self.table.annotation_ids)
 
     @property
     def objects(self) -> int:
-        """How many those are."""
+        """Number of the annotations that are trained on."""
         return int(self.trained_on.sum())
+
+
+def check_categories(
+    split: Split, table: CocoTable, place: str, unused: Collection[str], findings: Findings
+) -> bool:
+    """Check that a file's categories are the classes of a data set, in the same order.
+
+    MMDetection and COCO's metric number labels by the order of the file.
+
+    Args:
+        split: The data set.
+        table: Its own file, or that of a metric.
+        place: What a message begins with.
+        unused: Categories that need not be classes.
+        findings: Where errors go.
+    """
+    classes, name = split.classes, f'{split.name}.metainfo.classes'
+    absent = [label for label in classes if label not in table.category_ids]
+    used = np.bincount(table.category, minlength=len(table.category_ids)) > 0
+    unlisted = [
+        label
+        for label, is_used in zip(table.category_ids, used, strict=True)
+        if is_used and label not in classes and label not in unused
+    ]
+    order = [label for label in table.category_ids if label in classes]
+    if absent or unlisted:
+        differences = []
+        if absent:
+            differences.append(f'classes that the file does not have: {listing(absent)}')
+        if unlisted:
+            differences.append(
+                f'categories with boxes that the config does not list: {listing(unlisted)}'
+            )
+        dropped = ', or name those to be dropped in unused_categories' if unlisted else ''
+        findings.error(
+            f'{place}: does not fit {name}: {"; ".join(differences)}'
+            f"{_twins(absent, table.category_ids)}; list the file's categories in "
+            f'metainfo=dict(classes=...){dropped}'
+        )
+    elif order != list(classes):
+        findings.error(
+            f'{place}: its categories must be in the order of {name}={listing(classes)}, which '
+            f"the labels have; it is: {listing(order)}; sort its list 'categories', ids may stay, "
+            'or the classes'
+        )
+    else:
+        return True
+    return False
+
+
+def _twins(absent: Sequence[str], present: Collection[str]) -> str:
+    """A hint at class names that differ only in case, spaces or the like."""
+    plain = {label.strip().casefold(): label for label in present}
+    for label in absent:
+        for close in get_close_matches(label.strip().casefold(), plain, n=1):
+            return f' ({label!r} is {plain[close]!r} there)'
+    return ''
 
 
 def compare_splits(splits: Sequence[Split], trained: Sequence[Split], findings: Findings) -> None:
@@ -69,7 +127,7 @@ def compare_splits(splits: Sequence[Split], trained: Sequence[Split], findings: 
 
 
 def _compare_classes(first: Split, other: Split, findings: Findings) -> None:
-    """A label has to be the same class everywhere: the model knows numbers, not names."""
+    """Check that each label is the same class in all data sets; a model knows labels, not names."""
     # where one has more, the number of classes of the head differs from its own
     pairs = enumerate(zip(first.classes, other.classes, strict=False))
     differ = [label for label, pair in pairs if len({*pair}) > 1]

@@ -1,4 +1,4 @@
-"""What MMDetection and COCO's metric make of a legal annotation file, where it may surprise."""
+"""Warns of legal annotations that MMDetection or COCO's metric treats unexpectedly."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DETECTIONS = 100
 def warn_of_training(
     table: CocoTable, classes: Sequence[str], filters: Mapping, name: str, findings: Findings
 ) -> None:
-    """Warn of what a training on the file loses, and of what teaches something else than is meant.
+    """Warn of annotations that a training drops or misunderstands.
 
     Args:
         table: The file.
@@ -55,7 +55,7 @@ def warn_of_training(
 
 
 def warn_of_judging(table: CocoTable, classes: Sequence[str], findings: Findings) -> None:
-    """Warn of what makes COCO's metric on the file something else than it seems."""
+    """Warn of annotations that COCO's metric drops or misjudges."""
     listed = table.is_of(classes)
     for key, mask in table.left_out().items():
         unfair = mask & listed
@@ -84,7 +84,7 @@ def warn_of_judging(table: CocoTable, classes: Sequence[str], findings: Findings
 
 
 def warn_of_repetitions(table: CocoTable, findings: Findings) -> None:
-    """Warn of pictures that are listed twice, and of annotations that say the same."""
+    """Warn of pictures that are listed twice, and of repeated annotations."""
     names = Counter(table.file_names)
     repeated = [name for name, count in names.items() if count > 1]
     if repeated:
@@ -139,7 +139,7 @@ def _warn_of_places(table: CocoTable, objects: np.ndarray, findings: Findings) -
 def _warn_of_lost_pictures(
     table: CocoTable, objects: np.ndarray, filters: Mapping, name: str, findings: Findings
 ) -> None:
-    """MMDetection filters the pictures of a training set before it begins."""
+    """Warn of pictures that MMDetection's filter removes from a training set."""
     total, least = len(table.image_ids), filters.get('min_size', 0)
     small = table.sizes.min(axis=1, initial=np.inf) < least
     lost = small[table.image] & objects
@@ -160,7 +160,7 @@ def _warn_of_lost_pictures(
 
 
 def _repeats(table: CocoTable) -> np.ndarray:
-    """Rows of the annotations that have a twin before them; sorted by one number for each."""
+    """Rows of the annotations that repeat an earlier one."""
     rows = np.column_stack([table.image, table.category, table.is_crowd, table.boxes])
     # rows of one key are compared, as different ones may share it
     key = rows @ np.sqrt([2, 3, 5, 7, 11, 13, 17])

@@ -1,4 +1,4 @@
-"""Loading that goes on after a picture that cannot be decoded.
+"""Loads data sets with undecodable pictures without ending the run.
 
 MMDetection ends the run at the first one, which may be hours after its start. Here training draws
 another picture, a test predicts on a black one, whose detections the caller then throws away, and
@@ -27,7 +27,7 @@ MARK = 'undecodable'
 
 
 class TolerantItems:
-    """Items of a data set, of which some pictures may be undecodable.
+    """Prepares the items of a data set, and replaces or drops undecodable pictures.
 
     It takes the place of the data set's ``prepare_data``, so that the data set's pipeline remains
     what hooks find and change. In training it makes None of such a picture, upon which the data set
@@ -46,7 +46,7 @@ class TolerantItems:
         self.seen = torch.zeros(len(dataset), dtype=torch.bool).share_memory_()
 
     def __call__(self, index: int) -> dict | None:
-        """The item that the pipeline makes.
+        """Run the data set's pipeline for an item.
 
         Raises:
             DataError: The data set has too many undecodable pictures.
@@ -72,7 +72,7 @@ class TolerantItems:
 
     @property
     def paths(self) -> list[str]:
-        """Of the undecodable pictures that were met."""
+        """Paths of the undecodable pictures that were met."""
         rows = self.seen.nonzero().flatten().tolist()
         return [self.dataset.get_data_info(row)['img_path'] for row in rows]
 
@@ -108,7 +108,7 @@ class TolerantItems:
 
 
 def tolerate_undecodable(dataset: Dataset) -> list[TolerantItems]:
-    """Let a data set, or those that it wraps, get over undecodable pictures.
+    """Let a data set, or the data sets that it wraps, go on after undecodable pictures.
 
     Args:
         dataset: A data set of MMEngine's; one that gets over them already is left as it is, and so
@@ -126,16 +126,8 @@ def tolerate_undecodable(dataset: Dataset) -> list[TolerantItems]:
 
 
 def marked(samples: Iterable[BaseDataElement]) -> list[BaseDataElement]:
-    """Those data samples whose own picture is undecodable."""
+    """The data samples whose picture is undecodable."""
     return [sample for sample in samples if MARK in sample]
-
-
-def decodable(batches: Iterable[dict[str, list]]) -> Iterator[dict[str, list]]:
-    """Batches of a test without the items whose own picture is undecodable, where any are left."""
-    for batch in batches:
-        kept = [place for place, sample in enumerate(batch['data_samples']) if MARK not in sample]
-        if kept:
-            yield {key: [values[place] for place in kept] for key, values in batch.items()}
 
 
 def _leaves(dataset: Dataset) -> Iterator[BaseDataset]:
@@ -149,7 +141,7 @@ def _leaves(dataset: Dataset) -> Iterator[BaseDataset]:
 
 
 def _black(data: dict, loading: object) -> dict:
-    """An item's information with a black picture, of the kind that the transform loads."""
+    """The information of an item with a black picture in place of its own."""
     shape = (data['height'], data['width'])
     is_gray = getattr(loading, 'color_type', 'color').startswith('grayscale')
     kind = np.float32 if getattr(loading, 'to_float32', False) else np.uint8

@@ -1,1 +1,1 @@
-"""What the losses of a detector see: counts, curves, figures, the report and the live hook."""
+"""Counts of the examples that losses receive, their figure, and the hook that logs both."""

@@ -1,4 +1,4 @@
-"""What the harmonized losses of a model do in one iteration, region by region."""
+"""Counts, weights and shares of the gradient of a model's harmonized losses in one iteration."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ghm_mmdet.diagnosis.loss_reader import harmonized_readers
-from ghm_mmdet.diagnosis.panels import SHARE_LABEL, finish, panels, stairs
 from ghm_mmdet.diagnosis.recorder import LossRecord, LossRecorder
+from ghm_mmdet.diagnosis.style import SHARE_LABEL, finish, panels, stairs
 from ghm_mmdet.losses.ghm_loss import GHMLoss, Statistics
 
 
 @dataclass(frozen=True)
 class Harmonizing:
-    """One loss in one iteration; arrays are of shape (M,), one value for each of its regions.
+    """One loss in one iteration; arrays have shape (M,), one value per region.
 
     Attributes:
         name: Of the loss module, such as 'bbox_head.loss_cls'.
@@ -48,12 +48,12 @@ class Harmonizing:
 
     @property
     def effective_regions(self) -> float:
-        """exp(entropy) of the harmonized share: so many regions with equal gradient would do it."""
+        """exp(entropy) of the harmonized shares: M if all regions have the same share."""
         share = self.share_after[self.share_after > 0]
         return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
 
     def scalars(self) -> dict[str, float]:
-        """Everything, as numbers by name; two digits behind it tell the region."""
+        """The numbers by name; two digits behind a name tell the region."""
         counts = self.negatives + self.positives
         names = ('effective_regions', 'positive_share_before', 'positive_share_after')
         numbers = {name: getattr(self, name) for name in names}
@@ -92,7 +92,7 @@ class Harmonizing:
 class DensityProbe(LossRecorder):
     """Watches the harmonized losses of a model, as a context manager around one iteration.
 
-    One extra pass over the examples of each loss.
+    It takes one pass more over the examples of each loss.
 
     Args:
         model: An mmdet detector with GHM-C or GHM-R.
@@ -103,7 +103,7 @@ class DensityProbe(LossRecorder):
         self._statistics: dict[str, list[Statistics | None]] = defaultdict(list)
 
     def result(self) -> list[Harmonizing]:
-        """What was seen, for every loss that was called with an example."""
+        """The numbers of every loss that was called with an example."""
         return [
             _harmonizing(record, self._readers[name].loss, self._statistics[name])
             for name, record in self.records().items()

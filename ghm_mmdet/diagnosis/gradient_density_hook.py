@@ -1,4 +1,4 @@
-"""Shows live what the harmonized losses of a training do."""
+"""Logs the gradient density of the harmonized losses during a training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from ghm_mmdet.diagnosis.density_probe import DensityProbe
-from ghm_mmdet.diagnosis.panels import rendered
+from ghm_mmdet.diagnosis.style import rendered
 
 TAG = 'gradient_density'
 """First part of the names of what the hook logs."""
@@ -63,7 +63,7 @@ class GradientDensityHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Start to watch, if this iteration is one to look at."""
+        """Start to watch, if the interval says so."""
         if self.every_n_train_iters(runner, self.interval) and is_main_process():
             model = runner.model.module if is_model_wrapper(runner.model) else runner.model
             self._probe = DensityProbe(model)
@@ -75,7 +75,7 @@ class GradientDensityHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Log what was seen."""
+        """Log the numbers and the figure of this iteration."""
         if self._probe is None:
             return
         probe, self._probe = self._probe, None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import repeat
 from typing import NamedTuple
 
 import torch
@@ -11,9 +9,9 @@ from mmdet.models.losses import GHMR, BalancedL1Loss, L1Loss, MSELoss, SmoothL1L
 from torch import Tensor, nn
 
 from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMRLoss
-from ghm_mmdet.losses.call_forms import box_target, classification_target, example_weight
 from ghm_mmdet.losses.ghm_loss import GHMLoss
 from ghm_mmdet.losses.ghmc_loss import CRITERIA
+from ghm_mmdet.method.call_forms import box_target, classification_target, example_weight
 from ghm_mmdet.method.criteria import (
     AuthenticSmoothL1,
     Criterion,
@@ -21,7 +19,7 @@ from ghm_mmdet.method.criteria import (
     SoftmaxCrossEntropy,
 )
 from ghm_mmdet.method.density import region_edges, region_index
-from ghm_mmdet.ops import Level
+from ghm_mmdet.ops import Examples
 
 CLASSIFICATION = ('loss_cls', 'initial_loss_cls', 'loss_obj', 'loss_conf')
 """Names that MMDetection's heads give to losses whose examples are objects or background."""
@@ -80,22 +78,22 @@ class LossReader:
         if adaptive is not None:
             self.mu = float(adaptive)
         criterion = _criterion(self.loss) if self.mu is None else AuthenticSmoothL1(self.mu)
-        level = _examples(criterion, arguments, keywords)
-        parts = [_count(criterion, part, self.edges) for part in _chunks(level)]
+        examples = _examples(criterion, arguments, keywords)
+        parts = [_count(criterion, part, self.edges) for part in _chunks(examples)]
         return RegionCounts(*map(sum, zip(*parts, strict=True)))
 
 
-def loss_readers(model: nn.Module, num_regions: int, mu: float = 0.02) -> dict[str, LossReader]:
+def loss_readers(model: nn.Module, bins: int, mu: float = 0.02) -> dict[str, LossReader]:
     """Readers of a model's classification and box losses, by the name of the module.
 
     Losses that compare decoded boxes have no gradient norm to look at and are left out.
 
     Args:
         model: An mmdet detector.
-        num_regions: M, regions of [0, 1].
+        bins: M, regions of [0, 1].
         mu: Of authentic smooth L1, for box losses that have none.
     """
-    edges, readers = region_edges(num_regions), {}
+    edges, readers = region_edges(bins), {}
     for name, module in model.named_modules():
         head, _, last = name.rpartition('.')
         decodes = getattr(model.get_submodule(head), 'reg_decoded_bbox', False)
@@ -125,7 +123,7 @@ def _criterion(loss: nn.Module) -> Criterion:
     return CRITERIA[tuple(kind)]()
 
 
-def _examples(criterion: Criterion, arguments: tuple, keywords: dict) -> Level:
+def _examples(criterion: Criterion, arguments: tuple, keywords: dict) -> Examples:
     """The examples of a call in any form that heads have."""
     values = {**keywords, **dict(zip(('prediction', 'target', 'weight'), arguments, strict=False))}
     prediction = values['prediction'].detach()
@@ -136,26 +134,21 @@ def _examples(criterion: Criterion, arguments: tuple, keywords: dict) -> Level:
         target = classification_target(prediction, target, scores)
     else:
         target = box_target(prediction, target)
-    return Level(prediction, target, example_weight(criterion.examples(prediction), weight))
+    return Examples(prediction, target, example_weight(criterion.examples(prediction), weight))
 
 
-def _chunks(level: Level) -> Iterable[Level]:
+def _chunks(examples: Examples) -> list[Examples]:
     """The examples in parts of whole rows; a prediction that is no table of rows stays whole."""
-    prediction, target, weight, _ = level
-    if prediction.dim() != 2:
-        return [level]
-    rows = max(1, CHUNK // max(1, prediction.size(1)))
-
-    def split(values: Tensor | None) -> Iterable[Tensor | None]:
-        if values is None:
-            return repeat(None)
-        return values.expand(len(prediction), *values.shape[1:]).split(rows)
-
-    targets = map(type(target), *map(split, target))
-    return map(Level, split(prediction), targets, split(weight))
+    if examples.prediction.dim() != 2:
+        return [examples]
+    rows, columns = examples.prediction.shape
+    if examples.weight is not None:
+        examples = examples._replace(weight=examples.weight.expand(rows, -1))
+    step = max(1, CHUNK // max(1, columns))
+    return [examples.rows(slice(start, start + step)) for start in range(0, max(1, rows), step)]
 
 
-def _count(criterion: Criterion, part: Level, edges: Tensor) -> RegionCounts:
+def _count(criterion: Criterion, part: Examples, edges: Tensor) -> RegionCounts:
     evaluation = criterion.evaluate(part.prediction, part.target)
     valid = evaluation.finite
     if part.weight is not None:
@@ -172,7 +165,7 @@ def _count(criterion: Criterion, part: Level, edges: Tensor) -> RegionCounts:
     return RegionCounts(counts, gradients)
 
 
-def _kinds(criterion: Criterion, part: Level) -> tuple[Tensor, Tensor, int]:
+def _kinds(criterion: Criterion, part: Examples) -> tuple[Tensor, Tensor, int]:
     """Whether an example is positive, its group, and the number of groups; both broadcast."""
     prediction, target, *_ = part
     groups = prediction.size(-1) if prediction.dim() > 1 else 1

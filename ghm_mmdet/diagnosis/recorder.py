@@ -15,7 +15,7 @@ from ghm_mmdet.diagnosis.loss_reader import LossReader, RegionCounts
 
 @dataclass(frozen=True)
 class LossRecord:
-    """What one loss was called with.
+    """The counts of one loss's examples.
 
     Attributes:
         name: Of the loss module, such as 'bbox_head.loss_cls'.
@@ -33,7 +33,7 @@ class LossRecord:
 
     @property
     def symbol(self) -> str:
-        """The gradient norm's."""
+        """Symbol of the gradient norm, g or gr."""
         return 'g' if self.mu is None else 'gr'
 
     @property
@@ -82,7 +82,7 @@ class LossRecorder:
         self._places.clear()
 
     def records(self) -> dict[str, LossRecord]:
-        """What was counted, by the name of the loss; losses without an example are left out."""
+        """The record of each loss by name; losses without an example are left out."""
         return {
             name: LossRecord(
                 name,

@@ -1,4 +1,4 @@
-"""PAA's head with a loss of its own for telling positives."""
+"""PAA's head with a separate loss for the choice of positives."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import cache
 
 from mmdet.registry import MODELS
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 
 from ghm_mmdet.config_types import config_class
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss
-from ghm_mmdet.ops.sums import are_same, scaled
 
 
 class WholePyramidDensity:
@@ -21,7 +19,8 @@ class WholePyramidDensity:
     through; the loss of all shares is made once they are there. Nothing is concatenated.
 
     Attributes:
-        ignore_avg_factor: Whether what the head scales its levels' losses with is left out.
+        ignore_avg_factor: Whether the factors that the head multiplies its levels' losses with
+            have no effect.
     """
 
     ignore_avg_factor = False
@@ -31,11 +30,9 @@ class WholePyramidDensity:
         with ExitStack() as stack:
             for module in self.children():
                 if isinstance(module, GHMLoss):
-                    stack.enter_context(module.split_levels())
+                    stack.enter_context(module.split_levels(self.ignore_avg_factor))
             losses = super().loss_by_feat(*args, **kwargs)
-        return {
-            name: _merge_levels(value, self.ignore_avg_factor) for name, value in losses.items()
-        }
+        return {name: _merge_levels(value) for name, value in losses.items()}
 
 
 class PickledByHead:
@@ -48,14 +45,14 @@ class PickledByHead:
     head_class: type[nn.Module]
 
     def __reduce_ex__(self, protocol: int | str) -> tuple:
-        """How to make a head without state from ``head_class``, and then the state."""
+        """Pickle the head as ``head_class`` and its state."""
         _, _, *state = super().__reduce_ex__(protocol)
         return _without_state, (self.head_class,), *state
 
 
 @cache
 def whole_pyramid_class(head_class: type[nn.Module]) -> type[nn.Module]:
-    """The subclass of a class of dense heads with one density over all levels; always the same."""
+    """The subclass of a dense head with one density over all levels; cached by head."""
     attributes = dict(
         __module__=__name__,
         __doc__=f'``{head_class.__name__}`` with one density over all levels.',
@@ -103,8 +100,8 @@ def WholePyramidHead(
     return made
 
 
-def _merge_levels(loss: object, ignore_factors: bool) -> object:
-    """One number of what a head left of a loss, where that has shares; else the loss itself.
+def _merge_levels(loss: object) -> object:
+    """One number for the shares of a loss; an output of the head without shares stays as it is.
 
     A head that joins the levels itself leaves one share, and others a list. Levels without
     positives have a tensor there, a zero that keeps their predictions in the graph.
@@ -116,20 +113,4 @@ def _merge_levels(loss: object, ignore_factors: bool) -> object:
     if not shares:
         return loss
     tensors = [level for level in levels if not isinstance(level, PartialLoss)]
-    return sum(tensors, start=_merge_shares(shares, ignore_factors))
-
-
-def _merge_shares(shares: list[PartialLoss], ignore_factors: bool) -> Tensor:
-    if ignore_factors:
-        shares = [replace(share, factor=1.0) for share in shares]
-    elif not are_same([share.factor for share in shares]):
-        shares = [_scaled(share) for share in shares]
-    return shares[0].loss.merge(shares)
-
-
-def _scaled(part: PartialLoss) -> PartialLoss:
-    """The same share with its factor in the level, for heads that weigh levels apart (DDOD)."""
-    if isinstance(part.factor, Tensor) and part.factor.requires_grad:
-        raise ValueError('factor of a level: must be a constant, or the same one for all levels')
-    level = part.level._replace(factor=scaled(part.level.factor, part.factor))
-    return replace(part, level=level, factor=1.0)
+    return sum(tensors, start=shares[0].loss.merge(shares))

@@ -1,4 +1,4 @@
-"""What runs beside a training: registered in mmengine's HOOKS."""
+"""The hooks of a training, registered in MMEngine's HOOKS."""
 
 from ghm_mmdet.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from ghm_mmdet.hooks.broken_picture_hook import BrokenPictureHook

@@ -1,4 +1,4 @@
-"""Checkpoints that neither a kill nor a full disk can take: whole before an older one goes."""
+"""Writes each checkpoint completely before it removes an older one."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     @property
     def _best(self) -> dict[str, str | None]:
-        """Path of the best checkpoint by each metric; MMEngine has that of a single one apart."""
+        """Path of the best checkpoint by each metric, however many metrics there are."""
         if len(self.key_indicators) == 1:
             return {'': self.best_ckpt_path}
         return self.best_ckpt_path_dict

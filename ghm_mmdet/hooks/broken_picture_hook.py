@@ -20,7 +20,7 @@ from ghm_mmdet.datasets.tolerant_loading import TolerantItems, marked, tolerate_
 
 @HOOKS.register_module()
 class BrokenPictureHook(Hook):
-    """Gets over undecodable pictures in training, validation and testing.
+    """Lets training, validation and testing go on after undecodable pictures.
 
     Training passes over them. In validation and testing they count as pictures without detections.
     Each is named in a warning, and more than one in a hundred of a data set end the run.
@@ -33,19 +33,19 @@ class BrokenPictureHook(Hook):
         self._black_pictures = TemporaryDirectory()
 
     def before_train(self, runner: Runner) -> None:
-        """Let the training's data set get over them."""
+        """Let the training's data set pass over undecodable pictures."""
         self._trained = _tolerant(runner.train_dataloader)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """End the run if all ranks together have met too many."""
+        """End the run if all ranks together have met too many undecodable pictures."""
         _pool(self._trained)
 
     def before_val(self, runner: Runner) -> None:
-        """Let the validation's data set get over them, and the model detect nothing in them."""
+        """Let the validation replace undecodable pictures, and drop detections in them."""
         self._prepare(runner, runner.val_dataloader)
 
     def before_test(self, runner: Runner) -> None:
-        """Let the test's data set get over them, and the model detect nothing in them."""
+        """Let the test's data set replace undecodable pictures, and drop detections in them."""
         self._prepare(runner, runner.test_dataloader)
 
     def _prepare(self, runner: Runner, loader: DataLoader) -> None:
@@ -63,7 +63,7 @@ class BrokenPictureHook(Hook):
         data_batch: dict | tuple | list | None = None,
         outputs: Sequence[BaseDataElement] | None = None,
     ) -> None:
-        """Give those who draw the detections a picture that they can read."""
+        """Give the hooks that draw detections a picture that they can read."""
         for sample in marked(outputs):
             picture = Path(self._black_pictures.name, Path(sample.img_path).name)
             black = np.zeros((*sample.ori_shape, 3), np.uint8)

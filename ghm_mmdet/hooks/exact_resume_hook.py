@@ -1,4 +1,4 @@
-"""A run that was killed and resumed trains as one that never was."""
+"""Makes a resumed run equal to a run without interruption."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DATA, MODEL = 0, 1
 
 @HOOKS.register_module()
 class ExactResumeHook(Hook):
-    """Makes everything random in training a function of where the training is.
+    """Seeds everything random in training by the seed and the iteration.
 
     MMEngine's checkpoints hold weights, optimizer, schedules and the moving averages, and no state
     of a random generator, which in the workers of a data loader nobody could restore. With this
@@ -61,7 +61,7 @@ class ExactResumeHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
     ) -> None:
-        """Seed what the model draws in this iteration."""
+        """Seed the generators that the model uses in this iteration."""
         seed_generators(MODEL, *self._entropy, runner.iter)
 
 

@@ -1,4 +1,4 @@
-"""What a harmonized loss cannot know of its training, and what a training has to know of it."""
+"""Tells GHM losses where optimizer steps begin, and ends a run whose input stays non-finite."""
 
 from __future__ import annotations
 
@@ -30,24 +30,28 @@ class HarmonizedLossHook(Hook):
       gradients, their moving averages then change once per step, by the counts of all of it.
     - Logs ``nonfinite_iterations``, how many had NaN or infinite input, as soon as there is one.
     - Ends a run in which a level has had such input in ``patience`` iterations in a row.
-    - Where a loss has ``nonfinite='skip'``, sets the gradients of a step to zero if any is not
-      finite: features that are NaN make those of weights NaN whatever the loss returns.
+    - With ``skip_nonfinite``, sets all gradients of an optimizer step to zero if any is not finite.
 
     The host reads what the device has counted every ``interval`` iterations, not more often.
 
     Args:
         interval: Iterations from look to look; MMEngine's logger waits for the device as often.
         patience: Iterations in a row that end a run.
+        skip_nonfinite: Whether a step with a gradient that is not finite leaves the weights to the
+            optimizer's momentum alone. A ``GradScaler`` skips such steps by itself.
     """
 
     # before the logger, which is to have the count of the same iteration
     priority = 'NORMAL'
 
-    def __init__(self, interval: int = 50, patience: int = 100) -> None:
+    def __init__(
+        self, interval: int = 50, patience: int = 100, skip_nonfinite: bool = False
+    ) -> None:
         check_positive_integer('interval', interval)
         check_positive_integer('patience', patience)
         self.interval = interval
         self.patience = patience
+        self.skip_nonfinite = skip_nonfinite
         self._losses: dict[str, GHMLoss] = {}
         self._before_steps: list[RemovableHandle] = []
         # by loss and level, and of any; on the device from the first iteration on
@@ -55,11 +59,20 @@ class HarmonizedLossHook(Hook):
         self._iterations: Tensor | int = 0
 
     def before_train(self, runner: Runner) -> None:
-        """Find the losses, and watch the optimizers' steps where gradients may have to go.
+        """Find the losses, and watch the optimizers' steps if those are to be skipped.
 
-        A training that begins has averages that do: those of ``load_from`` are another run's, also
-        where a loss has its first call in a later iteration.
+        A training that begins resets the moving averages: those of ``load_from`` are another run's,
+        also where a loss has its first call in a later iteration.
+
+        Raises:
+            ValueError: The training has a second such hook: the first would see all flags, and the
+                second none.
         """
+        if sum(isinstance(each, HarmonizedLossHook) for each in getattr(runner, 'hooks', ())) > 1:
+            raise ValueError(
+                'HarmonizedLossHook: a training takes one, and the config has another; write the '
+                'arguments into default_hooks.harmonized_loss where the config inherits the hook'
+            )
         self._losses = {
             name: module
             for name, module in runner.model.named_modules()
@@ -68,10 +81,10 @@ class HarmonizedLossHook(Hook):
         self._streaks = self._iterations = 0
         if runner.iter == 0:
             for loss in self._losses.values():
-                loss.start_afresh()
+                loss.reset()
         # a training that was cut off has left them
         self._let_optimizers_be()
-        if any(loss.nonfinite == 'skip' for loss in self._losses.values()):
+        if self.skip_nonfinite:
             self._before_steps = [
                 optimizer.register_step_pre_hook(_drop_nonfinite_gradients)
                 for optimizer in _optimizers(runner.optim_wrapper)
@@ -80,7 +93,7 @@ class HarmonizedLossHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
     ) -> None:
-        """Say where the calls that follow are."""
+        """Tell each loss that an iteration begins, and whether the optimizer steps at its end."""
         steps = _steps(runner.optim_wrapper)
         for loss in self._losses.values():
             loss.step.begin_iteration(is_last=steps)
@@ -92,7 +105,7 @@ class HarmonizedLossHook(Hook):
         data_batch: dict | tuple | list | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Count this iteration where it is, and look at the count now and then.
+        """Count non-finite iterations on the device, and read the count every ``interval``.
 
         Raises:
             NonfiniteTraining: A level has had NaN or infinity for too many iterations in a row.

@@ -6,9 +6,9 @@ from mmdet.models.losses.utils import weight_reduce_loss
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
-from ghm_mmdet.losses.call_forms import box_target, example_weight
 from ghm_mmdet.losses.ghm_loss import REDUCTIONS
 from ghm_mmdet.method.arguments import check_choice, check_interval
+from ghm_mmdet.method.call_forms import box_target, example_weight
 from ghm_mmdet.method.criteria import AuthenticSmoothL1
 
 

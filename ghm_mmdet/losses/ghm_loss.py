@@ -1,39 +1,43 @@
-"""What GHM-C and GHM-R share: region sums in, one harmonized loss out."""
+"""The base of GHM-C and GHM-R: from the examples of a call to one harmonized loss."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from ghm_mmdet.losses.before_update import before_update
-from ghm_mmdet.losses.nonfinite_flags import NonfiniteFlags
+from ghm_mmdet.losses.all_reduce import over_ranks
+from ghm_mmdet.losses.monitors import NonfiniteFlags
 from ghm_mmdet.losses.optimizer_step import OptimizerStep
-from ghm_mmdet.losses.ranks import over_ranks
+from ghm_mmdet.losses.restart import check_and_restart
 from ghm_mmdet.method.arguments import check_choice, check_interval, check_positive_integer
-from ghm_mmdet.method.balance import Balance
+from ghm_mmdet.method.balance import Balance, build_balance
 from ghm_mmdet.method.criteria import Criterion
-from ghm_mmdet.method.density import ExactDensity, GradientDensity, UnitRegionDensity, region_edges
+from ghm_mmdet.method.density import (
+    ExactDensity,
+    GradientDensity,
+    UnitRegionDensity,
+    region_edges,
+)
 from ghm_mmdet.ops import (
-    Level,
+    Examples,
     Reduction,
     RegionSums,
+    choose_backend,
     example_losses,
-    harmonized_loss,
-    is_one,
     level_sums,
+    loss_from_sums,
     region_weights,
     scaled,
     with_gradient,
 )
-from ghm_mmdet.ops.backends import MODULES
 
 REDUCTIONS = ('none', 'mean', 'sum')
 CAST = (
@@ -44,12 +48,12 @@ CAST = (
 
 
 class Statistics(NamedTuple):
-    """What the last reduced call saw, for logs and plots.
+    """The numbers per region of the last reduced call, for logs and plots.
 
     Attributes:
         counts: R_j, int64, shape (M,).
-        losses: Sum of the element losses per region before harmonizing, shape (M,); of a pyramid,
-            with the factors of its levels, where these differ. This rank's, also with ``sync``.
+        losses: Sum of the element losses per region before harmonizing, shape (M,), with the
+            factors of the levels; this rank's, also with ``sync``.
         beta: Harmonizing weight per region, shape (M,).
     """
 
@@ -62,98 +66,75 @@ class Statistics(NamedTuple):
 class PartialLoss:
     """One level's share of a loss whose density spans several levels.
 
-    It is computed with the others, of what its tensors hold then.
+    Nothing is computed yet. :meth:`GHMLoss.merge` computes all levels together; do not modify the
+    tensors before that.
 
     Attributes:
-        loss: Makes one of all shares.
-        level: Its examples.
-        reduction: Of the loss of all shares.
-        factor: What a head has scaled its level's loss with.
+        loss: The loss that this is a share of.
+        examples: Of the level. Their factor takes up what a head multiplies the share with.
+        reduction: Of the whole loss.
+        ignores_factors: Whether what a head multiplies the share with has no effect.
     """
 
     loss: GHMLoss
-    level: Level
+    examples: Examples
     reduction: str
-    factor: float | Tensor = 1.0
+    ignores_factors: bool
 
     def __mul__(self, factor: float | Tensor) -> PartialLoss:
-        return replace(self, factor=scaled(self.factor, factor))
+        return self._with_factor(scaled(self.examples.factor, factor), factor)
 
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: float | Tensor) -> PartialLoss:
-        return self if is_one(divisor) else replace(self, factor=self.factor / divisor)
+        return self._with_factor(self.examples.factor / divisor, divisor)
+
+    def _with_factor(self, result: float | Tensor, factor: float | Tensor) -> PartialLoss:
+        if self.ignores_factors:
+            return self
+        if isinstance(factor, Tensor) and factor.requires_grad:
+            raise ValueError('factor of a level: must be a constant, without a gradient')
+        return replace(self, examples=self.examples._replace(factor=result))
 
 
 def build_density(
-    *,
-    density: str,
-    bins: int,
-    epsilon: float,
-    momentum: float,
-    bias_correction: bool,
-    divisor: str,
-    empty_regions: str,
+    density: str, bins: int, momentum: float, bias_correction: bool
 ) -> GradientDensity:
     """The density that the arguments of a loss name.
 
     Raises:
         ValueError: An argument is out of range.
     """
-    check_choice('density', density, ('unit_region', 'exact'))
+    check_choice('density', density, ('mmdet', 'paper', 'exact'))
     check_positive_integer('bins', bins)
-    check_interval('epsilon', epsilon, '(0, 1]')
-    check_interval('momentum', momentum, '[0, 1)')
-    check_choice('bias_correction', bias_correction, (False, True))
-    check_choice('divisor', divisor, ('non_empty', 'all'))
-    check_choice('empty_regions', empty_regions, ('freeze', 'decay'))
     if density == 'exact':
-        return ExactDensity(epsilon, momentum, bias_correction)
-    return UnitRegionDensity(
-        bins,
-        divisor,
-        momentum=momentum,
-        bias_correction=bias_correction,
-        empty_regions=empty_regions,
-    )
-
-
-def build_balance(*, equal: str, tempering: float, outliers: str, density: str) -> Balance:
-    """The balance that the arguments of a loss name.
-
-    Raises:
-        ValueError: An argument is out of range.
-    """
-    check_choice('equal', equal, ('weight', 'gradient'))
-    check_interval('tempering', tempering, '[0, 1]')
-    check_choice('outliers', outliers, ('damp', 'keep'))
-    if outliers == 'keep' and density == 'exact':
-        raise ValueError("outliers='keep': must be 'damp' with density='exact'")
-    return Balance(equal, tempering, outliers)
+        return ExactDensity(1 / bins, momentum, bias_correction)
+    return UnitRegionDensity(bins, density, momentum, bias_correction)
 
 
 class GHMLoss(nn.Module):
-    """Base of the harmonized losses: L = (1/N) sum_i beta_i l_i, beta constant in the backward
-    pass.
+    """Base of the harmonized losses: L = (1/N) sum_i beta_i l_i, beta without a gradient.
 
-    A subclass gives a criterion (what an example is) and turns its head's call into a target.
+    A subclass gives a criterion, and brings the arguments of a head's call to one form.
 
     Args:
         criterion: Loss and gradient norm of one example.
         density: Counts to gradient density, with the moving average.
-        balance: What the weights make equal, and how far.
+        balance: What the weights make equal, and how far, see
+            :func:`ghm_mmdet.method.balance.build_balance`.
         loss_weight: Factor of the loss.
-        reduction: 'mean' divides by N, 'sum' does not, 'none' gives beta_i l_i per example.
-        backend: What computes the region sums: 'reference', 'torch', 'cpp', 'triton', 'float32', or
-            None for what :func:`ghm_mmdet.ops.backends.choose` names.
+        reduction: 'mean' divides by N, 'sum' does not, 'none' gives beta_i l_i per example; such a
+            call uses the moving average and does not change it.
         sync: Whether the density, N and the moving average are those of the batches of all ranks.
             Every rank then has to call the loss in every iteration.
-        nonfinite: What NaN or infinite input makes of the loss: 'propagate' NaN, 'skip' zero.
 
     Attributes:
-        step: Where the calls are in the training, for the hook that knows.
+        step: Where the calls are in the training, for ``HarmonizedLossHook``.
         nonfinite_flags: Of the calls that train, for the same hook.
         mean_by_weight: Whether N is the sum of the weights, and not the number of valid examples.
+
+    Raises:
+        ValueError: An argument is out of range.
     """
 
     mean_by_weight = False
@@ -162,31 +143,27 @@ class GHMLoss(nn.Module):
         self,
         criterion: Criterion,
         density: GradientDensity,
-        balance: Balance,
-        loss_weight: float,
-        reduction: str,
-        backend: str | None = None,
+        balance: str | Mapping[str, object] | Balance = 'weight',
+        loss_weight: float = 1.0,
+        reduction: str = 'mean',
         sync: bool = False,
-        nonfinite: str = 'propagate',
     ) -> None:
         super().__init__()
-        check_choice('nonfinite', nonfinite, ('propagate', 'skip'))
-        check_choice('backend', backend, (None, *MODULES))
-        check_choice('sync', sync, (False, True))
         check_choice('reduction', reduction, REDUCTIONS)
+        # a call that does not reduce has the density of its own examples
+        check_choice('sync', sync, (False,) if reduction == 'none' else (False, True))
         check_interval('loss_weight', loss_weight, '[0, inf)')
         self.criterion = criterion
         self.density = density
-        self.balance = balance
+        self.balance = build_balance(balance, density)
         self.loss_weight = loss_weight
         self.reduction = reduction
-        self.backend = backend
         self.sync = sync
-        self.nonfinite = nonfinite
         self.nonfinite_flags = NonfiniteFlags()
         self.step = OptimizerStep()
         self.statistics: Statistics | None = None
         self._splits_levels = False
+        self._ignores_factors = False
         self._was_restored = False
         self._was_cast = False
 
@@ -200,8 +177,8 @@ class GHMLoss(nn.Module):
         # a call in eval mode or under no_grad looks at examples, it does not train on them
         return self.training and torch.is_grad_enabled()
 
-    def start_afresh(self) -> None:
-        """Forget what another training has left in the moving averages."""
+    def reset(self) -> None:
+        """Set the moving averages to zero, as those of another training."""
         for buffer in self.state:
             buffer.zero_()
         self._was_restored = False
@@ -219,12 +196,16 @@ class GHMLoss(nn.Module):
             values = buffer.float()
             buffer.data = values.where(values.isfinite(), 0)
         # those of half precision are other edges
-        edges.data = region_edges(self.density.num_regions).to(edges.device)
+        edges.data = region_edges(self.density.bins).to(edges.device)
 
     @contextmanager
-    def split_levels(self) -> Iterator[None]:
-        """Inside, calls return a :class:`PartialLoss`; :meth:`merge` makes the loss of them."""
-        self._splits_levels = True
+    def split_levels(self, ignore_factors: bool = False) -> Iterator[None]:
+        """Make calls inside return a :class:`PartialLoss`, which :meth:`merge` turns into a loss.
+
+        Args:
+            ignore_factors: Whether what a head multiplies a level's loss with has no effect.
+        """
+        self._splits_levels, self._ignores_factors = True, ignore_factors
         try:
             yield
         finally:
@@ -233,112 +214,95 @@ class GHMLoss(nn.Module):
     def merge(self, parts: Sequence[PartialLoss]) -> Tensor:
         """One loss with one density over the examples of all parts, 0-dim.
 
-        The first part's factor and reduction are taken for all: parts that a head scales apart have
-        theirs in their levels.
+        All parts must have the same reduction.
 
         Raises:
             ValueError: Targets are out of range, see :class:`GHMCLoss`.
         """
-        loss = self._reduce([part.level for part in parts], parts[0].reduction)
-        return scaled(loss, parts[0].factor)
+        return self._reduce([part.examples for part in parts], parts[0].reduction)
 
-    def harmonize(self, level: Level, reduction: str | None) -> Tensor | PartialLoss:
+    def harmonize(self, examples: Examples, reduction: str | None) -> Tensor | PartialLoss:
         """The loss of these examples, once the head's call has been brought to one form.
 
         Args:
-            level: The examples.
+            examples: Of the call.
             reduction: Overrides that of the constructor unless None.
         """
+        self._undo_casts()
         check_choice('reduction_override', reduction, (None, *REDUCTIONS))
         reduction = reduction or self.reduction
         if reduction == 'none':
-            return self._each(level)
+            return self._losses_of_examples(examples)
         if self._splits_levels:
-            return PartialLoss(self, level, reduction)
-        return self._reduce([level], reduction)
+            return PartialLoss(self, examples, reduction, self._ignores_factors)
+        return self._reduce([examples], reduction)
 
-    def _each(self, level: Level) -> Tensor:
-        """The loss of every example; this changes no state."""
-        (level,), sums, _ = self._sums([level])
+    def _losses_of_examples(self, examples: Examples) -> Tensor:
+        """beta_i l_i of every example; this changes no state."""
+        edges = self.density.edges
+        sums, _ = level_sums(self.criterion, [examples], edges, choose_backend([examples]))
+        self._check_targets(examples, sums.bad_targets)
         beta, _ = region_weights(self.density, self.balance, self._reduction('none'), sums)
-        beta = beta * self.loss_weight
-        losses = example_losses(self.criterion, *level.examples, self.density.edges, beta)
-        losses = scaled(losses, level.factor)
-        if self.nonfinite == 'skip':
-            losses = losses.where(sums.nonfinite == 0, 0)
-        return losses if losses.shape == level.prediction.shape else losses.squeeze(-1)
+        losses = example_losses(self.criterion, examples, edges, beta * self.loss_weight)
+        losses = scaled(losses, examples.factor)
+        return losses if losses.shape == examples.prediction.shape else losses.squeeze(-1)
 
-    def _reduce(self, levels: Sequence[Level], reduction: str) -> Tensor:
+    def _reduce(self, levels: Sequence[Examples], reduction: str) -> Tensor:
         trains = self._trains
-        levels, sums, nonfinite = self._sums(levels)
+        edges, backend = self.density.edges, choose_backend(levels)
+        sums, nonfinite = level_sums(self.criterion, levels, edges, backend)
+        self._check_targets(levels[0], sums.bad_targets)
         ranks = get_world_size() if self.sync and trains else 1
         if ranks > 1:
             sums = over_ranks(sums)
-        seen, keep_old = self._so_far(sums, nonfinite) if trains else (sums, None)
-        how = self._reduction(reduction, ranks)
-        loss, beta, scale = harmonized_loss(
-            self.density, self.balance, how, sums, seen, keep_old, self.backend
+        step_sums, update_unless = self._accumulate(sums, nonfinite) if trains else (sums, None)
+        loss, beta, scale = loss_from_sums(
+            self.density,
+            self.balance,
+            self._reduction(reduction, ranks),
+            sums,
+            step_sums,
+            update_unless,
+            backend,
         )
-        if keep_old is not None:
-            self._update(seen, keep_old)
+        if update_unless is not None:
+            self._update_running_stats(step_sums, update_unless)
         self.statistics = Statistics(sums.counts, sums.losses.detach(), beta)
-        edges = self.density.edges
-        return with_gradient(loss, scale, self.criterion, levels, edges, self.backend)
-
-    def _sums(self, levels: Sequence[Level]) -> tuple[Sequence[Level], RegionSums, Tensor]:
-        """The sums of all levels and each level's examples that are not finite.
-
-        Returns:
-            The levels, whose gradients are zero where such examples are to be skipped; their sums;
-            and how many of them are not finite, shape (L,).
-        """
-        if self.nonfinite == 'skip':
-            # nodes of our own in the graph
-            levels = [
-                each._replace(prediction=each.prediction.view_as(each.prediction))
-                for each in levels
-            ]
-        edges = self.density.edges
-        sums, nonfinite = level_sums(self.criterion, levels, edges, self.backend)
-        if self.nonfinite == 'skip':
-            poisoned = sums.nonfinite > 0
-            for each in levels:
-                if each.prediction.requires_grad:
-                    each.prediction.register_hook(lambda grad: grad.masked_fill(poisoned, 0))
-        return levels, sums, nonfinite
+        return with_gradient(loss, scale, self.criterion, levels, edges, backend)
 
     def _reduction(self, name: str, ranks: int = 1) -> Reduction:
-        return Reduction(
-            factor=self.loss_weight * (ranks if name == 'mean' else 1),
-            mean=name == 'mean',
-            by_weight=self.mean_by_weight,
-            skips=self.nonfinite == 'skip',
-        )
+        mean = name == 'mean'
+        return Reduction(mean, self.mean_by_weight, self.loss_weight * (ranks if mean else 1))
+
+    def _check_targets(self, examples: Examples, bad_targets: Tensor) -> None:
+        """Note the number of targets that are out of range, int64, 0-dim; for subclasses."""
 
     @torch.no_grad()
-    def _so_far(self, sums: RegionSums, nonfinite: Tensor) -> tuple[RegionSums, Tensor | None]:
-        """What this optimizer step has seen with this call, which trains.
+    def _accumulate(self, sums: RegionSums, nonfinite: Tensor) -> tuple[RegionSums, Tensor | None]:
+        """Add a call that trains to its optimizer step.
 
         Returns:
-            The sums with its counts; and where the optimizer steps after them, a 0-dim number that
-            is 0 unless input was not finite, else None.
+            The sums with the counts of the step so far; and, if the optimizer steps after this
+            call, a 0-dim number that is 0 unless input was not finite, else None.
         """
-        self._before_update()
+        self._check_and_restart()
         call = self.step.next_call()
         self.nonfinite_flags(call, nonfinite)
-        seen, poisoned = self.step.so_far(call, sums)
-        return seen, poisoned if self.step.is_last else None
+        step_sums, poisoned = self.step.accumulate(call, sums)
+        return step_sums, poisoned if self.step.is_last else None
 
-    def _before_update(self) -> None:
+    def _check_and_restart(self) -> None:
         state = self.state
         if state:
-            before_update(state, self._was_restored)
+            check_and_restart(state, self._was_restored)
             self._was_restored = False
 
-    def _update(self, seen: RegionSums, keep_old: Tensor) -> None:
-        """Change what else than the density follows the examples, unless ``keep_old`` is not 0."""
+    def _update_running_stats(self, step_sums: RegionSums, update_unless: Tensor) -> None:
+        """Update further running statistics if ``update_unless`` is 0; for subclasses."""
 
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
         """Also reads the buffers of mmdet's GHMC and GHMR, ``edges`` and ``acc_sum``."""
         state_dict.pop(f'{prefix}edges', None)
         average = state_dict.pop(f'{prefix}acc_sum', None)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from ghm_mmdet.losses.call_forms import box_target, either_weight, example_weight
-from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_balance, build_density
-from ghm_mmdet.losses.outlier_watch import OutlierWatch
+from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_density
+from ghm_mmdet.losses.monitors import OutlierWatch
 from ghm_mmdet.method.arguments import check_interval
+from ghm_mmdet.method.balance import Balance
+from ghm_mmdet.method.call_forms import box_target, either_weight, example_weight
 from ghm_mmdet.method.criteria import AuthenticSmoothL1, DenseTarget, working_dtype
 from ghm_mmdet.method.median_error import MedianError
-from ghm_mmdet.ops import Level, RegionSums
+from ghm_mmdet.ops import Examples, RegionSums
 
 
 @MODELS.register_module()
@@ -30,24 +31,18 @@ class GHMRLoss(GHMLoss):
 
     Args:
         mu: Width of the quadratic part of ASL1, in the units of the box deltas; in [1e-18, 1e18].
-            'median' follows the median error of the boxes, a moving average with ``momentum``
-            (ours).
+            'median' follows the median error of the boxes, a moving average with ``momentum``.
         bins: M, the number of unit regions.
         momentum: a of the moving average over iterations, in [0, 1).
         loss_weight: Factor of the loss.
         reduction: 'none', 'mean' or 'sum'.
-        density: 'unit_region' or 'exact', see :class:`GHMCLoss`.
-        epsilon: Width of the window of the exact density, in (0, 1].
-        divisor: 'non_empty' or 'all', see :class:`GHMCLoss`.
+        density: 'mmdet', 'paper' or 'exact', see :class:`GHMCLoss`.
         bias_correction: See :class:`GHMCLoss`.
-        empty_regions: 'freeze' or 'decay', see :class:`GHMCLoss`.
-        equal: 'weight' or 'gradient', see :class:`GHMCLoss`.
-        tempering: In [0, 1], see :class:`GHMCLoss`.
-        outliers: 'damp' takes weight from a crowd of large errors as from any other (paper), 'keep'
-            has weights that never fall as gr grows (ours). Of unit regions only.
-        backend: 'reference', 'torch', 'cpp', 'triton', 'float32' or None, see :class:`GHMCLoss`.
+        balance: See :class:`GHMCLoss`; a crowd of large errors are the outliers.
         sync: See :class:`GHMCLoss`.
-        nonfinite: 'propagate' or 'skip', see :class:`GHMCLoss`.
+
+    Raises:
+        ValueError: An argument is out of range, or has no effect beside the others.
 
     Attributes:
         mu_of_call: Where mu adapts, that of the last call, float32, 0-dim.
@@ -63,6 +58,7 @@ class GHMRLoss(GHMLoss):
     """
 
     mean_by_weight = True  # as in mmdet; with weights of 0 and 1 that is the valid examples
+    criterion: AuthenticSmoothL1
 
     def __init__(
         self,
@@ -71,45 +67,25 @@ class GHMRLoss(GHMLoss):
         momentum: float = 0,
         loss_weight: float = 1.0,
         reduction: str = 'mean',
-        density: str = 'unit_region',
-        epsilon: float = 1 / 10,
-        divisor: str = 'non_empty',
+        density: str = 'mmdet',
         bias_correction: bool = False,
-        empty_regions: str = 'freeze',
-        equal: str = 'weight',
-        tempering: float = 1.0,
-        outliers: str = 'damp',
-        backend: str | None = None,
+        balance: str | Mapping[str, object] | Balance = 'weight',
         sync: bool = False,
-        nonfinite: str = 'propagate',
     ) -> None:
         adapts = mu == 'median'
         if not adapts:
             check_interval('mu', mu, AuthenticSmoothL1.MU, also=" or 'median'")
-        gradient_density = build_density(
-            density=density,
-            bins=bins,
-            epsilon=epsilon,
-            momentum=momentum,
-            bias_correction=bias_correction,
-            divisor=divisor,
-            empty_regions=empty_regions,
-        )
-        num_regions = gradient_density.num_regions
-        if adapts and num_regions < MedianError.MIN_REGIONS:
+        gradient_density = build_density(density, bins, momentum, bias_correction)
+        regions = gradient_density.bins
+        if adapts and regions < MedianError.MIN_REGIONS:
             raise ValueError(
                 f"bins={bins}: must be {MedianError.MIN_REGIONS} or more with mu='median'"
             )
-        balance = build_balance(
-            equal=equal, tempering=tempering, outliers=outliers, density=density
-        )
         # in units of the median error its mu is 1
-        criterion = AuthenticSmoothL1(1.0 if adapts else mu)
-        super().__init__(
-            criterion, gradient_density, balance, loss_weight, reduction, backend, sync, nonfinite
-        )
+        criterion = AuthenticSmoothL1(1.0 if isinstance(mu, str) else mu)
+        super().__init__(criterion, gradient_density, balance, loss_weight, reduction, sync)
         self.outlier_watch = OutlierWatch()
-        self.median_error = MedianError(num_regions, momentum) if adapts else None
+        self.median_error = MedianError(regions, momentum) if adapts else None
         self.mu_of_call: Tensor | None = None
         self._mu_of_step: Tensor | None = None
         self._mu_of_levels: Tensor | None = None
@@ -135,65 +111,60 @@ class GHMRLoss(GHMLoss):
         *,
         label_weight: Tensor | None = None,
     ) -> Tensor | PartialLoss:
-        """Loss of one call of a head.
+        """Loss of one call of a head; arguments and errors are those of :class:`GHMCLoss`.
 
         Args:
             pred: Predicted box deltas.
             target: Target box deltas, of the same shape.
             weight: One per box (N,), one per coordinate, also in a row, or broadcastable to
                 ``pred``; 0 ignores. None is all ones.
-            avg_factor: Accepted because heads pass it, and not used: N is already in the weights.
+            avg_factor: Not used: N is already in the weights.
             reduction_override: Overrides ``reduction`` for this call.
             label_weight: The name that mmdet's ``GHMR`` has for ``weight``.
-
-        Raises:
-            ValueError: Shapes do not fit.
-            RuntimeError: There is a moving average, and a non-reentrant activation checkpoint
-                around the loss computes it a second time.
         """
         self._undo_casts()
         weight = example_weight(pred, either_weight(weight, label_weight))
         parsed = box_target(pred, target)
-        level = Level(pred, parsed, weight)
         if self.median_error:
-            level = self._in_units_of_mu(level)
-        elif not torch.compiler.is_compiling() and self.statistics is not None:
+            examples = self._in_units_of_mu(pred, parsed, weight)
+            return self.harmonize(examples, reduction_override)
+        if not torch.compiler.is_compiling() and self.statistics is not None:
             self.outlier_watch(self.statistics.counts, self.criterion.mu)
-        return self.harmonize(level, reduction_override)
+        return self.harmonize(Examples(pred, parsed, weight), reduction_override)
 
     @contextmanager
-    def split_levels(self) -> Iterator[None]:
+    def split_levels(self, ignore_factors: bool = False) -> Iterator[None]:
         """See :class:`GHMLoss`; all levels are in units of one mu."""
         self._mu_of_levels = None
-        with super().split_levels():
+        with super().split_levels(ignore_factors):
             yield
 
-    def _in_units_of_mu(self, level: Level) -> Level:
+    def _in_units_of_mu(self, pred: Tensor, target: DenseTarget, weight: Tensor | None) -> Examples:
         """Errors over mu, in float32 or float64, and their target of zero.
 
         ASL1 of width mu is mu times ASL1 of width 1 in units of mu.
         """
         self.mu_of_call = self._current_mu()
-        pred, target, weight, _ = level
         difference = pred.to(working_dtype(pred)) - target.values
         zero = DenseTarget(torch.zeros_like(difference))
-        return Level(difference / self.mu_of_call, zero, weight, factor=self.mu_of_call)
+        return Examples(difference / self.mu_of_call, zero, weight, factor=self.mu_of_call)
 
     def _current_mu(self) -> Tensor:
         if self._splits_levels and self._mu_of_levels is not None:
             return self._mu_of_levels
         trains = self._trains
         if trains and self._was_restored:
-            self._before_update()  # another run's average is no mu to begin with
+            self._check_and_restart()  # another run's average is no mu to begin with
+        assert self.median_error is not None
         mu = self.median_error.mu()
         if trains:
             # the counts of all calls of an optimizer step are read at one mu
-            if self.step.begins:
+            if self.step.begins or self._mu_of_step is None:
                 self._mu_of_step = mu
             mu = self._mu_of_step
         self._mu_of_levels = mu
         return mu
 
-    def _update(self, seen: RegionSums, keep_old: Tensor) -> None:
-        if self.median_error:
-            self.median_error.update(seen.counts, self._mu_of_step, keep_old != 0)
+    def _update_running_stats(self, step_sums: RegionSums, update_unless: Tensor) -> None:
+        if self.median_error and self._mu_of_step is not None:
+            self.median_error.update(step_sums.counts, self._mu_of_step, update_unless != 0)

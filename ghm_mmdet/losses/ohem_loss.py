@@ -8,9 +8,9 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
-from ghm_mmdet.losses.call_forms import example_weight
 from ghm_mmdet.losses.ghm_loss import REDUCTIONS
 from ghm_mmdet.method.arguments import check_choice, check_interval, check_positive_integer
+from ghm_mmdet.method.call_forms import example_weight
 
 
 @MODELS.register_module()
@@ -116,6 +116,7 @@ class OHEMLoss(nn.Module):
             return _hardest(hardness, valid, self.keep)
         if self.keep_ratio is not None:
             return _hardest(hardness, valid, _share(self.keep_ratio, valid.sum()))
+        assert self.negatives_per_positive is not None
         classes = pred.size(1) if self.use_sigmoid else pred.size(1) - 1
         is_object = valid & (target >= 0) & (target < classes)
         count = _share(self.negatives_per_positive, is_object.sum().clamp(min=1))
@@ -128,7 +129,7 @@ def _by_anchor(values: Tensor) -> Tensor:
 
 
 def _share(ratio: float, count: Tensor) -> Tensor:
-    """How many a ratio of a count is, rounded up; int64, 0-dim."""
+    """The ratio of a count, rounded up; int64, 0-dim."""
     # 0.55 of 100 is 55: the fraction that is meant, and not the float a little above it
     meant = Fraction(ratio).limit_denominator(1_000_000)
     return -(-meant.numerator * count // meant.denominator)

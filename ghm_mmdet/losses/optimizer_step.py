@@ -1,4 +1,4 @@
-"""Where a call of a loss is in its training: which level, and which part of an optimizer step."""
+"""Counts over the micro-batches of an optimizer step, and the position of a call in it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class OptimizerStep:
         self._call = 0
         self._is_counted = False
         self._is_last = True
-        self._seen: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+        self._counted: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
     def begin_iteration(self, is_last: bool) -> None:
-        """The next call is the first of an iteration, at whose end the optimizer may step."""
+        """Begin an iteration; ``is_last`` says whether the optimizer steps at its end."""
         if self._is_last:
             # what a head left out of the last micro-batch belongs to no later step
-            self._seen.clear()
+            self._counted.clear()
         self._call = 0
         self._is_counted = True
         self._is_last = is_last
@@ -39,7 +39,7 @@ class OptimizerStep:
         """Whether no call of this optimizer step has trained yet."""
         if torch.compiler.is_compiling() or not self._is_counted:
             return True
-        return self._call == 0 and not self._seen
+        return self._call == 0 and not self._counted
 
     def next_call(self) -> int:
         """Number of this call in its iteration, from 0: the level, where a head calls per level."""
@@ -49,28 +49,31 @@ class OptimizerStep:
         self._call += 1
         return self._call - 1
 
-    def so_far(self, call: int, sums: RegionSums) -> tuple[RegionSums, Tensor]:
-        """The counts of this call and of the same one earlier in the optimizer step.
+    def accumulate(self, call: int, sums: RegionSums) -> tuple[RegionSums, Tensor]:
+        """Add a call's counts to those of the same call earlier in the optimizer step.
 
         Args:
             call: Its number.
-            sums: Its own. Later calls forget its counts where input was not finite.
+            sums: Of the call. Later calls leave them out if its input was not finite.
 
         Returns:
             The summary with these counts, and a 0-dim number that is not 0 if any of the calls had
             input that was not finite.
         """
-        if self.is_last and not self._seen:
+        if self.is_last and not self._counted:
             return sums, sums.nonfinite
         poisoned = sums.nonfinite > 0
         mine = (sums.counts, sums.weight_sum.detach())
-        *before, was_poisoned = self._seen.pop(
+        *before, was_poisoned = self._counted.pop(
             call, (*map(torch.zeros_like, mine), torch.zeros_like(poisoned))
         )
         any_poisoned = was_poisoned | poisoned
         if not self.is_last:
-            kept = (now.where(~poisoned, 0) for now in mine)
-            self._seen[call] = (*map(torch.add, before, kept), any_poisoned)
+            counts, weight_sum = (
+                torch.add(old, now.where(~poisoned, 0))
+                for old, now in zip(before, mine, strict=True)
+            )
+            self._counted[call] = counts, weight_sum, any_poisoned
         counts, weight_sum = map(torch.add, before, mine)
         return sums._replace(counts=counts, weight_sum=weight_sum), any_poisoned
 

@@ -1,4 +1,4 @@
-"""What a loss may know of the training run around it, through mmengine's message hub."""
+"""The iteration of the running training, read from MMEngine's message hub."""
 
 from __future__ import annotations
 

@@ -30,8 +30,9 @@ def check_interval(name: str, value: object, interval: str, also: str = '') -> N
     """
     low, high = (float(bound) for bound in interval[1:-1].split(','))
     if isinstance(value, Real) and not isinstance(value, bool):
-        above = value >= low if interval[0] == '[' else value > low
-        below = value <= high if interval[-1] == ']' else value < high
+        number = float(value)
+        above = number >= low if interval[0] == '[' else number > low
+        below = number <= high if interval[-1] == ']' else number < high
         if above and below:
             return
     raise ValueError(f'{name}={value!r}: must be a number in {interval}{also}')

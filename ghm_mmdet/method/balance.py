@@ -1,4 +1,4 @@
-"""What the regions of gradient norm are made equal in, and how far. Ours, not the paper's.
+"""The quantity in which regions are made equal, and how far: an extension of the paper.
 
 The paper gives every region the same total weight, so that a region's total gradient grows with
 its g, from near 0 to 2/M, and the many easy examples are hardly pushed any further. On few images
@@ -10,10 +10,13 @@ there, because the model has not learned them yet, that holds it back from learn
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from ghm_mmdet.method.arguments import check_choice, check_interval
+from ghm_mmdet.method.density import ExactDensity, GradientDensity
 from ghm_mmdet.method.isotonic import non_increasing
 
 TOTAL_GRADIENT = 0.5
@@ -70,9 +73,52 @@ class Balance(NamedTuple):
 
 
 def _never_falling(weight: Tensor, known: Tensor) -> Tensor:
-    """1 over the row nearest to 1 / weight that does not rise as g grows."""
+    """Isotonic regression: change 1/weight as little as possible (least squares) so that the
+    weight never decreases as g grows.
+    """
     return 1 / non_increasing(1 / weight.where(known, 1), known)
 
 
 def _divisor(mean: Tensor) -> Tensor:
     return mean.where(mean > 0, 1)
+
+
+PRESETS = {
+    'weight': Balance(),
+    'gradient': Balance('gradient'),
+    'small-data': Balance('gradient', 0.75, 'keep'),
+}
+"""The balances with a name; 'weight' is the paper's, 'small-data' for a few hundred images."""
+
+
+def build_balance(
+    balance: str | Mapping[str, object] | Balance, density: GradientDensity
+) -> Balance:
+    """The balance that an argument of a loss names.
+
+    Args:
+        balance: One of ``PRESETS``; or a mapping with any of ``equal``, ``tempering`` and
+            ``outliers``, and with ``preset`` for those that it leaves out; or a :class:`Balance`.
+        density: Of the same loss.
+
+    Raises:
+        ValueError: A part is unknown or out of range, or does not go with the density.
+    """
+    if isinstance(balance, str):
+        check_choice('balance', balance, tuple(PRESETS))
+        balance = PRESETS[balance]
+    if isinstance(balance, Mapping):
+        parts: dict[str, Any] = dict(balance)
+        preset = parts.pop('preset', 'weight')
+        check_choice('balance.preset', preset, tuple(PRESETS))
+        for name in parts:
+            check_choice('balance: argument', name, ('preset', *Balance._fields))
+        balance = PRESETS[preset]._replace(**parts)
+    if not isinstance(balance, Balance):
+        raise ValueError(f'balance={balance!r}: must be a dict or one of {", ".join(PRESETS)}')
+    check_choice('balance.equal', balance.equal, ('weight', 'gradient'))
+    check_interval('balance.tempering', balance.tempering, '[0, 1]')
+    check_choice('balance.outliers', balance.outliers, ('damp', 'keep'))
+    if balance.outliers == 'keep' and isinstance(density, ExactDensity):
+        raise ValueError("balance.outliers='keep': must be 'damp' with density='exact'")
+    return balance

@@ -1,6 +1,11 @@
 """Gradient density: counts of examples per region in, harmonizing weights beta out.
 
 Pure tensors. Nothing here knows of logits, levels, heads or MMDetection.
+
+Five multipliers have names of their own in this package: ``weight`` is a head's weight of an
+example, of which only the sign counts; ``beta`` is the harmonizing weight of a region; ``scale``
+multiplies a region's loss sum and is beta loss_weight / N; ``factor`` is what a head multiplies the
+loss of one call with; ``loss_weight`` is the argument of a loss.
 Source: Li, Liu, Wang, *Gradient Harmonized Single-stage Detector*, AAAI 2019 ("the paper").
 """
 
@@ -8,18 +13,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ghm_mmdet.method.arguments import check_choice
+from ghm_mmdet.method.arguments import check_choice, check_interval, check_positive_integer
 from ghm_mmdet.method.dtype_guard import FixedDtype
 
 
-def region_edges(num_regions: int) -> Tensor:
+def region_edges(bins: int) -> Tensor:
     """Edges of the unit regions r_j = [(j-1)/M, j/M), float32, shape (M + 1,)."""
-    return torch.arange(num_regions + 1, dtype=torch.float32) / num_regions
+    return torch.arange(bins + 1, dtype=torch.float32) / bins
 
 
 def region_centres(edges: Tensor) -> Tensor:
@@ -65,45 +69,39 @@ def exact_gradient_density(gradient_norm: Tensor, epsilon: float) -> Tensor:
     return (below_upper - below_lower) / valid_length(gradient_norm, epsilon)
 
 
-class AverageState(NamedTuple):
-    """Moving average of the counts, and of the constant 1 where its start is bias-corrected."""
-
-    counts: Tensor
-    weight: Tensor | None
-
-
 class GradientDensity(FixedDtype, ABC):
     """Counts per region in, gradient density per region out, with an optional moving average.
 
     S_j(t) = a S_j(t-1) + (1 - a) R_j(t) (paper, "EMA"), where R_j is the count of region j.
 
     Args:
-        num_regions: M.
+        bins: M, the number of regions that are counted.
         momentum: a in [0, 1); 0 keeps no state.
-        bias_correction: Divide S_j by 1 - a^t, t being the updates that region has seen, so that
-            the zero from which S starts does not inflate the first weights. False is mmdet's
-            behaviour.
-        empty_regions: What happens to S_j where this call has no example in region j. 'freeze'
-            leaves it (mmdet), 'decay' averages the zero in (paper).
+        bias_correction: Divide S_j by 1 - a^t, t being the updates of that region, so that the zero
+            from which S starts does not inflate the first weights. False is mmdet's behaviour.
+        decays: Whether the zero of a region without an example is averaged in (paper), or leaves
+            S_j as it is (mmdet).
 
     Raises:
-        ValueError: ``empty_regions`` is neither.
+        ValueError: An argument is out of range, or there is a bias correction and no momentum.
     """
 
-    def __init__(
-        self,
-        num_regions: int,
-        momentum: float = 0,
-        bias_correction: bool = False,
-        empty_regions: str = 'freeze',
-    ) -> None:
+    edges: Tensor
+    moving_average: Tensor
+    moving_weight: Tensor
+
+    def __init__(self, bins: int, momentum: float, bias_correction: bool, decays: bool) -> None:
         super().__init__()
-        check_choice('empty_regions', empty_regions, ('freeze', 'decay'))
-        self.num_regions = num_regions
+        check_positive_integer('bins', bins)
+        check_interval('momentum', momentum, '[0, 1)')
+        check_choice('bias_correction', bias_correction, (False, True))
+        if bias_correction and not momentum:
+            raise ValueError('bias_correction=True: must be False where momentum=0')
+        self.bins = bins
         self.momentum = momentum
         self.bias_correction = bias_correction
-        self.empty_regions = empty_regions
-        self.register_buffer('edges', region_edges(num_regions), persistent=False)
+        self.decays = decays
+        self.register_buffer('edges', region_edges(bins), persistent=False)
         if momentum > 0:
             zeros = torch.zeros_like(self.edges[1:])
             self.register_buffer('moving_average', zeros)
@@ -127,42 +125,35 @@ class GradientDensity(FixedDtype, ABC):
             return []
         return [self.moving_average, *([self.moving_weight] if self.bias_correction else [])]
 
-    def average(self, counts: Tensor) -> AverageState:
-        """The moving average after these counts; the module's own state stays as it is.
+    def average(self, counts: Tensor) -> list[Tensor]:
+        """The new ``state`` after these counts; the module's own state does not change.
 
         Args:
             counts: R_j, int64, shape (M,).
         """
         counts = counts.to(self.edges.dtype)
-        if not self.has_state:
-            return AverageState(counts, None)
-        weight = None
-        if self.bias_correction:
-            weight = self._blend(self.moving_weight, torch.ones_like(counts), counts)
-        return AverageState(self._blend(self.moving_average, counts, counts), weight)
+        news = counts, torch.ones_like(counts)
+        return [self._blend(old, new, counts) for old, new in zip(self.state, news, strict=False)]
 
     def _blend(self, old: Tensor, new: Tensor, counts: Tensor) -> Tensor:
         blended = self.momentum * old + (1 - self.momentum) * new
-        return blended if self.empty_regions == 'decay' else blended.where(counts > 0, old)
+        return blended if self.decays else blended.where(counts > 0, old)
 
-    def store(self, state: AverageState, keep_old: Tensor) -> None:
-        """Make ``state`` the module's own, unless the 0-dim bool ``keep_old`` holds (no sync)."""
-        if not self.has_state:
-            return
-        self.moving_average.copy_(self.moving_average.where(keep_old, state.counts))
-        if self.bias_correction:
-            self.moving_weight.copy_(self.moving_weight.where(keep_old, state.weight))
+    def store(self, average: list[Tensor], keep_old: Tensor) -> None:
+        """Make ``average`` the module's own, unless the 0-dim bool ``keep_old`` holds (no sync)."""
+        for buffer, new in zip(self.state, average, strict=True):
+            buffer.copy_(buffer.where(keep_old, new))
 
-    def density(self, counts: Tensor, state: AverageState) -> Tensor:
+    def density(self, counts: Tensor, average: list[Tensor]) -> Tensor:
         """GD of each region, float32, shape (M,).
 
         Args:
             counts: R_j of this call, int64, shape (M,).
-            state: What :meth:`average` made of them.
+            average: The result of :meth:`average` for them.
         """
-        smoothed = state.counts
-        if state.weight is not None:
-            smoothed = smoothed / state.weight.where(state.weight > 0, 1)
+        smoothed = average[0] if average else counts.to(self.edges.dtype)
+        if self.has_state and self.bias_correction:
+            smoothed = smoothed / average[1].where(average[1] > 0, 1)
         return self._density(smoothed, counts)
 
     @abstractmethod
@@ -174,24 +165,31 @@ class UnitRegionDensity(GradientDensity):
     """GD^ = R_j M, constant on each region (paper, "Unit Region Approximation").
 
     Args:
-        divisor: Number of regions that share the weight. 'non_empty' counts those with an example
-            in this call (mmdet), 'all' is the paper's M.
-        **moving_average: See :class:`GradientDensity`.
+        bins: M.
+        form: 'mmdet' shares the weight among the regions that have an example in this call, in
+            place of all M, and leaves the moving average of the others as it is. 'paper' shares it
+            among all M regions, and the moving average of an empty one decays.
+        momentum: See :class:`GradientDensity`.
+        bias_correction: See :class:`GradientDensity`.
 
     Raises:
-        ValueError: ``divisor`` is neither, or see :class:`GradientDensity`.
+        ValueError: ``form`` is neither, or see :class:`GradientDensity`.
     """
 
     def __init__(
-        self, num_regions: int, divisor: str = 'non_empty', **moving_average: float | bool | str
+        self,
+        bins: int,
+        form: str = 'mmdet',
+        momentum: float = 0,
+        bias_correction: bool = False,
     ) -> None:
-        super().__init__(num_regions, **moving_average)
-        check_choice('divisor', divisor, ('non_empty', 'all'))
-        self.divisor = divisor
+        check_choice('form', form, ('mmdet', 'paper'))
+        super().__init__(bins, momentum, bias_correction, decays=form == 'paper')
+        self.form = form
 
     def _density(self, smoothed: Tensor, counts: Tensor) -> Tensor:
-        if self.divisor == 'all':
-            return smoothed * self.num_regions
+        if self.form == 'paper':
+            return smoothed * self.bins
         return smoothed * (counts > 0).sum()
 
 
@@ -220,32 +218,33 @@ class ExactDensity(GradientDensity):
     CELLS_PER_HALF_WINDOW = 64
 
     def __init__(self, epsilon: float, momentum: float = 0, bias_correction: bool = False) -> None:
+        check_interval('epsilon', epsilon, '(0, 1]')
         # the tolerance keeps 1/30 and its like, which float64 cannot hold, at the whole number
         # meant
         cells = math.ceil(2 * self.CELLS_PER_HALF_WINDOW / epsilon - 1e-6)
-        super().__init__(cells, momentum, bias_correction, empty_regions='decay')
+        super().__init__(cells, momentum, bias_correction, decays=True)
         self.epsilon = epsilon
 
     @property
     def gradient_norm(self) -> Tensor:
-        """g of each fine cell, at least half a window, within which g is not told apart."""
+        """g of each fine cell, at least half a window: inside a window g is not resolved."""
         return region_centres(self.edges).clamp(min=self.epsilon / 2)
 
     def _density(self, smoothed: Tensor, counts: Tensor) -> Tensor:
-        centre = (torch.arange(self.num_regions, device=smoothed.device) + 0.5) / self.num_regions
+        centre = (torch.arange(self.bins, device=smoothed.device) + 0.5) / self.bins
         return self._window_counts(smoothed) / valid_length(centre, self.epsilon)
 
     def _window_counts(self, smoothed: Tensor) -> Tensor:
-        """Examples in the window of each cell's centre, of the outermost cells a share.
+        """Examples in the window around each cell's centre; the outermost cells count in part.
 
         The cells are added up for every window anew. Differences of prefix sums would need float64,
         which not every device has, and CUDA has no deterministic prefix sum of floats.
         """
-        cells = self.epsilon / 2 * self.num_regions + 0.5
+        cells = self.epsilon / 2 * self.bins + 0.5
         reach = math.floor(cells)
         padded = nn.functional.pad(smoothed, (reach, reach))
         inner = padded[1:-1].unfold(0, 2 * reach - 1, 1).sum(1)
-        outermost = padded[: self.num_regions] + padded[2 * reach :]
+        outermost = padded[: self.bins] + padded[2 * reach :]
         return inner + (cells - reach) * outermost
 
 
@@ -255,6 +254,8 @@ NO_DENSITY = 1e-20
 
 def harmonizing_weight(density: Tensor, total: Tensor) -> Tensor:
     """beta = N / GD (paper, "Gradient Density"), 0 where there is no density.
+
+    ``loss_from_sums_kernel`` in :mod:`ghm_mmdet.ops.triton_from_sums` computes the same on CUDA.
 
     Args:
         density: GD per region, shape (M,).

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class FixedDtype(nn.Module):
-    """A module whose buffers go to other devices and stay of the dtype that they have.
+    """A module whose buffers move to other devices and keep their dtype.
 
     ``model.half()`` casts every floating-point buffer. Counts of examples overflow there, and
     region edges move. What assigns to a buffer's ``data``, as FSDP with a ``buffer_dtype`` does, is

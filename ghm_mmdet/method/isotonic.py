@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def non_increasing(values: Tensor, known: Tensor) -> Tensor:
-    """The row nearest to ``values`` in least squares that nowhere rises.
+    """The non-increasing row that is nearest to ``values`` in least squares.
 
     Where it has to be flat it is the mean of the values there, so that no value counts twice. By
     the min-max formula, max over b >= j and then min over a <= j of the mean of values a to b
@@ -28,7 +28,9 @@ def non_increasing(values: Tensor, known: Tensor) -> Tensor:
 
 
 def _sums(values: Tensor) -> Tensor:
-    """Of the values a to b, shape (M, M). Without differences, in which small values are lost.
+    """Entry (a, b) is values[a] + ... + values[b], shape (M, M).
+
+    Differences of prefix sums would cancel small values, so the sums are added up.
 
     Each pass adds to a sum the one of as many values before it. So every value is rounded log2(M)
     times at most, a relative error of log2(M) 2^-24 in float32, and nothing is a prefix sum of

@@ -1,4 +1,4 @@
-"""The usual error of the boxes, read off the counts of their gradient norms. Ours, not the paper's.
+"""The median error of the boxes, from the counts of their gradient norms; not in the paper.
 
 mu of GHM-R is the size of an error that counts as medium. The errors of a detector shrink while it
 trains, and their scale depends on how its head encodes boxes, so that no number suits all of them
@@ -20,7 +20,7 @@ class MedianError(FixedDtype):
     which is mu gr / sqrt(1 - gr^2).
 
     Args:
-        num_regions: M, the regions of gr that are counted.
+        bins: M, the regions of gr that are counted.
         momentum: a of its moving average over iterations, in [0, 1); the first value counts whole.
 
     Attributes:
@@ -34,10 +34,11 @@ class MedianError(FixedDtype):
     MIN_REGIONS = 5
     """Fewer do not tell where in [0, 1] the median of gr is."""
 
-    def __init__(self, num_regions: int, momentum: float) -> None:
+    def __init__(self, bins: int, momentum: float) -> None:
         super().__init__()
-        self.num_regions = num_regions
+        self.bins = bins
         self.momentum = momentum
+        self.average: Tensor
         self.register_buffer('average', torch.zeros((), dtype=torch.float32))
 
     def mu(self) -> Tensor:
@@ -45,7 +46,7 @@ class MedianError(FixedDtype):
         return self.average.where(self.average > 0, self.START)
 
     def update(self, counts: Tensor, mu: Tensor, keep_old: Tensor) -> None:
-        """Take up a call's counts, unless the 0-dim bool ``keep_old`` holds or they are all 0.
+        """Update the average by a call's counts, unless ``keep_old`` (0-dim bool) or all are 0.
 
         Args:
             counts: R_j of gr, int64, shape (M,).
@@ -59,13 +60,13 @@ class MedianError(FixedDtype):
         self.average.copy_(self.average.where(keep_old | (counts.sum() == 0), new))
 
     def _median_gradient_norm(self, counts: Tensor) -> Tensor:
-        """Linear inside a region, between the centres of the first and the last."""
+        """Median of gr, interpolated linearly in its region; clamped to the outermost centres."""
         below = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).to(self.average.dtype)
         half = below[-1] / 2
         region = (below[1:-1] < half).sum().unsqueeze(0)
         left, right = below[region], below[region + 1]
         position = (half - left) / (right - left).clamp(min=1)
-        edges = (each.to(position.dtype) / self.num_regions for each in (region, region + 1))
-        norm = torch.lerp(*edges, position)
-        margin = 0.5 / self.num_regions
+        low, high = (each.to(position.dtype) / self.bins for each in (region, region + 1))
+        norm = torch.lerp(low, high, position)
+        margin = 0.5 / self.bins
         return norm.clamp(margin, 1 - margin).squeeze(0)

@@ -1,22 +1,24 @@
-"""How region sums and what follows from them are computed: one back end per file."""
+"""Computes region sums, the loss of them and its gradient: one back end per file."""
 
-from ghm_mmdet.ops.harmonize import Harmonized, Reduction, region_weights
-from ghm_mmdet.ops.harmonize_ops import harmonized_loss
-from ghm_mmdet.ops.levels import level_sums, with_gradient
-from ghm_mmdet.ops.region_ops import example_losses, region_sums
-from ghm_mmdet.ops.sums import Level, RegionSums, is_one, scaled
+from ghm_mmdet.ops.backends import register_backend, use_backend
+from ghm_mmdet.ops.examples import Examples, RegionSums, scaled
+from ghm_mmdet.ops.from_sums import Harmonized, Reduction, region_weights
+from ghm_mmdet.ops.function import choose_backend, level_sums, loss_from_sums, with_gradient
+from ghm_mmdet.ops.operators import example_losses, region_sums
 
 __all__ = [
+    'Examples',
     'Harmonized',
-    'Level',
     'Reduction',
     'RegionSums',
+    'choose_backend',
     'example_losses',
-    'harmonized_loss',
-    'is_one',
     'level_sums',
+    'loss_from_sums',
     'region_sums',
     'region_weights',
+    'register_backend',
     'scaled',
+    'use_backend',
     'with_gradient',
 ]

@@ -1,9 +1,23 @@
-"""Which back end computes the region sums: as the user says, or by device."""
+"""Which back end computes the region sums: the one that is forced, or by device.
+
+A back end is a module with two functions, and up to two more:
+
+- ``region_sums(criterion, examples, edges)`` returns the :class:`RegionSums` of the examples of one
+  call, without their factor and without a gradient;
+- ``gradient(criterion, examples, edges, scale)`` returns each example's gradient times the scale of
+  its region, in the prediction's shape and dtype;
+- ``level_sums``, if there is one, does the former for all levels in fewer launches;
+- ``loss_from_sums``, if there is one, computes :func:`ghm_mmdet.ops.from_sums.loss_from_sums`.
+
+:mod:`ghm_mmdet.ops.reference` is the shortest, and the oracle of the others.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -14,13 +28,15 @@ import torch
 from ghm_mmdet.ops import cpp_ops, self_check
 
 MODULES = {
-    'reference': 'reference',
-    'torch': 'torch_ops',
-    'cpp': 'cpp_ops',
-    'triton': 'triton_ops',
-    'float32': 'float32_ops',
+    'reference': 'ghm_mmdet.ops.reference',
+    'torch': 'ghm_mmdet.ops.torch_ops',
+    'cpp': 'ghm_mmdet.ops.cpp_ops',
+    'triton': 'ghm_mmdet.ops.triton_ops',
+    'float32': 'ghm_mmdet.ops.float32_ops',
 }
 VARIABLE = 'GHM_MMDET_BACKEND'
+
+_forced = os.environ.get(VARIABLE) or None
 
 
 class Choice(NamedTuple):
@@ -37,25 +53,58 @@ class Choice(NamedTuple):
     is_fallback: bool = False
 
 
+def register_backend(name: str, module: str) -> None:
+    """Give a back end of one's own a name, for :func:`use_backend` and ``GHM_MMDET_BACKEND``.
+
+    Args:
+        name: The new name; a known one is replaced.
+        module: Import path of the module, see above; it is imported when it is first used.
+    """
+    MODULES[name] = module
+    load.cache_clear()
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Force a back end for all losses that are called inside, and for their backward passes.
+
+    It wins over the environment variable ``GHM_MMDET_BACKEND``, which is read when the package is
+    imported. With ``reduction='none'`` the reference computes the losses of the examples; the
+    forced back end computes the counts behind their weights.
+
+    Args:
+        name: One of ``MODULES``.
+
+    Raises:
+        ValueError: There is no such back end. Whether it can be used shows in the first call.
+    """
+    global _forced
+    _check_name('use_backend', name)
+    before, _forced = _forced, name
+    try:
+        yield
+    finally:
+        _forced = before
+
+
+def forced() -> str | None:
+    """The name of the back end that is forced, or None."""
+    return _forced
+
+
 def choose(device: torch.device, name: str | None = None) -> Choice:
     """The back end for tensors on a device.
 
     Args:
         device: Where the predictions are.
-        name: The back end that a loss asks for. It wins over the environment variable
-            ``GHM_MMDET_BACKEND``, and that over the device. What was asked for is not checked
-            before :func:`load`.
+        name: The one that is forced, see :func:`forced`, or None for the device's own.
 
     Raises:
-        ValueError: The variable names no back end.
+        ValueError: There is none of that name.
     """
     if name is not None:
-        return Choice(name, 'asked for by the loss')
-    name = os.environ.get(VARIABLE)
-    if name is not None:
-        if name not in MODULES:
-            raise ValueError(f'{VARIABLE}={name!r}: must be one of {", ".join(sorted(MODULES))}')
-        return Choice(name, f'forced by {VARIABLE}')
+        _check_name(VARIABLE, name)
+        return Choice(name, f'forced by {VARIABLE} or use_backend')
     if device.type == 'cpu':
         obstacle = _cpp_obstacle()
         if obstacle is None:
@@ -69,26 +118,8 @@ def choose(device: torch.device, name: str | None = None) -> Choice:
     return Choice('reference', f'instead of triton: {obstacle}', is_fallback=True)
 
 
-@cache
-def _cpp_obstacle() -> str | None:
-    return cpp_ops.obstacle()
-
-
-@cache
-def load(name: str) -> ModuleType:
-    """The back end's module, imported when it is first used: Triton need not be installed.
-
-    Raises:
-        ValueError: It is 'cpp', and the compiled part cannot be used.
-    """
-    obstacle = _cpp_obstacle() if name == 'cpp' else None
-    if obstacle is not None:
-        raise ValueError(f"backend='cpp': {obstacle}; must be 'torch', 'reference' or None")
-    return import_module(f'ghm_mmdet.ops.{MODULES[name]}')
-
-
 def module_for(device: torch.device, name: str | None) -> ModuleType:
-    """The module of the back end that :func:`choose` names; a fallback is logged once."""
+    """The module of the back end that :func:`choose` names; a fallback is told once."""
     choice = choose(device, name)
     if choice.is_fallback:
         _warn(f'{device}: GHM losses use the back end {choice.name!r}, {choice.reason}')
@@ -96,8 +127,33 @@ def module_for(device: torch.device, name: str | None) -> ModuleType:
 
 
 @cache
-def _warn(message: str) -> None:
-    # the back ends need torch alone, and the doctor asks for them where mmengine is missing
-    from mmengine.logging import print_log
+def load(name: str) -> ModuleType:
+    """The back end's module, imported when it is first used: Triton need not be installed.
 
-    print_log(message, logger='current', level=logging.WARNING)
+    Raises:
+        ValueError: It lacks a function, or is 'cpp' and the compiled part cannot be used.
+    """
+    obstacle = _cpp_obstacle() if name == 'cpp' else None
+    if obstacle is not None:
+        raise ValueError(f"back end 'cpp': {obstacle}; must be another one, such as 'torch'")
+    module = import_module(MODULES[name])
+    if not (hasattr(module, 'region_sums') and hasattr(module, 'gradient')):
+        raise ValueError(
+            f'back end {name!r}: {MODULES[name]} must have the functions region_sums and gradient'
+        )
+    return module
+
+
+def _check_name(place: str, name: str) -> None:
+    if name not in MODULES:
+        raise ValueError(f'{place}={name!r}: must be one of {", ".join(sorted(MODULES))}')
+
+
+@cache
+def _cpp_obstacle() -> str | None:
+    return cpp_ops.obstacle()
+
+
+@cache
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=2)

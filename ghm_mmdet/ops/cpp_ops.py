@@ -9,6 +9,8 @@ takes, and two runs agree to the bit whatever the number of threads. The computa
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
@@ -17,10 +19,9 @@ from ghm_mmdet.method.criteria import (
     Criterion,
     DenseTarget,
     SigmoidCrossEntropy,
-    Target,
 )
 from ghm_mmdet.ops import torch_ops
-from ghm_mmdet.ops.sums import RegionSums
+from ghm_mmdet.ops.examples import Examples, RegionSums
 from ghm_mmdet.ops.target_range import bad_targets
 
 COMPILED = {
@@ -33,53 +34,46 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 def obstacle() -> str | None:
     """Why this back end cannot be used, in one line; None if it can."""
     try:
-        from ghm_mmdet.ops import _cpu
+        compiled = _compiled()
     # an extension compiled for another torch raises more than ImportError
     except Exception as error:
         return f'the compiled one does not load ({" ".join(str(error).split())})'
     here = torch.backends.cpu.get_cpu_capability()
-    if not here.startswith('AVX') and _cpu.capability != 'DEFAULT':
-        return f'the compiled one is for {_cpu.capability}, this CPU has {here}'
+    if not here.startswith('AVX') and compiled.capability != 'DEFAULT':
+        return f'the compiled one is for {compiled.capability}, this CPU has {here}'
     return None
 
 
-def region_sums(
-    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None, edges: Tensor
-) -> RegionSums:
+def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> RegionSums:
     """Counts and loss sums per region, see :func:`ghm_mmdet.ops.region_sums`; no gradient."""
-    arguments = _arguments(criterion, prediction, target, weight, edges)
+    arguments = _arguments(criterion, examples, edges)
     if arguments is None:
-        return torch_ops.region_sums(criterion, prediction, target, weight, edges)
-    from ghm_mmdet.ops import _cpu
-
-    bad = bad_targets(criterion, prediction, target, weight)
-    return RegionSums(*_cpu.region_sums(*arguments), bad)
+        return torch_ops.region_sums(criterion, examples, edges)
+    counts, losses, weight_sum, nonfinite = _compiled().region_sums(*arguments)
+    return RegionSums(counts, losses, weight_sum, nonfinite, bad_targets(criterion, examples))
 
 
-def gradient(
-    criterion: Criterion,
-    prediction: Tensor,
-    target: Target,
-    weight: Tensor | None,
-    edges: Tensor,
-    scale: Tensor,
-) -> Tensor:
+def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Tensor) -> Tensor:
     """Each example's gradient times the scale of its region, see the reference."""
-    arguments = _arguments(criterion, prediction, target, weight, edges)
+    arguments = _arguments(criterion, examples, edges)
     if arguments is None:
-        return torch_ops.gradient(criterion, prediction, target, weight, edges, scale)
-    from ghm_mmdet.ops import _cpu
-
+        return torch_ops.gradient(criterion, examples, edges, scale)
+    prediction = examples.prediction
     layout = torch.preserve_format if prediction.dim() <= 2 else torch.contiguous_format
     result = torch.empty_like(prediction, memory_format=layout)
-    _cpu.gradient(*arguments, scale.float().contiguous(), _matrix(result))
+    _compiled().gradient(*arguments, scale.float().contiguous(), _matrix(result))
     return result
 
 
-def _arguments(
-    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None, edges: Tensor
-) -> tuple | None:
-    """What the compiled functions take, or None where they cannot."""
+def _compiled() -> ModuleType:
+    from ghm_mmdet.ops import _cpu  # type: ignore[attr-defined]
+
+    return _cpu
+
+
+def _arguments(criterion: Criterion, examples: Examples, edges: Tensor) -> tuple | None:
+    """The arguments of the compiled functions, or None where those cannot compute this."""
+    prediction, target, weight, _ = examples
     # a subclass may compute something else
     name = COMPILED.get(type(criterion))
     matrix = _matrix(prediction)
@@ -90,8 +84,11 @@ def _arguments(
     if isinstance(target, DenseTarget):
         values = target.values.float().reshape(matrix.shape)
     else:
-        labels = target.labels.contiguous()
+        labels = target.labels.long().contiguous()
         score = None if target.score is None else target.score.float().contiguous()
+        # the compiled code reads as many of each as there are rows
+        if any(each is not None and each.shape != matrix.shape[:1] for each in (labels, score)):
+            raise ValueError(f'labels and scores: must have the shape ({len(matrix)},)')
     if weight is not None:
         weight = weight.float().expand(prediction.shape).reshape(matrix.shape)
     mu = getattr(criterion, 'mu', 0.0)

@@ -13,23 +13,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ghm_mmdet.method.criteria import Criterion, Target, working_dtype
+from ghm_mmdet.method.criteria import Criterion, working_dtype
 from ghm_mmdet.ops import reference
-from ghm_mmdet.ops.sums import RegionSums
+from ghm_mmdet.ops.examples import Examples, RegionSums
 
 CHUNK = 512  # examples
 
 gradient = reference.gradient
 
 
-def region_sums(
-    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None, edges: Tensor
-) -> RegionSums:
+def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> RegionSums:
     """Counts and loss sums per region, see :func:`ghm_mmdet.ops.region_sums`; no gradient."""
-    dtype = working_dtype(prediction)
-    return reference.sums_added_by(
-        _sum_in_chunks, dtype, criterion, prediction, target, weight, edges
-    )
+    dtype = working_dtype(examples.prediction)
+    return reference.sums_added_by(_sum_in_chunks, dtype, criterion, examples, edges)
 
 
 def _sum_in_chunks(values: Tensor, index: Tensor, edges: Tensor) -> Tensor:

@@ -10,37 +10,33 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ghm_mmdet.method.criteria import Criterion, Evaluation, Target
+from ghm_mmdet.method.criteria import Criterion, Evaluation
 from ghm_mmdet.method.density import region_index
-from ghm_mmdet.ops.sums import RegionSums
+from ghm_mmdet.ops.examples import Examples, RegionSums, scaled
 from ghm_mmdet.ops.target_range import bad_targets
 
 
-def region_sums(
-    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None, edges: Tensor
-) -> RegionSums:
+def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> RegionSums:
     """Counts and loss sums per region, see :func:`ghm_mmdet.ops.region_sums`; no gradient."""
     # float64: a float32 running sum stalls once it is 2^24 times its next term
-    wide, add = torch.float64, sum_by_index
-    return sums_added_by(add, wide, criterion, prediction, target, weight, edges)
+    return sums_added_by(sum_by_index, torch.float64, criterion, examples, edges)
 
 
 def sums_added_by(
     add: Callable[[Tensor, Tensor, Tensor], Tensor],
     dtype: torch.dtype,
     criterion: Criterion,
-    prediction: Tensor,
-    target: Target,
-    weight: Tensor | None,
+    examples: Examples,
     edges: Tensor,
 ) -> RegionSums:
-    """The same, with another way to add losses.
+    """Compute :func:`region_sums` with another way to add losses.
 
     Args:
         add: Has the arguments and the result of :func:`sum_by_index`.
         dtype: In which losses and weights are added.
         criterion: See :func:`region_sums`, as what follows.
     """
+    prediction, target, weight, _ = examples
     evaluation = criterion.evaluate(prediction, target)
     valid = _valid(weight, evaluation.loss)
     index = _index(evaluation, valid, edges)
@@ -51,63 +47,42 @@ def sums_added_by(
         losses=add(evaluation.loss.to(dtype), index, edges).to(result),
         weight_sum=weights.sum(dtype=dtype).to(result),
         nonfinite=(valid & ~evaluation.finite).sum(),
-        bad_targets=bad_targets(criterion, prediction, target, weight),
+        bad_targets=bad_targets(criterion, examples),
     )
 
 
 def gradient(
     criterion: Criterion,
-    prediction: Tensor,
-    target: Target,
-    weight: Tensor | None,
+    examples: Examples,
     edges: Tensor,
     scale: Tensor,
+    grad_output: float | Tensor = 1.0,
 ) -> Tensor:
     """Each example's own gradient times the scale of its region, in the prediction's dtype.
 
     Args:
+        criterion: See :func:`region_sums`, as what follows.
+        examples: Their factor is not applied.
+        edges: Shape (M + 1,).
         scale: What each region's loss sum receives from above, shape (M,).
+        grad_output: What each example receives from above, see :func:`example_losses`.
     """
-    return _scaled_gradient(criterion, prediction, target, weight, edges, scale, None)
-
-
-def example_losses(
-    criterion: Criterion,
-    prediction: Tensor,
-    target: Target,
-    weight: Tensor | None,
-    edges: Tensor,
-    beta: Tensor,
-) -> Tensor:
-    """beta_i l_i of every example, see :func:`ghm_mmdet.ops.example_losses`; no gradient."""
-    evaluation = criterion.evaluate(prediction, target)
-    valid = _valid(weight, evaluation.loss)
-    loss = evaluation.loss.where(valid, 0)
-    return loss * _take(beta.to(loss.dtype), _index(evaluation, valid, edges))
-
-
-def example_gradient(
-    criterion: Criterion,
-    prediction: Tensor,
-    target: Target,
-    weight: Tensor | None,
-    edges: Tensor,
-    beta: Tensor,
-    grad_output: Tensor,
-) -> Tensor:
-    """Gradient of :func:`example_losses`, in the prediction's dtype."""
-    return _scaled_gradient(criterion, prediction, target, weight, edges, beta, grad_output)
-
-
-def _scaled_gradient(criterion, prediction, target, weight, edges, per_region, grad_output):
+    prediction, target, weight, _ = examples
     evaluation = criterion.evaluate(prediction, target)
     valid = _valid(weight, evaluation.loss)
     derivative = criterion.gradient(prediction, target)
-    scale = _take(per_region.to(derivative.dtype), _index(evaluation, valid, edges))
-    if grad_output is not None:
-        scale = scale * grad_output
+    of_example = _take(scale.to(derivative.dtype), _index(evaluation, valid, edges))
     # where, not a product: an ignored NaN must not leave a NaN behind
-    return (derivative * scale).where(valid, 0).to(prediction.dtype)
+    result = (derivative * scaled(of_example, grad_output)).where(valid, 0)
+    return result.to(prediction.dtype)
+
+
+def example_losses(criterion: Criterion, examples: Examples, edges: Tensor, beta: Tensor) -> Tensor:
+    """beta_i l_i of every example, see :func:`ghm_mmdet.ops.example_losses`; no gradient."""
+    evaluation = criterion.evaluate(examples.prediction, examples.target)
+    valid = _valid(examples.weight, evaluation.loss)
+    loss = evaluation.loss.where(valid, 0)
+    return loss * _take(beta.to(loss.dtype), _index(evaluation, valid, edges))
 
 
 def _valid(weight: Tensor | None, like: Tensor) -> Tensor:

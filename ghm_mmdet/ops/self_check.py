@@ -1,4 +1,4 @@
-"""Whether the Triton kernels compute on a device what the reference back end does.
+"""Checks on a device that the Triton kernels agree with the reference back end.
 
 They are compiled when they are first called, by whatever compiler and driver is there: a few
 thousand made-up examples tell whether that went well.
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,8 +18,8 @@ from ghm_mmdet.method.balance import Balance
 from ghm_mmdet.method.criteria import LabelTarget, SigmoidCrossEntropy
 from ghm_mmdet.method.density import UnitRegionDensity, region_edges
 from ghm_mmdet.ops import reference
-from ghm_mmdet.ops.harmonize import Harmonized, Reduction, in_turn
-from ghm_mmdet.ops.sums import Level, RegionSums, sums_by
+from ghm_mmdet.ops.examples import Examples, RegionSums, level_sums_by
+from ghm_mmdet.ops.from_sums import Harmonized, Reduction, loss_from_sums
 
 SHAPE = (1001, 5)
 FIRST = 600  # anchors of the first level; the second has the rest
@@ -31,27 +30,9 @@ CASES = ((torch.float32, 30, 1e-4), (torch.bfloat16, 3840, 2**-7))
 BALANCES = ((30, Balance()), (100, Balance('gradient', 0.75, 'keep')))
 NEAR_AN_EDGE = 2e-6  # where rounding decides on the region
 
+CRITERION = SigmoidCrossEntropy()
+
 _obstacles: dict[torch.device, str | None] = {}
-
-
-class Call(NamedTuple):
-    """Arguments of a back end's functions."""
-
-    criterion: SigmoidCrossEntropy
-    prediction: Tensor
-    target: LabelTarget
-    weight: Tensor
-    edges: Tensor
-
-    def to(self, device: torch.device) -> Call:
-        """The same call on another device."""
-        return Call(
-            self.criterion,
-            self.prediction.to(device),
-            LabelTarget(self.target.labels.to(device)),
-            self.weight.to(device),
-            self.edges.to(device),
-        )
 
 
 def triton_obstacle(device: torch.device) -> str | None:
@@ -67,15 +48,16 @@ def triton_obstacle(device: torch.device) -> str | None:
 
 
 def disagreement(backend: ModuleType, device: torch.device) -> str | None:
-    """What a back end computes otherwise than the reference on the CPU, in one line, or None.
+    """The first result of a back end that differs from the reference on the CPU, or None.
 
     Args:
         backend: Has the functions of :mod:`ghm_mmdet.ops.reference`, and may have ``level_sums``.
         device: Where it computes.
     """
     for dtype, regions, tolerance in CASES:
-        call = _made_up_call(dtype, regions)
-        expected, found = _results(reference, call), _results(backend, call.to(device))
+        examples, edges = _made_up_examples(dtype, regions)
+        expected = _results(reference, examples, edges)
+        found = _results(backend, _moved(examples, device), edges.to(device))
         for name, values in expected.items():
             rtol = tolerance if name == 'gradient' else 1e-5
             if not torch.allclose(found[name].cpu().double(), values.double(), rtol, atol=1e-6):
@@ -83,20 +65,18 @@ def disagreement(backend: ModuleType, device: torch.device) -> str | None:
     return None
 
 
-def harmonizing_disagreement(
-    harmonize: Callable[..., Harmonized], device: torch.device
-) -> str | None:
-    """What a function makes of region sums otherwise than the reference on the CPU, or None.
+def loss_disagreement(compute: Callable[..., Harmonized], device: torch.device) -> str | None:
+    """The first loss of region sums that differs from the reference on the CPU, or None.
 
     Args:
-        harmonize: Has the arguments of :func:`ghm_mmdet.ops.harmonize.in_turn`.
+        compute: Has the arguments of :func:`ghm_mmdet.ops.from_sums.loss_from_sums`.
         device: Where it computes.
     """
     with torch.device('cpu'):
         results = [
             (
-                _harmonized(in_turn, regions, balance, torch.device('cpu')),
-                _harmonized(harmonize, regions, balance, device),
+                _loss(loss_from_sums, regions, balance, torch.device('cpu')),
+                _loss(compute, regions, balance, device),
             )
             for regions, balance in BALANCES
         ]
@@ -107,8 +87,8 @@ def harmonizing_disagreement(
     return None
 
 
-def _harmonized(
-    harmonize: Callable[..., Harmonized],
+def _loss(
+    compute: Callable[..., Harmonized],
     regions: int,
     balance: Balance,
     device: torch.device,
@@ -119,8 +99,8 @@ def _harmonized(
     made_up = RegionSums(counts, losses, losses.sum(), zero, zero)
     sums = RegionSums(*(each.to(device) for each in made_up))
     density = UnitRegionDensity(regions, momentum=0.75, bias_correction=True).to(device)
-    reduction = Reduction(1.0, mean=True, by_weight=False, skips=False)
-    result = harmonize(density, balance, reduction, sums, sums, sums.nonfinite)
+    reduction = Reduction(mean=True, by_weight=False, loss_weight=1.0)
+    result = compute(density, balance, reduction, sums, sums, sums.nonfinite)
     return [each.cpu().double() for each in (*result, *density.state)]
 
 
@@ -128,8 +108,8 @@ def _find_obstacle(device: torch.device) -> str | None:
     try:
         with _waiting_allowed():
             wrong = disagreement(import_module('ghm_mmdet.ops.triton_ops'), device)
-            fused = import_module('ghm_mmdet.ops.triton_harmonize').harmonized_loss
-            return wrong or harmonizing_disagreement(fused, device)
+            fused = import_module('ghm_mmdet.ops.triton_from_sums').loss_from_sums
+            return wrong or loss_disagreement(fused, device)
     # a package that is missing, a compiler, a driver: each raises something else
     except Exception as error:
         return ' '.join(f'{type(error).__name__}: {error}'.split())
@@ -137,7 +117,7 @@ def _find_obstacle(device: torch.device) -> str | None:
 
 @contextmanager
 def _waiting_allowed() -> Iterator[None]:
-    """A user's own search for host synchronisations must not make the check fail."""
+    """Allow host synchronisations inside, also where a user has made them an error."""
     mode = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode('default')
     try:
@@ -146,8 +126,8 @@ def _waiting_allowed() -> Iterator[None]:
         torch.cuda.set_sync_debug_mode(mode)
 
 
-def _made_up_call(dtype: torch.dtype, regions: int) -> Call:
-    """Logits and labels on the CPU; anchors are ignored at random and where rounding decides."""
+def _made_up_examples(dtype: torch.dtype, regions: int) -> tuple[Examples, Tensor]:
+    """Logits and labels on the CPU, and edges; anchors are ignored where rounding decides."""
     # neither the global random state nor a user's default device plays a part
     random = torch.Generator().manual_seed(0)
     with torch.device('cpu'):
@@ -156,19 +136,23 @@ def _made_up_call(dtype: torch.dtype, regions: int) -> Call:
         # some of them are outside [0, C]
         labels = torch.randint(-1, SHAPE[1] + 2, SHAPE[:1], generator=random)
         weight = torch.rand(SHAPE[0], 1, generator=random) - 0.3
-    criterion, target = SigmoidCrossEntropy(), LabelTarget(labels)
-    norm = criterion.evaluate(logits.double(), target).gradient_norm
+    target = LabelTarget(labels)
+    norm = CRITERION.evaluate(logits.double(), target).gradient_norm
     near = ((norm * regions).round() / regions - norm).abs() < NEAR_AN_EDGE
-    return Call(criterion, logits, target, weight.masked_fill(near.any(1, keepdim=True), 0), edges)
+    weight = weight.masked_fill(near.any(1, keepdim=True), 0)
+    return Examples(logits, target, weight), edges
 
 
-def _results(backend: ModuleType, call: Call) -> dict[str, Tensor]:
-    """Region sums of the call in two levels, and its gradient."""
-    tensors = (call.prediction, call.target.labels, call.weight)
-    levels = [
-        Level(prediction, LabelTarget(labels), weight)
-        for prediction, labels, weight in zip(*(each.split(FIRST) for each in tensors), strict=True)
-    ]
-    sums, _ = sums_by(backend, call.criterion, levels, call.edges)
-    scale = torch.linspace(-1, 2, call.edges.numel() - 1, device=call.edges.device)
-    return {**sums._asdict(), 'gradient': backend.gradient(*call, scale)}
+def _moved(examples: Examples, device: torch.device) -> Examples:
+    prediction, target, weight, _ = examples
+    moved = target.map(lambda each: each.to(device))
+    return Examples(prediction.to(device), moved, None if weight is None else weight.to(device))
+
+
+def _results(backend: ModuleType, examples: Examples, edges: Tensor) -> dict[str, Tensor]:
+    """Region sums of the examples in two levels, and their gradient."""
+    levels = [examples.rows(slice(FIRST)), examples.rows(slice(FIRST, None))]
+    sums, _ = level_sums_by(backend, CRITERION, levels, edges)
+    scale = torch.linspace(-1, 2, edges.numel() - 1, device=edges.device)
+    gradient = backend.gradient(CRITERION, examples, edges, scale)
+    return {**sums._asdict(), 'gradient': gradient}

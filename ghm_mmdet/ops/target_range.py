@@ -1,4 +1,4 @@
-"""Targets that have no meaning: labels outside [0, C], probabilities outside [0, 1].
+"""Counts targets out of range: labels outside [0, C], probabilities outside [0, 1].
 
 Cross entropy against such a probability falls without end as the logit grows.
 """
@@ -8,21 +8,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ghm_mmdet.method.criteria import Criterion, LabelTarget, Target
+from ghm_mmdet.method.criteria import Criterion, LabelTarget
+from ghm_mmdet.ops.examples import Examples
 
+IGNORE = 'give what is to be ignored a weight of 0'
 ROUNDING = 0.01
 """How far outside [0, 1] a probability may be: an IoU of 1, computed in bfloat16, can be 1.008."""
 
 
-def bad_targets(
-    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None
-) -> Tensor:
+def bad_targets(criterion: Criterion, examples: Examples) -> Tensor:
     """Number of targets that are out of range and that no weight ignores, int64, 0-dim.
 
     Counted are anchors with a label outside [0, C], C being background or, where that is a class of
     its own, the last class; and finite scores and values outside [0, 1], of a criterion whose
     targets are probabilities. NaN and infinity count as input that is not finite, and not here.
     """
+    prediction, target, weight, _ = examples
     if isinstance(target, LabelTarget):
         return _bad_labels(criterion.background(prediction), *target, prediction, weight)
     if not criterion.probabilities or _is_in_range(target.values):
@@ -31,6 +32,18 @@ def bad_targets(
     if weight is not None:
         outside = outside & (weight > 0)
     return outside.sum()
+
+
+def allowed_targets(criterion: Criterion, examples: Examples) -> str:
+    """The kind of the bad targets of a call and their range, for a message after their number."""
+    if not isinstance(examples.target, LabelTarget):
+        return 'values outside the range, must be in [0, 1]'
+    background = criterion.background(examples.prediction)
+    also = '' if examples.target.score is None else ', with scores in [0, 1]'
+    return (
+        f'labels{" or scores" if also else ""} outside the range, must be in '
+        f'[0, {background}], where {background} is background{also}'
+    )
 
 
 def _bad_labels(

@@ -10,58 +10,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ghm_mmdet.method.criteria import Criterion, DenseTarget, Target, working_dtype
+from ghm_mmdet.method.criteria import Criterion, DenseTarget, working_dtype
 from ghm_mmdet.ops import reference
-from ghm_mmdet.ops.sums import RegionSums
+from ghm_mmdet.ops.examples import Examples, RegionSums
 
 CHUNK = 131072  # examples, 512 KiB of float32
 SPARSE = 0.25  # share of rows below which picking them out is cheaper than passing over the others
 
 
-class Rows(NamedTuple):
-    """Some of the examples, as a matrix."""
-
-    prediction: Tensor
-    target: Target
-    weight: Tensor | None
-
-    def take(self, part: slice | Tensor) -> Rows:
-        """These rows, by slice or by index."""
-        fields = (None if field is None else field[part] for field in self.target)
-        weight = None if self.weight is None else self.weight[part]
-        return Rows(self.prediction[part], type(self.target)(*fields), weight)
-
-
-def region_sums(
-    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None, edges: Tensor
-) -> RegionSums:
+def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> RegionSums:
     """Counts and loss sums per region, see :func:`ghm_mmdet.ops.region_sums`; no gradient."""
-    parts = [_chunk_sums(criterion, rows, edges) for rows in _chunks(prediction, target, weight)]
+    parts = [_chunk_sums(criterion, rows, edges) for rows in _chunks(examples)]
     total = RegionSums.total(parts)
-    dtype = working_dtype(prediction)
+    dtype = working_dtype(examples.prediction)
     return total._replace(losses=total.losses.to(dtype), weight_sum=total.weight_sum.to(dtype))
 
 
-def gradient(
-    criterion: Criterion,
-    prediction: Tensor,
-    target: Target,
-    weight: Tensor | None,
-    edges: Tensor,
-    scale: Tensor,
-) -> Tensor:
+def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Tensor) -> Tensor:
     """Each example's gradient times the scale of its region, see the reference."""
     # a matrix keeps its layout; of more dimensions, not every layout is one of rows
+    prediction = examples.prediction
     layout = torch.preserve_format if prediction.dim() <= 2 else torch.contiguous_format
     result = torch.empty_like(prediction, memory_format=layout)
-    chunks = _chunks(prediction, target, weight)
     outs = _two_dimensional(result).split(_rows_per_chunk(result))
-    for rows, out in zip(chunks, outs, strict=True):
+    for rows, out in zip(_chunks(examples), outs, strict=True):
         _chunk_gradient(criterion, rows, edges, scale, out)
     return result
 
@@ -77,8 +53,9 @@ def _rows_per_chunk(prediction: Tensor) -> int:
     return max(1, CHUNK // max(1, columns))
 
 
-def _chunks(prediction: Tensor, target: Target, weight: Tensor | None) -> Iterator[Rows]:
-    """The examples in chunks; a single empty one where there is none."""
+def _chunks(examples: Examples) -> Iterator[Examples]:
+    """The examples as matrices of some rows each; a single empty one where there is none."""
+    prediction, target, weight, _ = examples
     if weight is not None:
         # an anchor's weight stays one number; only a truly two-dimensional one is spelt out
         per_row = weight.dim() and weight.size(-1) == 1
@@ -86,32 +63,32 @@ def _chunks(prediction: Tensor, target: Target, weight: Tensor | None) -> Iterat
         weight = _two_dimensional(weight.expand(shape))
     if isinstance(target, DenseTarget):
         target = DenseTarget(_two_dimensional(target.values))
-    rows = Rows(_two_dimensional(prediction), target, weight)
+    rows = Examples(_two_dimensional(prediction), target, weight)
     size = _rows_per_chunk(prediction)
     for start in range(0, max(1, len(rows.prediction)), size):
-        yield rows.take(slice(start, start + size))
+        yield rows.rows(slice(start, start + size))
 
 
-def _chunk_sums(criterion: Criterion, rows: Rows, edges: Tensor) -> RegionSums:
+def _chunk_sums(criterion: Criterion, rows: Examples, edges: Tensor) -> RegionSums:
     valid = _few_valid(rows)
     if valid is not None:
-        rows = rows.take(valid)
-    sums = reference.region_sums(criterion, *rows, edges)
+        rows = rows.rows(valid)
+    sums = reference.region_sums(criterion, rows, edges)
     return sums._replace(losses=sums.losses.double(), weight_sum=sums.weight_sum.double())
 
 
 def _chunk_gradient(
-    criterion: Criterion, rows: Rows, edges: Tensor, scale: Tensor, out: Tensor
+    criterion: Criterion, rows: Examples, edges: Tensor, scale: Tensor, out: Tensor
 ) -> None:
     valid = _few_valid(rows)
     if valid is None:
-        out.copy_(reference.gradient(criterion, *rows, edges, scale))
+        out.copy_(reference.gradient(criterion, rows, edges, scale))
     else:
-        part = reference.gradient(criterion, *rows.take(valid), edges, scale)
+        part = reference.gradient(criterion, rows.rows(valid), edges, scale)
         out.zero_().index_copy_(0, valid, part)
 
 
-def _few_valid(rows: Rows) -> Tensor | None:
+def _few_valid(rows: Examples) -> Tensor | None:
     """Indices of the rows that count, or None if they are too many to pick them out."""
     if rows.weight is None:
         return None

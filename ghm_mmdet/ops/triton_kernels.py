@@ -357,7 +357,7 @@ def add_programs_kernel(
     REGIONS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Row j of what ``few_regions_kernel`` left, added up in a fixed order by program j.
+    """Program j adds up row j of the results of ``few_regions_kernel``, in a fixed order.
 
     The last one also adds up the examples that are not finite, of ``levels`` levels.
     """

@@ -1,14 +1,15 @@
-"""How a call's tensors lie in memory, and how the Triton kernels walk them. No tensor is copied."""
+"""The memory layout of a call's tensors, and the tiles in which the Triton kernels read them."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ghm_mmdet.method.criteria import LabelTarget, Target
+from ghm_mmdet.ops.examples import Examples
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 # Threads of a program: Triton's default of 4 warps.
@@ -16,7 +17,7 @@ THREADS = 128
 LARGEST_F = 128
 
 
-class Examples(NamedTuple):
+class Layout(NamedTuple):
     """A call's tensors over (major, minor); minor is the axis of the smaller stride.
 
     Attributes:
@@ -29,11 +30,13 @@ class Examples(NamedTuple):
     target: tuple
     weight: tuple
     size: tuple[int, int]
-    options: dict[str, str | bool]
+    options: dict[str, Any]
 
     def strides(self, tensor: Tensor) -> tuple[int, int]:
         """Major and minor stride of another tensor of the prediction's shape."""
-        return _order(_matrix_strides(tensor), self.options['ANCHORS_MINOR'])
+        strides = _matrix_strides(tensor)
+        assert strides is not None, 'not a matrix'
+        return _order(strides, self.options['ANCHORS_MINOR'])
 
 
 class Block(NamedTuple):
@@ -45,19 +48,20 @@ class Block(NamedTuple):
     w: int
 
 
-def examples(prediction: Tensor, target: Target, weight: Tensor | None) -> Examples | None:
-    """The call for the kernels, or None where they cannot take it."""
+def layout(examples: Examples) -> Layout | None:
+    """The layout of a call for the kernels, or None if they cannot read it."""
+    prediction, target, weight, _ = examples
     strides = _matrix_strides(prediction)
     if prediction.dtype not in DTYPES or prediction.numel() == 0 or strides is None:
         return None
     classes = prediction.size(-1) if prediction.dim() > 1 else 1
     anchors = prediction.numel() // classes
     minor = classes == 1 or (anchors > 1 and strides[0] < strides[1])
-    parts = _target(prediction, target, minor), _weight(prediction, weight, minor)
-    if None in parts:
+    of_target, of_weight = _target(prediction, target, minor), _weight(prediction, weight, minor)
+    if of_target is None or of_weight is None:
         return None
-    (target_kind, target_tuple), (weight_kind, weight_tuple) = parts
-    return Examples(
+    (target_kind, target_tuple), (weight_kind, weight_tuple) = of_target, of_weight
+    return Layout(
         prediction=(prediction, *_order(strides, minor)),
         target=target_tuple,
         weight=weight_tuple,
@@ -66,13 +70,13 @@ def examples(prediction: Tensor, target: Target, weight: Tensor | None) -> Examp
     )
 
 
-def block(examples: Examples, per_thread: int) -> Block:
+def block(layout: Layout, per_thread: int) -> Block:
     """The tile in which a thread sees ``per_thread`` examples, or fewer where there are few.
 
     F is the power of two that pads the minor axis least, where every tile in a row counts as one
     place more: 16 for 80 classes, 4 for the coordinates of a box.
     """
-    return _block(*examples.size, 16 // examples.prediction[0].element_size(), per_thread)
+    return _block(*layout.size, 16 // layout.prediction[0].element_size(), per_thread)
 
 
 @lru_cache(maxsize=4096)
@@ -89,17 +93,17 @@ def _block(major: int, minor: int, width: int, per_thread: int) -> Block:
     return Block(v * s, f, v, w)
 
 
-def tiles(examples: Examples, block: Block) -> int:
+def tiles(layout: Layout, block: Block) -> int:
     """Number of tiles that cover the examples."""
-    major, minor = examples.size
+    major, minor = layout.size
     return -(-major // block.r) * -(-minor // block.f)
 
 
-def weights_shape(examples: Examples, block: Block) -> tuple[int, int, int]:
+def weights_shape(layout: Layout, block: Block) -> tuple[int, int]:
     """Shape of a tile's weights: one per example, or one per anchor."""
-    if examples.options['WEIGHT'] == 'example':
-        return block[:2]
-    return (1, block.f) if examples.options['ANCHORS_MINOR'] else (block.r, 1)
+    if layout.options['WEIGHT'] == 'example':
+        return block.r, block.f
+    return (1, block.f) if layout.options['ANCHORS_MINOR'] else (block.r, 1)
 
 
 def _target(prediction: Tensor, target: Target, minor: bool) -> tuple[str, tuple] | None:
@@ -141,7 +145,7 @@ def _matrix_strides(tensor: Tensor) -> tuple[int, int] | None:
 
 def _order(pair: tuple[int, int], minor: bool) -> tuple[int, int]:
     """An (anchors, classes) pair as (major, minor)."""
-    return pair[::-1] if minor else tuple(pair)
+    return (pair[1], pair[0]) if minor else (pair[0], pair[1])
 
 
 def _loadable(tensor: Tensor) -> Tensor:

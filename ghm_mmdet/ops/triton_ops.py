@@ -25,13 +25,21 @@ from ghm_mmdet.method.criteria import (
     Criterion,
     LabelTarget,
     SigmoidCrossEntropy,
-    Target,
 )
 from ghm_mmdet.ops import reference
 from ghm_mmdet.ops import triton_kernels as kernels
-from ghm_mmdet.ops.sums import Level, RegionSums, are_same, scaled, total_of_levels
+from ghm_mmdet.ops.examples import (
+    Examples,
+    RegionSums,
+    are_identical,
+    scaled,
+    total_of_levels,
+)
 from ghm_mmdet.ops.target_range import bad_targets
-from ghm_mmdet.ops.triton_layout import Block, Examples, block, examples, tiles, weights_shape
+from ghm_mmdet.ops.triton_from_sums import loss_from_sums
+from ghm_mmdet.ops.triton_layout import Block, Layout, block, layout, tiles, weights_shape
+
+__all__ = ['gradient', 'level_sums', 'loss_from_sums', 'region_sums']
 
 # Up to this M a thread's registers hold a sum per region.
 FEW_REGIONS = 100
@@ -50,45 +58,37 @@ EXAMPLES_PER_COPY = (2**17, 2**23)
 INTERPRETED = isinstance(kernels.gradient_kernel, InterpretedFunction)
 
 
-def region_sums(
-    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None, edges: Tensor
-) -> RegionSums:
+def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> RegionSums:
     """Counts and loss sums per region, see :func:`ghm_mmdet.ops.region_sums`; no gradient.
 
     Raises:
         ValueError: The prediction is on the CPU and Triton's interpreter is off.
     """
-    return level_sums(criterion, [Level(prediction, target, weight)], edges)[0]
+    return level_sums(criterion, [examples], edges)[0]
 
 
 def level_sums(
-    criterion: Criterion, levels: Sequence[Level], edges: Tensor
+    criterion: Criterion, levels: Sequence[Examples], edges: Tensor
 ) -> tuple[RegionSums, Tensor]:
-    """The same of all levels, in one launch for each, see :func:`ghm_mmdet.ops.level_sums`.
+    """Region sums of all levels, one launch a level, see :func:`ghm_mmdet.ops.level_sums`.
 
     Raises:
         ValueError: See :func:`region_sums`.
     """
-    calls = [_call(criterion, *level.examples) for level in levels]
+    calls = [_call(criterion, level) for level in levels]
     regions = edges.numel() - 1
-    at_once = regions <= FEW_REGIONS and None not in calls
-    if not (at_once and are_same([level.factor for level in levels])):
+    taken = [call for call in calls if call is not None]
+    at_once = regions <= FEW_REGIONS and len(taken) == len(calls)
+    if not (at_once and are_identical([level.factor for level in levels])):
         pairs = zip(levels, calls, strict=True)
         return total_of_levels(levels, [_one_level(criterion, *pair, edges) for pair in pairs])
     with torch.cuda.device_of(levels[0].prediction):
-        sums, nonfinite = _few_regions(calls, regions)
-        sums = _with_bad_targets(sums, criterion, levels, calls)
+        sums, nonfinite = _few_regions(taken, regions)
+        sums = _with_bad_targets(sums, criterion, levels, taken)
     return sums._replace(losses=scaled(sums.losses, levels[0].factor)), nonfinite
 
 
-def gradient(
-    criterion: Criterion,
-    prediction: Tensor,
-    target: Target,
-    weight: Tensor | None,
-    edges: Tensor,
-    scale: Tensor,
-) -> Tensor:
+def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Tensor) -> Tensor:
     """Each example's own gradient times the scale of its region, in the prediction's dtype.
 
     Args:
@@ -97,10 +97,11 @@ def gradient(
     Raises:
         ValueError: The prediction is on the CPU and Triton's interpreter is off.
     """
-    call = _call(criterion, prediction, target, weight)
+    call = _call(criterion, examples)
     if call is None:
-        return reference.gradient(criterion, prediction, target, weight, edges, scale)
+        return reference.gradient(criterion, examples, edges, scale)
     batch, mathematics = call
+    prediction = examples.prediction
     result = torch.empty_like(prediction)
     tile = block(batch, per_thread=16)
     with torch.cuda.device_of(prediction):
@@ -116,14 +117,12 @@ def gradient(
     return result
 
 
-def _call(
-    criterion: Criterion, prediction: Tensor, target: Target, weight: Tensor | None
-) -> tuple[Examples, dict] | None:
-    """Tensors and mathematics as the kernels take them, or None for the reference."""
-    if not (prediction.is_cuda or INTERPRETED):
+def _call(criterion: Criterion, examples: Examples) -> tuple[Layout, dict] | None:
+    """Arguments of the kernels for a call, or None if the reference has to compute it."""
+    if not (examples.prediction.is_cuda or INTERPRETED):
         raise ValueError(
-            f"prediction on {prediction.device}: the back end 'triton' needs a CUDA device, or "
-            'TRITON_INTERPRET=1 set before the first import'
+            f"prediction on {examples.prediction.device}: the back end 'triton' needs a CUDA "
+            'device, or TRITON_INTERPRET=1 set before the first import'
         )
     # a subclass may compute something else
     if type(criterion) is SigmoidCrossEntropy:
@@ -133,16 +132,16 @@ def _call(
     else:
         return None
     mathematics['PROBABILITIES'] = criterion.probabilities
-    batch = examples(prediction, target, weight)
+    batch = layout(examples)
     return None if batch is None else (batch, mathematics)
 
 
 def _one_level(
-    criterion: Criterion, level: Level, call: tuple[Examples, dict] | None, edges: Tensor
+    criterion: Criterion, level: Examples, call: tuple[Layout, dict] | None, edges: Tensor
 ) -> RegionSums:
-    """Its sums without its factor."""
+    """Region sums of a level without its factor."""
     if call is None:
-        return reference.region_sums(criterion, *level.examples, edges)
+        return reference.region_sums(criterion, level, edges)
     regions = edges.numel() - 1
     with torch.cuda.device_of(level.prediction):
         if regions <= FEW_REGIONS:
@@ -155,19 +154,19 @@ def _one_level(
 def _with_bad_targets(
     sums: RegionSums,
     criterion: Criterion,
-    levels: Sequence[Level],
-    calls: Sequence[tuple[Examples, dict]],
+    levels: Sequence[Examples],
+    calls: Sequence[tuple[Layout, dict]],
 ) -> RegionSums:
     """The sums with the bad targets that the kernels do not count, see ``load_examples``."""
     missing = [
-        bad_targets(criterion, *level.examples)
+        bad_targets(criterion, level)
         for level, (batch, _) in zip(levels, calls, strict=True)
         if batch.options['WEIGHT'] == 'example' and isinstance(level.target, LabelTarget)
     ]
     return sums._replace(bad_targets=sum(missing, sums.bad_targets))
 
 
-def _few_regions(calls: Sequence[tuple[Examples, dict]], regions: int) -> tuple[RegionSums, Tensor]:
+def _few_regions(calls: Sequence[tuple[Layout, dict]], regions: int) -> tuple[RegionSums, Tensor]:
     """Sums of all levels, and each level's examples that are not finite."""
     per_thread = next(each for most, each in PER_THREAD.items() if regions <= most)
     grids = [_grid(batch, per_thread) for batch, _ in calls]
@@ -208,21 +207,21 @@ def _few_regions(calls: Sequence[tuple[Examples, dict]], regions: int) -> tuple[
 
 
 class Grid(NamedTuple):
-    """How many programs see how many tiles each."""
+    """The number of programs, and of tiles that each of them reads."""
 
     tile: Block
     programs: int
     tiles_each: int
 
 
-def _grid(batch: Examples, per_thread: int) -> Grid:
+def _grid(batch: Layout, per_thread: int) -> Grid:
     tile = block(batch, per_thread)
     needed = tiles(batch, tile)
     tiles_each = min(triton.cdiv(needed, PROGRAMS), EXAMPLES_PER_THREAD // per_thread)
     return Grid(tile, triton.cdiv(needed, tiles_each), tiles_each)
 
 
-def _many_regions(batch: Examples, mathematics: dict, regions: int) -> RegionSums:
+def _many_regions(batch: Layout, mathematics: dict, regions: int) -> RegionSums:
     tile = block(batch, per_thread=16)
     programs = tiles(batch, tile)
     total = batch.size[0] * batch.size[1]

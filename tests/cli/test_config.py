@@ -112,6 +112,18 @@ def test_checkpoints_are_written_whole_unless_the_config_has_a_hook_of_its_own(b
     assert nothing.default_hooks.checkpoint is None
 
 
+def test_hooks_that_the_config_has_already_are_not_added(cfg):
+    before = cfg.to_dict()
+    set_reliable_hooks(cfg)
+    assert cfg.to_dict() == before
+
+
+def test_a_second_hook_is_refused(cfg):
+    cfg.custom_hooks = [dict(type='EMAHook'), dict(type='HarmonizedLossHook', patience=4)]
+    with pytest.raises(ConfigError, match=r'custom_hooks.1: a second HarmonizedLossHook.*into '):
+        set_reliable_hooks(cfg)
+
+
 @pytest.mark.parametrize('own', [None, [], ['EMAHook'], ['HarmonizedLossHook', 'EMAHook']])
 def test_hooks_are_added_once_behind_those_of_the_config(own):
     cfg = Config(dict(custom_hooks=own and [dict(type=kind, mark=1) for kind in own]))

@@ -11,15 +11,16 @@ from mmengine.config import Config
 from torch import distributed
 
 from ghm_mmdet.mm_patches import cpu_ranks
+from tests.cli import linear_ranks
 
-SCRIPT = Path(__file__).with_name('linear_ranks.py')
+SCRIPT = linear_ranks.__file__
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def train(work_dir, *arguments, ranks):
+def train_on_ranks(work_dir, *arguments, ranks):
     """Final weights of every rank."""
     torchrun = ['-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={ranks}']
-    command = [sys.executable, *(torchrun if ranks > 1 else []), SCRIPT, work_dir, *arguments]
+    command = [sys.executable, *torchrun, SCRIPT, work_dir, *arguments]
     environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY), 'OMP_NUM_THREADS': '1'}
     environment['CUDA_VISIBLE_DEVICES'] = ''
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
@@ -27,9 +28,11 @@ def train(work_dir, *arguments, ranks):
     return [torch.load(work_dir / f'rank{rank}.pt', weights_only=True) for rank in range(ranks)]
 
 
-def test_two_ranks_train_as_one_process_on_the_whole_batch(tmp_path):
-    (whole,) = train(tmp_path / 'one', '4', 'none', ranks=1)
-    halves = train(tmp_path / 'two', '2', 'pytorch', ranks=2)
+def test_two_ranks_train_as_one_process_on_the_whole_batch(tmp_path, monkeypatch):
+    monkeypatch.setenv('LOCAL_RANK', '0')  # undone after the run, which may set it
+    linear_ranks.main(str(tmp_path / 'one'), '4', 'none')
+    whole = torch.load(tmp_path / 'one' / 'rank0.pt', weights_only=True)
+    halves = train_on_ranks(tmp_path / 'two', '2', 'pytorch', ranks=2)
     for weights in halves:
         torch.testing.assert_close(weights, whole, rtol=1e-6, atol=1e-7)
 

@@ -36,7 +36,7 @@ def path(coco_folder, edit_json):
 
 @pytest.mark.parametrize('classes', [CLASSES, ('RBC', 'WBC'), ('Platelets',)])
 def test_objects_are_those_that_mmdet_trains_on(path, classes):
-    table = CocoTable.of(read_coco_file(str(path)))
+    table = CocoTable(read_coco_file(str(path)))
     dataset = CocoDataset(
         ann_file=str(path), metainfo={'classes': classes}, data_prefix={'img': ''}
     )
@@ -51,14 +51,14 @@ def test_objects_are_those_that_mmdet_trains_on(path, classes):
 
 
 def test_each_annotation_has_one_reason(path):
-    left_out = CocoTable.of(read_coco_file(str(path))).left_out()
+    left_out = CocoTable(read_coco_file(str(path))).left_out()
     reasons = [{key for key, mask in left_out.items() if mask[row]} for row in range(7)]
     assert reasons == [{key} - {None} for key in VARIANTS] + [{'iscrowd'}]
 
 
 def test_file_without_annotations(path, edit_json):
     edit_json(path, lambda content: content['annotations'].clear())
-    table = CocoTable.of(read_coco_file(str(path)))
+    table = CocoTable(read_coco_file(str(path)))
     assert table.is_trained_on(CLASSES).shape == (0,)
     assert all(mask.shape == (0,) for mask in table.left_out().values())
 

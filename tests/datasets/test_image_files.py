@@ -6,7 +6,8 @@ import pytest
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
-from ghm_mmdet.datasets.image_files import is_cut_off, is_decodable, read_header, size_fault
+from ghm_mmdet.datasets.image_files import read_header, size_fault
+from tools.check_data import is_cut_off, is_decodable
 
 WIDTH, HEIGHT = 64, 48
 

@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 from ghm_mmdet.datasets.findings import DataError
 from ghm_mmdet.datasets.seeded_loading import seed_loading
-from ghm_mmdet.datasets.tolerant_loading import MARK, decodable, tolerate_undecodable
+from ghm_mmdet.datasets.tolerant_loading import MARK, tolerate_undecodable
+from gradient_report.survey import decodable
 
 PICTURES = 120
 CLASSES = ('RBC', 'WBC', 'Platelets')

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from demo.coco_folder import CocoSplit, find_coco_folder
-from ghm_mmdet.cli.split_coco import main as split_coco
 from ghm_mmdet.datasets.findings import DataError
+from tools.split_coco import main as split_coco
 
 SPLITS = ('train', 'val')
 ROBOFLOW = '_annotations.coco.json'

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from demo import make_sample_dataset as make_sample_dataset_tool
 from demo.sample import SampleSettings, make_sample_dataset
 from demo.sample_parts import CLASSES, Patch
 from demo.sample_scene import MIN_VISIBLE, Canvas, draw_scene, visible_box
@@ -247,17 +248,41 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         ('--missing', 'many'),
     ],
 )
-def test_a_bad_argument_gets_one_line(tmp_path: Path, argument: str, value: str) -> None:
-    tool = ROOT / 'demo.make_sample_dataset'
+def test_a_bad_argument_gets_one_line(
+    tmp_path: Path,
+    argument: str,
+    value: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(
+        sys, 'argv', ['make_sample_dataset', str(tmp_path / 'out'), argument, value]
+    )
+    with pytest.raises(SystemExit) as ended:
+        make_sample_dataset_tool.main()
+    # a text as its code is what Python prints, with status 1
+    code = ended.value.code
+    assert code
+    check_line(capsys.readouterr().err + (code if isinstance(code, str) else ''), argument, value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_gets_one_line_too(tmp_path: Path) -> None:
+    """In a process of its own, where every import can print."""
+    command = [sys.executable, '-m', 'demo.make_sample_dataset', tmp_path / 'out']
     done = subprocess.run(
-        [sys.executable, tool, tmp_path / 'out', argument, value],
+        [*command, '--label-noise', '1.5'],
         capture_output=True,
         text=True,
         env={'PYTHONPATH': str(ROOT)},
         check=False,
     )
-    assert done.returncode != 0
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert argument.strip('-').replace('-', '_') in done.stderr.replace('-', '_')
-    assert value in done.stderr
+    assert done.returncode == 1
+    check_line(done.stderr, '--label-noise', '1.5')
     assert not list(tmp_path.iterdir())
+
+
+def check_line(said: str, argument: str, value: str) -> None:
+    assert len(said.strip().splitlines()) == 1
+    assert argument.strip('-').replace('-', '_') in said.replace('-', '_')
+    assert value in said

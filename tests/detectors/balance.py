@@ -25,13 +25,13 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from demo.sample import SampleSettings, make_sample_dataset
-from ghm_mmdet.diagnosis.loss_balance import loss_gradient_norms
 from ghm_mmdet.losses import GHMCLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss
 from tests.detectors.cases import Case, all_cases
 from tests.detectors.conftest import SIZE
 from tests.detectors.listed_lines import mmdet_config
 from tests.detectors.test_training import training_config
+from tools.loss_balance import loss_gradient_norms
 
 IMAGES = 60  # 15 batches, so 150 iterations in the 10 epochs of the training test
 

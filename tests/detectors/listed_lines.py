@@ -33,7 +33,7 @@ def listed(path: Path) -> set[str]:
 
 def mmdet_config(path: Path) -> Config:
     """The config of mmdet that this one inherits from, maybe through another of this folder."""
-    base = re.search(r"^_base_ = '(.*)'", path.read_text(), re.MULTILINE)[1]
+    base = re.search(r"^_base_ = \[?\s*'(.*?)'", path.read_text(), re.MULTILINE)[1]
     return get_config(base) if base.startswith('mmdet::') else mmdet_config(path.parent / base)
 
 
@@ -54,10 +54,13 @@ def changed(base: object, ours: object, name: str = '') -> Iterator[str]:
 
 
 def differences(path: Path) -> set[str]:
-    """What a config changes in mmdet's, as its comment names it."""
+    """What a config changes in mmdet's, as its comment names it; all configs have more hooks."""
     base, ours = (
         without_scope(each.to_dict()) for each in (mmdet_config(path), Config.fromfile(path))
     )
+    for config in (base, ours):
+        config.pop('default_hooks')
+        config.pop('reliable_hooks', None)
     return {name.removeprefix('model.') for name in changed(base, ours)}
 
 

@@ -78,7 +78,7 @@ def test_logs_every_so_often_and_changes_nothing(train):
 def test_what_is_logged_belongs_together(train):
     runner, _, seen, _ = train('watched', [dict(type='GradientDensityHook', interval=6)])
     assert len(seen) == len(LOSSES)
-    for each, (name, num_regions) in zip(seen, LOSSES.items(), strict=True):
+    for each, (name, bins) in zip(seen, LOSSES.items(), strict=True):
         tag = f'gradient_density/{name}'
 
         def values(what, tag=tag, line=each):
@@ -86,13 +86,13 @@ def test_what_is_logged_belongs_together(train):
 
         loss = runner.model.get_submodule(name)
         counts = values('counts')
-        assert len(counts) == num_regions
+        assert len(counts) == bins
         assert (values('positives') <= counts).all()
         for share in ('share_before', 'share_after'):
             assert values(share).sum() == pytest.approx(1, rel=1e-4)
         torch.testing.assert_close(values('moving_average'), loss.density.moving_average)
         assert each[f'{tag}/outliers'] == pytest.approx(float(counts[-1] / counts.sum()))
-        assert 1 <= each[f'{tag}/effective_regions'] <= num_regions
+        assert 1 <= each[f'{tag}/effective_regions'] <= bins
         assert 0 <= each[f'{tag}/positive_share_after'] <= 1
 
 

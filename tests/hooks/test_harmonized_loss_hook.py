@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmdet.models.losses import CrossEntropyLoss
 from mmengine._strategy.deepspeed import DeepSpeedOptimWrapper
 from mmengine.config import Config
 from mmengine.model import BaseModel
@@ -37,6 +38,14 @@ class Levels(BaseModel):
         return {'loss_cls': [self.loss_cls(self.linear(each), label) for each, label in calls]}
 
 
+class OtherLoss(Levels):
+    """The same without a harmonized loss."""
+
+    def __init__(self):
+        super().__init__()
+        self.loss_cls = CrossEntropyLoss(use_sigmoid=True)
+
+
 def batches(iterations, poison=()):
     """One sample an iteration; poison names (iteration, level) whose first feature is NaN."""
     generator = torch.Generator().manual_seed(0)
@@ -50,10 +59,10 @@ def batches(iterations, poison=()):
     return samples
 
 
-def train(folder, samples, accumulated=1, hook=None, **loss):
+def train(folder, samples, accumulated=1, hook=None, hooks=1, model=Levels, **loss):
     torch.manual_seed(0)
     runner = Runner(
-        model=Levels(**loss),
+        model=model(**loss),
         work_dir=str(folder),
         train_dataloader=dict(
             batch_size=1,
@@ -68,7 +77,7 @@ def train(folder, samples, accumulated=1, hook=None, **loss):
             clip_grad=dict(max_norm=35),
         ),
         default_hooks=dict(checkpoint=None, logger=dict(type='LoggerHook', interval=1)),
-        custom_hooks=[dict(type='HarmonizedLossHook', **(hook or dict(interval=1)))],
+        custom_hooks=[dict(type='HarmonizedLossHook', **(hook or dict(interval=1)))] * hooks,
         experiment_name=folder.name,
         log_level='ERROR',
         default_scope='mmdet',
@@ -143,13 +152,15 @@ def two_optimizers():
         name: OptimWrapper(torch.optim.SGD(part.parameters(), lr=1.0))
         for name, part in parts.items()
     }
-    parts['loss'] = GHMCLoss(use_sigmoid=True, nonfinite='skip')
-    return SimpleNamespace(model=parts, iter=0, optim_wrapper=OptimWrapperDict(**wrappers))
+    parts['loss'] = GHMCLoss(use_sigmoid=True)
+    return SimpleNamespace(
+        hooks=[], model=parts, iter=0, optim_wrapper=OptimWrapperDict(**wrappers)
+    )
 
 
 def test_several_optimizers_drop_what_is_not_finite(two_optimizers):
     parts, wrappers = two_optimizers.model, two_optimizers.optim_wrapper
-    hook = HarmonizedLossHook()
+    hook = HarmonizedLossHook(skip_nonfinite=True)
     hook.before_train(two_optimizers)
     hook.before_train_iter(two_optimizers, batch_idx=0)
     before = {name: parts[name].weight.detach().clone() for name in ('one', 'two')}
@@ -165,7 +176,7 @@ def test_several_optimizers_drop_what_is_not_finite(two_optimizers):
 def test_a_parameter_without_elements_is_no_obstacle(two_optimizers, gradient):
     layer, optimizer = two_optimizers.model['one'], two_optimizers.optim_wrapper['one'].optimizer
     optimizer.add_param_group(dict(params=nn.Parameter(torch.zeros(0))))
-    HarmonizedLossHook().before_train(two_optimizers)
+    HarmonizedLossHook(skip_nonfinite=True).before_train(two_optimizers)
     for parameter in (layer.weight, optimizer.param_groups[-1]['params'][0]):
         parameter.grad = torch.full_like(parameter, gradient)
     before = layer.weight.detach().clone()
@@ -180,7 +191,7 @@ def test_an_optimizer_is_watched_once_and_in_training_only(two_optimizers, cut_o
         harmonized_loss_hook, '_drop_nonfinite_gradients', lambda *arguments: watched.append(1)
     )
     optimizer = two_optimizers.optim_wrapper['one'].optimizer
-    hook = HarmonizedLossHook()
+    hook = HarmonizedLossHook(skip_nonfinite=True)
     hook.before_train(two_optimizers)
     if not cut_off:
         hook.after_train(two_optimizers)
@@ -194,7 +205,7 @@ def test_an_optimizer_is_watched_once_and_in_training_only(two_optimizers, cut_o
 @pytest.mark.parametrize('level', range(LEVELS))
 def test_skip_loses_the_step_and_nothing_else(tmp_path, level):
     samples = batches(6, poison=[(2, level)])
-    runner = train(tmp_path / 'poisoned', samples, nonfinite='skip')
+    runner = train(tmp_path / 'poisoned', samples, hook=dict(interval=2, skip_nonfinite=True))
     weights = runner.model.weights
     assert all(each.isfinite().all() for each in weights)
     assert runner.model.loss_cls.density.moving_average.isfinite().all()
@@ -211,7 +222,7 @@ def test_a_training_that_begins_has_no_average_of_another(iteration, afresh):
     trained.loss_cls(torch.randn(40, CLASSES), torch.zeros(40, dtype=torch.long))
     model.load_state_dict(trained.state_dict())
     HarmonizedLossHook().before_train(
-        SimpleNamespace(model=model, iter=iteration, optim_wrapper=OptimWrapperDict())
+        SimpleNamespace(hooks=[], model=model, iter=iteration, optim_wrapper=OptimWrapperDict())
     )
     average = model.loss_cls.density.moving_average
     assert bool((average == 0).all()) is afresh
@@ -221,6 +232,7 @@ def test_each_micro_batch_of_an_optimizer_that_counts_by_itself_is_a_step():
     """DeepSpeed's wrapper has no ``should_sync``."""
     model = Levels()
     runner = SimpleNamespace(
+        hooks=[],
         model=model,
         iter=0,
         optim_wrapper=DeepSpeedOptimWrapper(torch.optim.SGD(model.parameters())),
@@ -240,15 +252,15 @@ def test_a_finite_training_logs_no_count(tmp_path):
     assert 'train/nonfinite_iterations' not in runner.message_hub.log_scalars
 
 
-@pytest.mark.parametrize('nonfinite', ['propagate', 'skip'])
-def test_a_training_that_stays_poisoned_ends(tmp_path, nonfinite):
+@pytest.mark.parametrize('skips', [False, True])
+def test_a_training_that_stays_poisoned_ends(tmp_path, skips):
     samples = batches(12, poison=[(1, 0), *((each, 1) for each in range(3, 12))])
     with pytest.raises(NonfiniteTraining) as ended:
-        train(tmp_path, samples, hook=dict(interval=4, patience=5), nonfinite=nonfinite)
+        train(tmp_path, samples, hook=dict(interval=4, patience=5, skip_nonfinite=skips))
     message = str(ended.value)
     assert '\n' not in message
     # without skipping, the weights are NaN from the second iteration on, and with them level 0
-    first, level = (4, 1) if nonfinite == 'skip' else (2, 0)
+    first, level = (4, 1) if skips else (2, 0)
     assert (
         f'loss_cls: its input has NaN or infinity in each of the iterations {first} to ' in message
     )
@@ -257,8 +269,21 @@ def test_a_training_that_stays_poisoned_ends(tmp_path, nonfinite):
 
 def test_single_iterations_of_poison_do_not_end_it(tmp_path):
     samples = batches(12, poison=[(each, 0) for each in range(0, 12, 2)])
-    runner = train(tmp_path, samples, hook=dict(interval=1, patience=2), nonfinite='skip')
+    runner = train(tmp_path, samples, hook=dict(interval=1, patience=2, skip_nonfinite=True))
     assert runner.message_hub.get_scalar('train/nonfinite_iterations').current() == 6
+
+
+def test_a_training_without_harmonized_losses_is_left_alone(tmp_path):
+    samples = batches(6, poison=[(3, 0)])
+    runners = [train(tmp_path / str(n), samples, hooks=n, model=OtherLoss) for n in (0, 1)]
+    for plain, hooked in zip(*(runner.model.weights for runner in runners), strict=True):
+        torch.testing.assert_close(hooked, plain, rtol=0, atol=0, equal_nan=True)
+    assert runners[0].message_hub.log_scalars.keys() == runners[1].message_hub.log_scalars.keys()
+
+
+def test_a_second_hook_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='takes one, and the config has another'):
+        train(tmp_path, batches(1), hooks=2)
 
 
 @pytest.mark.parametrize('argument', ['interval', 'patience'])

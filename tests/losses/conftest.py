@@ -15,7 +15,7 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     """A device, with a back end forced on the CPU."""
     if request.param is None:
         return 'cuda'
-    monkeypatch.setenv(backends.VARIABLE, request.param)
+    monkeypatch.setattr(backends, '_forced', request.param)
     return 'cpu'
 
 

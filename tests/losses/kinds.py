@@ -72,6 +72,6 @@ KINDS = {
 }
 STATES = {
     'moving average': dict(momentum=0.75),
-    'bias correction': dict(momentum=0.75, bias_correction=True, empty_regions='decay'),
+    'bias correction': dict(momentum=0.75, bias_correction=True, density='paper'),
     'exact': dict(momentum=0.5, density='exact'),
 }

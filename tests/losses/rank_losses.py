@@ -23,7 +23,7 @@ FIRST = 7  # examples of the first rank; the others share the rest
 LOSSES = {
     'GHM-C': lambda **a: GHMCLoss(use_sigmoid=True, **a),
     'GHM-R': GHMRLoss,
-    'GHM-C, equal gradient': lambda **a: GHMCLoss(use_sigmoid=True, equal='gradient', **a),
+    'GHM-C, equal gradient': lambda **a: GHMCLoss(use_sigmoid=True, balance='gradient', **a),
     'GHM-C, exact': lambda **a: GHMCLoss(use_sigmoid=True, density='exact', **a),
 }
 MOMENTA = (0, 0.75)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMCLoss, GHMRLoss
-from ghm_mmdet.losses.label_check import LabelCheck
+from ghm_mmdet.losses.monitors import LabelCheck
 
 SHARED = [
     ('bins', 0),
@@ -20,12 +20,11 @@ SHARED = [
     ('loss_weight', float('inf')),
     ('reduction', 'average'),
     ('density', 'fine'),
-    ('epsilon', 0.0),
-    ('epsilon', 1.5),
-    ('divisor', 'some'),
-    ('empty_regions', 'drop'),
-    ('backend', 'fortran'),
+    ('balance', 'fair'),
+    ('balance', None),
     ('bias_correction', 'yes'),
+    ('bias_correction', True),
+    ('sync', 'all'),
 ]
 MU = [('mu', mu) for mu in (0, -0.02, 1e-30, 1e30, float('nan'), None)]
 CASES = (

@@ -3,14 +3,19 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.config import ConfigDict
 from scipy.optimize import isotonic_regression
 
 from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMCLoss, GHMRLoss
+from ghm_mmdet.method.balance import Balance, build_balance
+from ghm_mmdet.method.density import UnitRegionDensity
 from tests.losses.kinds import KINDS, STATES
 
-pytestmark = pytest.mark.usefixtures('backend')
+ON_EACH_BACK_END = pytest.mark.usefixtures('backend')
+"""For the sums that a back end hands over; the weights are made of them by the same code on all."""
 
 BINS = 10
+DENSITY = UnitRegionDensity(BINS)
 BALANCES = [
     dict(equal=equal, tempering=tempering, outliers=outliers)
     for equal in ('weight', 'gradient')
@@ -33,6 +38,7 @@ def example(anchors=400, classes=4):
     return logits, labels, one_hot
 
 
+@ON_EACH_BACK_END
 @pytest.mark.parametrize('balance', [each for each in BALANCES if each != PAPER])
 @pytest.mark.parametrize('reduction', ['none', 'mean', 'sum'])
 def test_definition(balance, reduction):
@@ -52,18 +58,19 @@ def test_definition(balance, reduction):
         beta /= beta.mean()
     weighted = beta * F.binary_cross_entropy_with_logits(logits, one_hot, reduction='none')
     oracle = {'none': weighted, 'mean': weighted.mean(), 'sum': weighted.sum()}[reduction]
-    loss = GHMCLoss(use_sigmoid=True, bins=BINS, reduction=reduction, **balance)
+    loss = GHMCLoss(use_sigmoid=True, bins=BINS, reduction=reduction, balance=balance)
     torch.testing.assert_close(loss(logits, labels), oracle, rtol=1e-6, atol=0)
 
 
+@ON_EACH_BACK_END
 @pytest.mark.parametrize('state', [{}, *STATES.values()], ids=['no state', *STATES])
 @pytest.mark.parametrize('equal', ['weight', 'gradient'])
 def test_at_a_tempering_of_zero_nothing_is_balanced(state, equal):
     logits, labels, one_hot = example()
-    loss = GHMCLoss(use_sigmoid=True, tempering=0, equal=equal, **state)
+    loss = GHMCLoss(use_sigmoid=True, balance=dict(tempering=0, equal=equal), **state)
     oracle = F.binary_cross_entropy_with_logits(logits, one_hot)
     assert_equal_to_scale(loss, loss(logits, labels), oracle)
-    loss = GHMRLoss(mu=0.5, tempering=0, equal=equal, **state)
+    loss = GHMRLoss(mu=0.5, balance=dict(tempering=0, equal=equal), **state)
     oracle = AuthenticSmoothL1Loss(mu=0.5, reduction='mean')(logits, one_hot)
     assert_equal_to_scale(loss, loss(logits, one_hot), oracle)
 
@@ -76,10 +83,11 @@ def assert_equal_to_scale(loss, value, oracle):
     torch.testing.assert_close(value, oracle * scale, rtol=1e-6, atol=0)
 
 
+@ON_EACH_BACK_END
 def test_equal_gradient_is_equal_up_to_the_width_of_a_region():
     logits, labels, one_hot = example()
     logits.requires_grad_()
-    GHMCLoss(use_sigmoid=True, bins=BINS, equal='gradient')(logits, labels).backward()
+    GHMCLoss(use_sigmoid=True, bins=BINS, balance='gradient')(logits, labels).backward()
     index = ((logits.sigmoid() - one_hot).abs() * BINS).floor().long()
     total = torch.zeros(BINS, dtype=torch.float64)
     total.index_add_(0, index.flatten(), logits.grad.abs().flatten())
@@ -94,7 +102,8 @@ def test_equal_gradient_is_equal_up_to_the_width_of_a_region():
 @pytest.mark.parametrize(('state', 'outliers'), STATES_AND_OUTLIERS)
 @pytest.mark.parametrize('kind', KINDS)
 def test_the_mean_weight_is_one_whatever_the_state(kind, state, tempering, outliers):
-    loss = KINDS[kind].make(**STATES[state], tempering=tempering, outliers=outliers)
+    balance = dict(tempering=tempering, outliers=outliers)
+    loss = KINDS[kind].make(**STATES[state], balance=balance)
     for counts, beta in called(loss, kind):
         torch.testing.assert_close((beta * counts).sum() / counts.sum(), torch.tensor(1.0))
 
@@ -106,29 +115,32 @@ def test_equal_gradient_has_a_total_of_one_half_whatever_the_state(
     kind, state, tempering, outliers
 ):
     balance = dict(equal='gradient', tempering=tempering, outliers=outliers)
-    loss = KINDS[kind].make(**STATES[state], **balance)
+    loss = KINDS[kind].make(**STATES[state], balance=balance)
     for counts, beta in called(loss, kind):
         total = (beta * loss.density.gradient_norm * counts).sum() / counts.sum()
         torch.testing.assert_close(total, torch.tensor(0.5))
 
 
+@ON_EACH_BACK_END
 @pytest.mark.parametrize('balance', BALANCES)
 def test_weights_that_all_boxes_share_change_nothing(balance):
     deltas, target = KINDS['boxes'].call(200).prediction, torch.zeros(200, 4)
     values, gradients = [], []
     for weight in (torch.ones(200), torch.full((200,), 0.25)):
         pred = deltas.clone().requires_grad_()
-        values.append(GHMRLoss(mu=1.0, momentum=0.5, **balance)(pred, target, weight))
+        values.append(GHMRLoss(mu=1.0, momentum=0.5, balance=balance)(pred, target, weight))
         gradients += torch.autograd.grad(values[-1], pred)
     torch.testing.assert_close(*values)
     torch.testing.assert_close(*gradients)
 
 
+@ON_EACH_BACK_END
 @pytest.mark.parametrize('equal', ['weight', 'gradient'])
 @pytest.mark.parametrize('state', OF_UNIT_REGIONS)
 @pytest.mark.parametrize('kind', KINDS)
 def test_kept_outliers_never_weigh_less_than_easier_examples(kind, state, equal):
-    loss = KINDS[kind].make(**STATES[state], equal=equal, tempering=0.75, outliers='keep')
+    balance = dict(preset='small-data', equal=equal)
+    loss = KINDS[kind].make(**STATES[state], balance=balance)
     for _, beta in called(loss, kind):
         filled = beta[beta > 0]
         assert (filled[1:] >= filled[:-1] * (1 - 1e-6)).all()
@@ -140,7 +152,9 @@ def test_nothing_is_pooled_where_counts_times_g_fall_all_along():
     background = torch.ones(len(logits), dtype=torch.long)
     balance = dict(equal='gradient', tempering=0.75)
     damped, kept = (
-        GHMCLoss(use_sigmoid=True, bins=5, outliers=outliers, **balance)(logits, background)
+        GHMCLoss(use_sigmoid=True, bins=5, balance=dict(outliers=outliers, **balance))(
+            logits, background
+        )
         for outliers in ('damp', 'keep')
     )
     torch.testing.assert_close(kept, damped)
@@ -159,19 +173,21 @@ def test_negatives_and_positives_pull_alike_when_two_regions_are_filled():
     logits = torch.full((1000, 1), -4.6, requires_grad=True)
     labels = torch.ones(1000, dtype=torch.long)
     labels[:3] = 0
-    GHMCLoss(use_sigmoid=True, bins=30, equal='gradient')(logits, labels).backward()
+    GHMCLoss(use_sigmoid=True, bins=30, balance='gradient')(logits, labels).backward()
     positive, negative = logits.grad[:3].sum(), logits.grad[3:].sum()
     # g = 0.01 stands at the centre of the first region, 0.0167, and 0.99 at that of the last
     torch.testing.assert_close(negative, torch.tensor(0.25 * 0.6), rtol=0.02, atol=0)
     torch.testing.assert_close(positive, torch.tensor(-0.25), rtol=0.02, atol=0)
 
 
+@ON_EACH_BACK_END
 @pytest.mark.parametrize('outliers', ['damp', 'keep'])
 @pytest.mark.parametrize('kind', KINDS)
 def test_no_example_at_all(kind, outliers):
     prediction = torch.zeros(0, 4, requires_grad=True)
     arguments = KINDS[kind].call(0).arguments
-    loss = KINDS[kind].make(equal='gradient', tempering=0.5, momentum=0.5, outliers=outliers)
+    balance = dict(equal='gradient', tempering=0.5, outliers=outliers)
+    loss = KINDS[kind].make(momentum=0.5, balance=balance)
     loss(prediction, *arguments).backward()
     assert loss.statistics.beta.isfinite().all()
 
@@ -179,7 +195,7 @@ def test_no_example_at_all(kind, outliers):
 @pytest.mark.parametrize('balance', BALANCES, ids=str)
 def test_a_region_that_has_long_been_empty_weighs_nothing(balance):
     """Its decayed average ends in numbers whose inverse is infinite."""
-    loss = GHMCLoss(use_sigmoid=True, bins=5, momentum=0.75, empty_regions='decay', **balance)
+    loss = GHMCLoss(use_sigmoid=True, bins=5, momentum=0.75, density='paper', balance=balance)
     labels = torch.ones(20, dtype=torch.long)
     loss(torch.full((20, 1), 3.0), labels)
     logits = torch.full((20, 1), -3.0, requires_grad=True)
@@ -192,17 +208,34 @@ def test_a_region_that_has_long_been_empty_weighs_nothing(balance):
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'message'),
+    ('balance', 'message'),
     [
-        (dict(equal='loss'), "^equal='loss': "),
-        (dict(tempering=-0.1), '^tempering=-0.1: '),
-        (dict(tempering=1.5), '^tempering=1.5: '),
-        (dict(outliers='drop'), "^outliers='drop': "),
-        (dict(outliers='keep', density='exact'), "^outliers='keep': must be 'damp' with "),
+        (dict(equal='loss'), "^balance.equal='loss': "),
+        (dict(tempering=-0.1), '^balance.tempering=-0.1: '),
+        (dict(tempering=1.5), '^balance.tempering=1.5: '),
+        (dict(outliers='drop'), "^balance.outliers='drop': "),
+        (dict(preset='large-data'), "^balance.preset='large-data': must be one of 'weight', "),
+        (dict(temper=0.5), "^balance: argument='temper': must be one of 'preset', 'equal', "),
     ],
     ids=str,
 )
 @pytest.mark.parametrize('make', [lambda **kw: GHMCLoss(use_sigmoid=True, **kw), GHMRLoss])
-def test_bad_arguments_are_refused(make, arguments, message):
+def test_bad_arguments_are_refused(make, balance, message):
     with pytest.raises(ValueError, match=message):
-        make(**arguments)
+        make(balance=balance)
+
+
+def test_outliers_are_not_kept_by_the_exact_density():
+    with pytest.raises(ValueError, match=r"^balance.outliers='keep': must be 'damp' with "):
+        GHMRLoss(balance='small-data', density='exact')
+
+
+def test_a_preset_is_its_parts_and_a_part_changes_it():
+    assert build_balance('small-data', DENSITY) == Balance('gradient', 0.75, 'keep')
+    assert build_balance(dict(preset='small-data', tempering=0.5), DENSITY) == Balance(
+        'gradient', 0.5, 'keep'
+    )
+    assert build_balance(ConfigDict(equal='gradient'), DENSITY) == build_balance(
+        'gradient', DENSITY
+    )
+    assert build_balance(Balance(tempering=0.5), DENSITY) == Balance(tempering=0.5)

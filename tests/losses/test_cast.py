@@ -11,7 +11,7 @@ from tests.losses.kinds import KINDS, STATES
 COUNT = 2**17  # of examples, more than float16 has numbers for and bfloat16 has digits for
 CASES = {
     **{name: ('labels', state) for name, state in STATES.items()},
-    'equal gradient': ('labels', dict(bins=7, momentum=0.75, equal='gradient')),
+    'equal gradient': ('labels', dict(bins=7, momentum=0.75, balance='gradient')),
     'median': ('boxes', dict(bins=7, momentum=0.75, mu='median')),
 }
 CASTS = {

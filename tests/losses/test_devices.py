@@ -7,15 +7,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMCLoss, GHMRLoss, OHEMLoss
-from ghm_mmdet.ops import backends
+from ghm_mmdet.ops import backends, use_backend
 
 CROSS_ENTROPY = dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True)
 OPTIONS = {
-    'momentum': dict(momentum=0.75, bias_correction=True, empty_regions='decay'),
+    'momentum': dict(momentum=0.75, bias_correction=True, density='paper'),
     'exact': dict(density='exact', momentum=0.5),
-    'equal gradient': dict(equal='gradient', tempering=0.75, momentum=0.5),
-    'outliers': dict(outliers='keep', bins=30),
-    'skip': dict(nonfinite='skip', divisor='all'),
+    'equal gradient': dict(balance=dict(equal='gradient', tempering=0.75), momentum=0.5),
+    'outliers': dict(balance=dict(outliers='keep'), bins=30),
+    'paper': dict(density='paper'),
     'none': dict(reduction='none'),
 }
 KINDS = {
@@ -73,11 +73,12 @@ def targets(name):
 @pytest.mark.parametrize('options', OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize('kind', KINDS)
 def test_no_float64(kind, options):
-    backend = backends.choose(torch.device('mps')).name
+    backend = backends.choose(torch.device('mps'), None).name
     for target in targets(kind):
-        with NoFloat64():
-            found = train(KINDS[kind](backend=backend, **options), target)
-        expected = train(KINDS[kind](backend='reference', **options), target)
+        with NoFloat64(), use_backend(backend):
+            found = train(KINDS[kind](**options), target)
+        with use_backend('reference'):
+            expected = train(KINDS[kind](**options), target)
         torch.testing.assert_close(found, expected)
 
 
@@ -86,8 +87,8 @@ def test_no_float64(kind, options):
 @pytest.mark.parametrize('kind', KINDS)
 def test_deterministic_algorithms(kind, backend, options):
     for target in targets(kind):
-        with Deterministic():
-            train(KINDS[kind](backend=backend, **options), target)
+        with Deterministic(), use_backend(backend):
+            train(KINDS[kind](**options), target)
 
 
 @pytest.mark.parametrize('mode', [NoFloat64, Deterministic])
@@ -100,15 +101,15 @@ def test_losses_without_a_density(name, mode):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
 @pytest.mark.parametrize('options', OPTIONS.values(), ids=OPTIONS)
-@pytest.mark.parametrize('backend', [None, 'reference', 'torch', 'float32'])
+@pytest.mark.parametrize('backend', ['triton', 'reference', 'torch', 'float32'])
 @pytest.mark.parametrize('kind', KINDS)
 def test_deterministic_algorithms_on_a_device(kind, backend, options, monkeypatch):
     monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     torch.use_deterministic_algorithms(True)
     try:
-        with torch.device('cuda'):
+        with torch.device('cuda'), use_backend(backend):
             for target in targets(kind):
-                runs = [train(KINDS[kind](backend=backend, **options), target) for _ in range(2)]
+                runs = [train(KINDS[kind](**options), target) for _ in range(2)]
                 torch.testing.assert_close(*runs, rtol=0, atol=0)
     finally:
         torch.use_deterministic_algorithms(False)

@@ -3,16 +3,17 @@
 import pytest
 import torch
 
-from ghm_mmdet.losses import GHMRLoss, outlier_watch
+from ghm_mmdet.losses import GHMRLoss
+from ghm_mmdet.losses.monitors import outliers
 
-INTERVAL = outlier_watch.OutlierWatch.INTERVAL
+INTERVAL = outliers.OutlierWatch.INTERVAL
 
 
 @pytest.fixture
 def warnings(monkeypatch):
     """The warnings so far."""
     found = []
-    monkeypatch.setattr(outlier_watch, 'print_log', lambda text, *_: found.append(text))
+    monkeypatch.setattr(outliers, 'print_log', lambda text, *_: found.append(text))
     return found
 
 
@@ -23,7 +24,7 @@ def calls(monkeypatch):
     def run(loss, error, iterations):
         generator = torch.Generator().manual_seed(0)
         for iteration in iterations:
-            monkeypatch.setattr(outlier_watch, 'training_iteration', lambda i=iteration: i)
+            monkeypatch.setattr(outliers, 'training_iteration', lambda i=iteration: i)
             boxes = torch.rand(100, 4, generator=generator) * error
             loss(boxes.requires_grad_(), torch.zeros(100, 4))
 
@@ -59,7 +60,7 @@ def test_wide_regions_do_not_tell_outliers(bins, warnings, calls):
 
 
 def test_few_boxes_are_no_evidence(warnings, monkeypatch):
-    monkeypatch.setattr(outlier_watch, 'training_iteration', lambda: INTERVAL)
+    monkeypatch.setattr(outliers, 'training_iteration', lambda: INTERVAL)
     loss = GHMRLoss(mu=0.02)
     for _ in range(3):
         loss(torch.full((5, 4), 100.0, requires_grad=True), torch.zeros(5, 4))
@@ -68,6 +69,6 @@ def test_few_boxes_are_no_evidence(warnings, monkeypatch):
 
 def test_between_intervals_nothing_is_read(monkeypatch):
     """Which on a device would wait for it."""
-    monkeypatch.setattr(outlier_watch, 'training_iteration', lambda: INTERVAL + 1)
-    watch = outlier_watch.OutlierWatch()
+    monkeypatch.setattr(outliers, 'training_iteration', lambda: INTERVAL + 1)
+    watch = outliers.OutlierWatch()
     watch(torch.zeros(10, dtype=torch.int64, device='meta'), mu=0.02)

@@ -27,14 +27,14 @@ def test_unit_regions(bins, reduction):
     counts = torch.bincount(index.flatten(), minlength=bins)
     weighted = entropy * norm.numel() / (counts[index] * bins)  # beta_i = N / (R_ind M)
     oracle = {'none': weighted, 'mean': weighted.mean(), 'sum': weighted.sum()}[reduction]
-    loss = GHMCLoss(use_sigmoid=True, bins=bins, divisor='all', reduction=reduction)
+    loss = GHMCLoss(use_sigmoid=True, bins=bins, density='paper', reduction=reduction)
     torch.testing.assert_close(loss(logits, labels), oracle, rtol=1e-6, atol=0)
 
 
 def test_exact_density_is_its_definition_up_to_the_histogram():
     logits, labels, norm, entropy = example(anchors=2000)
     density = exact_gradient_density(norm.flatten(), 0.1).reshape(norm.shape)
-    loss = GHMCLoss(use_sigmoid=True, density='exact', epsilon=0.1)
+    loss = GHMCLoss(use_sigmoid=True, bins=10, density='exact')
     torch.testing.assert_close(loss(logits, labels), (entropy / density).sum(), rtol=0.01, atol=0)
 
 
@@ -43,13 +43,13 @@ def test_exact_and_unit_region_agree_where_g_is_uniform():
     logits = torch.rand(250_000, 4, generator=generator).logit()
     background = torch.full((len(logits),), 4)
     unit = GHMCLoss(use_sigmoid=True, bins=30)
-    exact = GHMCLoss(use_sigmoid=True, density='exact', epsilon=1 / 30)
+    exact = GHMCLoss(use_sigmoid=True, bins=30, density='exact')
     ratio = exact(logits, background) / unit(logits, background)
     assert abs(ratio.item() - 1) < 0.02
 
 
 @pytest.mark.parametrize('make', [lambda **kw: GHMCLoss(use_sigmoid=True, **kw), GHMRLoss])
-@pytest.mark.parametrize('density', ['unit_region', 'exact'])
+@pytest.mark.parametrize('density', ['mmdet', 'paper', 'exact'])
 @pytest.mark.parametrize('reduction', ['none', 'mean', 'sum'])
 def test_gradcheck_with_constant_weights(make, density, reduction):
     generator = torch.Generator().manual_seed(3)

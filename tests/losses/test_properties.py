@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
-from ghm_mmdet.losses.call_forms import box_target, classification_target
 from ghm_mmdet.losses.ghm_loss import GHMLoss
+from ghm_mmdet.method.call_forms import box_target, classification_target
 from ghm_mmdet.method.criteria import working_dtype
 from ghm_mmdet.method.density import region_index
-from ghm_mmdet.ops import cpp_ops
+from ghm_mmdet.ops import cpp_ops, use_backend
 
 BACK_ENDS = ['reference', 'torch', *([] if cpp_ops.obstacle() else ['cpp'])]
 EXTREMES = [0.0, -0.0, 1e-40, -1e-40, 88.0, -88.0, 104.0, -104.0, 1e4, -1e4]
@@ -70,9 +70,10 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(GHMRLoss if kind == 'boxes' else GHMCLoss, arguments, prediction, target, weight)
 
 
-def value_and_gradient(loss: GHMLoss, case: Case) -> tuple[Tensor, Tensor]:
+def value_and_gradient(loss: GHMLoss, case: Case, backend: str) -> tuple[Tensor, Tensor]:
     prediction = case.prediction.clone().requires_grad_()
-    value = loss(prediction, case.target, case.weight)
+    with use_backend(backend):
+        value = loss(prediction, case.target, case.weight)
     value.backward()
     return value.detach(), prediction.grad
 
@@ -91,8 +92,8 @@ def share_of_region(loss: GHMLoss, case: Case, counts: Tensor) -> Tensor:
 
 def check_finite_and_bounded(case: Case) -> None:
     for backend in BACK_ENDS:
-        loss = case.make(backend=backend)
-        value, gradient = value_and_gradient(loss, case)
+        loss = case.make()
+        value, gradient = value_and_gradient(loss, case, backend)
         assert value.isfinite() and value >= 0
         assert gradient.isfinite().all()
         counts = loss.statistics.counts
@@ -115,20 +116,22 @@ def check_finite_and_bounded(case: Case) -> None:
 
 
 def check_order_and_splits_do_not_matter(case: Case) -> None:
-    value, gradient = value_and_gradient(case.make(backend='reference'), case)
+    value, gradient = value_and_gradient(case.make(), case, 'reference')
     tolerance = dict(rtol=TOLERANCE[case.prediction.dtype], atol=1e-5)
     order = torch.randperm(len(case.prediction), generator=torch.Generator().manual_seed(0))
     for backend in BACK_ENDS:
-        again, again_gradient = value_and_gradient(case.make(backend=backend), case)
+        again, again_gradient = value_and_gradient(case.make(), case, backend)
         torch.testing.assert_close(again, value, **tolerance)
         torch.testing.assert_close(again_gradient, gradient, **tolerance)
-        permuted = case.make(backend=backend)(*case.rows(order))
+        with use_backend(backend):
+            permuted = case.make()(*case.rows(order))
+            loss = case.make()
+            middle = len(case.prediction) // 3
+            with loss.split_levels():
+                parts = [loss(*case.rows(part)) for part in (slice(middle), slice(middle, None))]
+            merged = loss.merge(parts)
         torch.testing.assert_close(permuted, value, **tolerance)
-        loss = case.make(backend=backend)
-        middle = len(case.prediction) // 3
-        with loss.split_levels():
-            parts = [loss(*case.rows(part)) for part in (slice(middle), slice(middle, None))]
-        torch.testing.assert_close(loss.merge(parts), value, **tolerance)
+        torch.testing.assert_close(merged, value, **tolerance)
 
 
 CHECKS = [check_finite_and_bounded, check_order_and_splits_do_not_matter]

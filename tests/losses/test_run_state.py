@@ -31,7 +31,8 @@ class Classifier(BaseModel):
 def samples():
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(8, 4, generator=generator)
-    return [(row, label % 3) for label, row in enumerate(features)]
+    # a batch for each iteration: MMEngine sleeps where a loader starts anew
+    return [(row, label % 3) for label, row in enumerate(features)] * (ITERATIONS + 1)
 
 
 def train(work_dir, max_iters, **arguments):

@@ -37,16 +37,16 @@ def test_one_region_is_softmax_cross_entropy():
         torch.testing.assert_close(mine, expected)
 
 
-@pytest.mark.parametrize('divisor', ['all', 'non_empty'])
-def test_softmax_is_the_definition_over_anchors(divisor):
+@pytest.mark.parametrize('density', ['paper', 'mmdet'])
+def test_softmax_is_the_definition_over_anchors(density):
     logits, labels, weight = batch()
-    module = GHMCLoss(use_sigmoid=False, bins=BINS, divisor=divisor)
+    module = GHMCLoss(use_sigmoid=False, bins=BINS, density=density)
     entropy = F.cross_entropy(logits, labels, reduction='none')
     norm = 1 - logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
     region = region_index(norm, module.density.edges)
     counts = torch.zeros(BINS).index_add(0, region, weight.float())
     total, occupied = weight.sum(), (counts > 0).sum()
-    regions = BINS if divisor == 'all' else occupied
+    regions = BINS if density == 'paper' else occupied
     beta = (total / (counts.double()[region] * regions)).where(weight > 0, 0)
     oracle = (beta * entropy).sum() / total
     ours = module(logits, labels, weight)

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from ghm_mmdet.method.density import (
-    AverageState,
     ExactDensity,
     GradientDensity,
     UnitRegionDensity,
@@ -68,7 +67,7 @@ def test_fine_histogram_is_within_its_error_bound(name, epsilon):
     counts = count_regions(norms, module.edges)
     fine = module.density(counts, module.average(counts))[region_index(norms, module.edges)]
     sorted_norms = norms.double().sort().values
-    width, slack = 1 / module.num_regions, 1e-6
+    width, slack = 1 / module.bins, 1e-6
 
     def examples_between(low, high):
         upper = torch.searchsorted(sorted_norms, high, right=True)
@@ -94,13 +93,13 @@ def test_windows_of_few_examples_beside_many_millions(epsilon):
     """Against the sums in float64; cells differ by 12 powers of ten."""
     module = ExactDensity(epsilon)
     random = torch.Generator().manual_seed(0)
-    cells = 10 ** (12 * torch.rand(module.num_regions, generator=random) - 3)
-    found = module.density(cells.long(), AverageState(cells, None))
-    place = torch.arange(module.num_regions, dtype=torch.float64) + 0.5
-    lower, upper = (place[:, None] + side * epsilon / 2 * module.num_regions for side in (-1, 1))
-    edge = torch.arange(module.num_regions, dtype=torch.float64)
+    cells = 10 ** (12 * torch.rand(module.bins, generator=random) - 3)
+    found = module.density(cells.long(), [cells])
+    place = torch.arange(module.bins, dtype=torch.float64) + 0.5
+    lower, upper = (place[:, None] + side * epsilon / 2 * module.bins for side in (-1, 1))
+    edge = torch.arange(module.bins, dtype=torch.float64)
     covered = (upper.minimum(edge + 1) - lower.maximum(edge)).clamp(min=0)
-    length = (upper.clamp(max=module.num_regions) - lower.clamp(min=0)) / module.num_regions
+    length = (upper.clamp(max=module.bins) - lower.clamp(min=0)) / module.bins
     oracle = (covered * cells).sum(1) / length.squeeze(1)
     torch.testing.assert_close(found.double(), oracle, rtol=1e-5, atol=0)
 
@@ -113,9 +112,9 @@ def test_exact_density_of_a_uniform_distribution_is_n():
     torch.testing.assert_close(density, torch.full_like(density, 200_000), rtol=0.02, atol=0)
 
 
-@pytest.mark.parametrize('divisor', ['non_empty', 'all'])
-def test_uniform_counts_give_beta_of_one(divisor):
-    module = UnitRegionDensity(8, divisor)
+@pytest.mark.parametrize('form', ['mmdet', 'paper'])
+def test_uniform_counts_give_beta_of_one(form):
+    module = UnitRegionDensity(8, form)
     counts = torch.full((8,), 25)
     beta = harmonizing_weight(module.density(counts, module.average(counts)), counts.sum())
     torch.testing.assert_close(beta, torch.ones(8))
@@ -123,23 +122,24 @@ def test_uniform_counts_give_beta_of_one(divisor):
 
 def test_a_density_without_its_formula_cannot_be_made():
     with pytest.raises(TypeError, match='abstract'):
-        GradientDensity(10)
+        GradientDensity(10, 0, False, False)
 
 
-@pytest.mark.parametrize(('name', 'value'), [('divisor', 'al'), ('empty_regions', 'decays')])
-def test_a_misspelt_choice_is_refused(name, value):
-    with pytest.raises(ValueError, match=f"^{name}='{value}': must be one of '"):
-        UnitRegionDensity(10, **{name: value})
+def test_a_misspelt_choice_is_refused():
+    with pytest.raises(ValueError, match=r"^form='papers': must be one of '"):
+        UnitRegionDensity(10, form='papers')
 
 
-@pytest.mark.parametrize('divisor', ['non_empty', 'all'])
+def test_a_correction_without_an_average_is_refused():
+    with pytest.raises(ValueError, match=r'^bias_correction=True: must be False where momentum=0$'):
+        UnitRegionDensity(10, bias_correction=True)
+
+
+@pytest.mark.parametrize('form', ['mmdet', 'paper'])
 @pytest.mark.parametrize('bias_correction', [False, True])
-@pytest.mark.parametrize('empty_regions', ['freeze', 'decay'])
 @pytest.mark.parametrize('momentum', [0.5, 0.9])
-def test_moving_average_is_the_recurrence(divisor, bias_correction, empty_regions, momentum):
-    module = UnitRegionDensity(
-        6, divisor, momentum=momentum, bias_correction=bias_correction, empty_regions=empty_regions
-    )
+def test_moving_average_is_the_recurrence(form, bias_correction, momentum):
+    module = UnitRegionDensity(6, form, momentum, bias_correction)
     average, updates = [0.0] * 6, [0] * 6
     generator = torch.Generator().manual_seed(0)
     for _ in range(12):
@@ -148,10 +148,10 @@ def test_moving_average_is_the_recurrence(divisor, bias_correction, empty_region
         density = module.density(counts, state)
         module.store(state, keep_old=torch.tensor(False))
         for region, count in enumerate(counts.tolist()):
-            if count or empty_regions == 'decay':
+            if count or form == 'paper':
                 average[region] = momentum * average[region] + (1 - momentum) * count
                 updates[region] += 1
-        regions = sum(count > 0 for count in counts.tolist()) if divisor == 'non_empty' else 6
+        regions = sum(count > 0 for count in counts.tolist()) if form == 'mmdet' else 6
         for region in counts.nonzero().flatten().tolist():
             start = 1 - momentum ** updates[region] if bias_correction else 1
             expected = average[region] / start * regions

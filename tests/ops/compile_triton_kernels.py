@@ -22,9 +22,9 @@ from ghm_mmdet.method.criteria import (
     SigmoidCrossEntropy,
 )
 from ghm_mmdet.method.density import UnitRegionDensity, region_edges
-from ghm_mmdet.ops import triton_harmonize, triton_ops
-from ghm_mmdet.ops.harmonize import Reduction
-from ghm_mmdet.ops.sums import Level, RegionSums
+from ghm_mmdet.ops import triton_from_sums, triton_ops
+from ghm_mmdet.ops.examples import Examples, RegionSums
+from ghm_mmdet.ops.from_sums import Reduction
 
 AMPERE = GPUTarget('cuda', 80, 32)
 
@@ -47,7 +47,7 @@ def compile_only(kernel, *arguments, grid, warmup, **keywords):
         if module[name] != value:
             raise SystemExit(f'{kernel.__name__}: the global {name} seems to change')
     print(kernel.__name__, len(binary.asm['cubin']))
-    if kernel is triton_harmonize.harmonize_kernel and options['num_warps'] > 1:
+    if kernel is triton_from_sums.loss_from_sums_kernel and options['num_warps'] > 1:
         check_order(binary.asm['ptx'])
 
 
@@ -55,7 +55,7 @@ def check_order(ptx):
     """No warp may store the moving average before all have read it."""
     loads, barrier, stores = (ptx.find(each) for each in ('ld.global', 'bar.sync', 'st.global'))
     if not 0 < loads < barrier < stores:
-        raise SystemExit('harmonize_kernel: stores without waiting for all warps')
+        raise SystemExit('loss_from_sums_kernel: stores without waiting for all warps')
 
 
 def _type(value, path, constants, specializes=True):
@@ -70,8 +70,9 @@ def _type(value, path, constants, specializes=True):
 def call(criterion, prediction, target, weight, regions):
     """Both functions of the back end."""
     edges = region_edges(regions)
-    sums = triton_ops.region_sums(criterion, prediction, target, weight, edges)
-    triton_ops.gradient(criterion, prediction, target, weight, edges, sums.losses)
+    examples = Examples(prediction, target, weight)
+    sums = triton_ops.region_sums(criterion, examples, edges)
+    triton_ops.gradient(criterion, examples, edges, sums.losses)
 
 
 def call_at_once(criterion, levels, regions):
@@ -85,8 +86,8 @@ def harmonize(regions, balance, **state):
     none = torch.zeros((), dtype=torch.int64)
     sums = RegionSums(counts, losses, torch.zeros(()), none, none)
     density = UnitRegionDensity(regions, **state)
-    how = Reduction(1.0, mean=True, by_weight=False, skips=False)
-    triton_harmonize.harmonized_loss(density, balance, how, sums, sums, sums.nonfinite)
+    how = Reduction(mean=True, by_weight=False, loss_weight=1.0)
+    triton_from_sums.loss_from_sums(density, balance, how, sums, sums, sums.nonfinite)
 
 
 if __name__ == '__main__':
@@ -102,7 +103,7 @@ if __name__ == '__main__':
     call(cross_entropy, logits[:, :1].float(), LabelTarget(labels), ones, 1)
     call(cross_entropy, logits.half().t(), DenseTarget(logits.t()), None, 4)
     call(AuthenticSmoothL1(0.02), boxes, DenseTarget(boxes), torch.ones(anchors, 4), 4)
-    call_at_once(cross_entropy, 2 * [Level(logits, LabelTarget(labels), ones)], 4)
+    call_at_once(cross_entropy, 2 * [Examples(logits, LabelTarget(labels), ones)], 4)
     harmonize(30, Balance(), momentum=0.75)
     harmonize(30, Balance('gradient', 0.75, 'keep'))
     harmonize(100, Balance('gradient', 0.75, 'keep'), momentum=0.75, bias_correction=True)

@@ -11,7 +11,7 @@ from ghm_mmdet.method.criteria import (
     working_dtype,
 )
 from ghm_mmdet.method.density import region_edges
-from ghm_mmdet.ops import backends, reference, torch_ops
+from ghm_mmdet.ops import Examples, backends, reference, torch_ops
 from tests.back_ends import COMPILED
 
 ANCHORS, CLASSES, BINS = 301, 7, 10
@@ -46,11 +46,11 @@ def case(criterion, dtype, weights, spread=1.5):
         shape = (ANCHORS, CLASSES if weights == 'per example' else 1)
         weight = (torch.rand(shape, generator=generator) < share).float() * 2
     chosen = AuthenticSmoothL1(0.3) if criterion == 'boxes' else SigmoidCrossEntropy()
-    return chosen, prediction.to(dtype), target, weight, region_edges(BINS)
+    return chosen, Examples(prediction.to(dtype), target, weight), region_edges(BINS)
 
 
 def check(computed, arguments):
-    prediction = arguments[1]
+    prediction = arguments[1].prediction
     sums, expected = (module.region_sums(*arguments)._asdict() for module in (computed, reference))
     for name in ('counts', 'nonfinite', 'bad_targets'):
         assert torch.equal(sums[name], expected[name])
@@ -77,7 +77,7 @@ def test_near_and_far_from_zero(computed, many_chunks, spread):
 @pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
 def test_a_chunk_with_more_than_plain_numbers(computed, many_chunks, value):
     arguments = case('labels', torch.float32, 'most per anchor')
-    arguments[1][200, 3] = value
+    arguments[1].prediction[200, 3] = value
     check(computed, arguments)
 
 
@@ -85,7 +85,7 @@ def test_a_chunk_with_more_than_plain_numbers(computed, many_chunks, value):
 @pytest.mark.parametrize(('value', 'nonfinite'), [(1e19, 0), (3e19, 1), (-3e38, 1)])
 def test_an_error_whose_square_overflows(computed, many_chunks, value, nonfinite, dtype):
     arguments = case('boxes', dtype, 'none')
-    arguments[1][200, 3] = value
+    arguments[1].prediction[200, 3] = value
     check(computed, arguments)
     assert computed.region_sums(*arguments).nonfinite == nonfinite
 
@@ -96,7 +96,7 @@ def test_easy_examples_by_the_million_are_all_added(computed, regions, tolerance
     logits = torch.full((2**21, 2), -14.0)
     target = LabelTarget(torch.full((2**21,), 2))
     criterion, edges = SigmoidCrossEntropy(), region_edges(regions)
-    sums = computed.region_sums(criterion, logits, target, None, edges)
+    sums = computed.region_sums(criterion, Examples(logits, target), edges)
     oracle = 2**22 * torch.tensor(14.0, dtype=torch.float64).neg().exp().log1p()
     torch.testing.assert_close(sums.losses[0].double(), oracle, rtol=tolerance, atol=0)
 
@@ -109,7 +109,8 @@ def test_results_do_not_change_between_runs(computed, many_chunks):
 
 @pytest.mark.parametrize('computed', ['torch', COMPILED], indirect=True)
 def test_a_matrix_keeps_its_layout(computed):
-    criterion, prediction, target, weight, edges = case('labels', torch.float32, 'none')
-    columns_first = prediction.t().contiguous().t()
-    gradient = computed.gradient(criterion, columns_first, target, weight, edges, torch.rand(BINS))
+    criterion, examples, edges = case('labels', torch.float32, 'none')
+    columns_first = examples.prediction.t().contiguous().t()
+    examples = examples._replace(prediction=columns_first)
+    gradient = computed.gradient(criterion, examples, edges, torch.rand(BINS))
     assert gradient.stride() == columns_first.stride()

@@ -10,13 +10,13 @@ import torch
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
 from ghm_mmdet.method.criteria import AuthenticSmoothL1, DenseTarget, SigmoidCrossEntropy
 from ghm_mmdet.method.density import region_edges
-from ghm_mmdet.ops import example_losses
+from ghm_mmdet.ops import Examples, example_losses
 from tests.processes import environment
 
 UNPICKLE = """
 import pickle, sys, torch
-loss = pickle.load(open(sys.argv[1], 'rb'))
-print(loss(torch.ones(6, 4), torch.zeros(6, 4), reduction_override='none').sum().item())
+for loss in pickle.load(open(sys.argv[1], 'rb')):
+    print(loss(torch.ones(6, 4), torch.zeros(6, 4), reduction_override='none').sum().item())
 """
 
 
@@ -38,21 +38,23 @@ class DoubledSmoothL1(AuthenticSmoothL1):
 )
 def test_a_subclass_leaves_its_parent_alone(parent, child):
     arguments = (0.02,) if parent is AuthenticSmoothL1 else ()
-    call = torch.rand(5, 3), DenseTarget(torch.zeros(5, 3)), None, region_edges(4), torch.ones(4)
+    examples = Examples(torch.rand(5, 3), DenseTarget(torch.zeros(5, 3)))
+    call = examples, region_edges(4), torch.ones(4)
     plain = parent(*arguments)
     doubled = child(*arguments)
-    expected = plain.evaluate(*call[:2]).loss
+    expected = plain.evaluate(*examples[:2]).loss
     torch.testing.assert_close(example_losses(plain, *call), expected)
     torch.testing.assert_close(example_losses(doubled, *call), 2 * expected)
 
 
-@pytest.mark.parametrize('loss', [GHMCLoss(use_sigmoid=True), GHMRLoss(mu=0.3)])
-def test_a_new_process_finds_that_of_an_unpickled_loss(loss, tmp_path):
+def test_a_new_process_finds_those_of_unpickled_losses(tmp_path):
+    losses = GHMCLoss(use_sigmoid=True), GHMRLoss(mu=0.3)
     path = tmp_path / 'loss.pkl'
-    path.write_bytes(pickle.dumps(loss))
+    path.write_bytes(pickle.dumps(losses))
     done = subprocess.run(
         [sys.executable, '-c', UNPICKLE, path], env=environment(), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    expected = loss(torch.ones(6, 4), torch.zeros(6, 4), reduction_override='none').sum().item()
-    assert float(done.stdout) == pytest.approx(expected)
+    call = torch.ones(6, 4), torch.zeros(6, 4)
+    expected = [loss(*call, reduction_override='none').sum().item() for loss in losses]
+    assert [float(line) for line in done.stdout.split()] == pytest.approx(expected)

@@ -12,7 +12,7 @@ from ghm_mmdet.method.criteria import (
     SigmoidCrossEntropy,
 )
 from ghm_mmdet.method.density import region_edges
-from ghm_mmdet.ops import levels, region_ops, torch_ops
+from ghm_mmdet.ops import Examples, function, operators, torch_ops
 
 EDGES = region_edges(10)
 MATRICES = {
@@ -77,10 +77,10 @@ def test_results_have_the_layout_that_compiled_graphs_expect(layout, backend):
     above = torch.rand(prediction.shape)
     needs_grad = prediction.detach().requires_grad_()
     for operator, arguments in {
-        region_ops._region_sums: (needs_grad, *inputs, key, None),
-        region_ops._region_sums_gradient: (scale, prediction, *inputs, key, None),
-        region_ops._example_losses: (needs_grad, *inputs, scale, key),
-        region_ops._example_losses_gradient: (above, prediction, *inputs, scale, key),
+        operators._region_sums: (needs_grad, *inputs, key, None),
+        operators._region_sums_gradient: (scale, prediction, *inputs, key, None),
+        operators._example_losses: (needs_grad, *inputs, scale, key),
+        operators._example_losses_gradient: (above, prediction, *inputs, scale, key),
     }.items():
         checks = ('test_schema', 'test_autograd_registration', 'test_faketensor')
         torch.library.opcheck(operator, arguments, test_utils=checks)
@@ -90,7 +90,7 @@ def test_results_have_the_layout_that_compiled_graphs_expect(layout, backend):
 @pytest.mark.parametrize('form', ['labels', 'labels and score', 'values', 'boxes'])
 def test_a_loss_copies_nothing_before_its_operators(layout, form, monkeypatch):
     # through the dispatcher, where an operator hides what it does itself
-    monkeypatch.setattr(levels, 'PLAIN', ())
+    monkeypatch.setattr(function, 'EXACT_TYPES', ())
     prediction = MATRICES[layout](24, 5).requires_grad_()
     labels = torch.randint(0, 6, (24,))
     target = {'labels': labels, 'labels and score': (labels, torch.rand(24))}.get(form)
@@ -114,7 +114,7 @@ def test_the_cpu_back_end_makes_nothing_as_large_but_the_gradient(layout, form):
         'labels and score': LabelTarget(labels, torch.rand(rows)),
         'boxes': DenseTarget(MATRICES[layout](rows, columns)),
     }[form]
-    call = criterion, prediction, target, torch.rand(rows, 1) - 0.3, EDGES
+    call = criterion, Examples(prediction, target, torch.rand(rows, 1) - 0.3), EDGES
     with LargeResults(prediction.numel()) as seen:
         torch_ops.region_sums(*call)
         assert seen.names == []

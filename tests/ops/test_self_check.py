@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ghm_mmdet.ops import reference, self_check, torch_ops
-from ghm_mmdet.ops.harmonize import in_turn
+from ghm_mmdet.ops.from_sums import loss_from_sums
 
 CPU = torch.device('cpu')
 
@@ -18,7 +18,7 @@ def altered(**functions):
         **{
             'region_sums': reference.region_sums,
             'gradient': reference.gradient,
-            'harmonized_loss': in_turn,
+            'loss_from_sums': loss_from_sums,
             **functions,
         }
     )
@@ -99,8 +99,8 @@ def test_the_kernels_pass():
         assert self_check.triton_obstacle(torch.device('cuda', 0)) is None
     elif triton_ops.INTERPRETED:
         assert self_check.disagreement(triton_ops, CPU) is None
-        fused = import_module('ghm_mmdet.ops.triton_harmonize').harmonized_loss
-        assert self_check.harmonizing_disagreement(fused, CPU) is None
+        fused = import_module('ghm_mmdet.ops.triton_from_sums').loss_from_sums
+        assert self_check.loss_disagreement(fused, CPU) is None
     else:
         pytest.skip('triton was imported before TRITON_INTERPRET=1 was set')
 
@@ -114,10 +114,10 @@ def test_wrong_results_are_named(name, load):
 
 def test_a_loss_of_the_sums_that_is_wrong_is_named(load):
     def doubled(*arguments):
-        result = in_turn(*arguments)
+        result = loss_from_sums(*arguments)
         return result._replace(loss=2 * result.loss)
 
-    load(altered(harmonized_loss=doubled))
+    load(altered(loss_from_sums=doubled))
     assert self_check.triton_obstacle(CPU) == 'its loss of the sums in 30 regions is wrong'
 
 
@@ -151,4 +151,4 @@ def test_each_device_is_checked_once_and_never_during_capture(load, monkeypatch)
     assert self_check.triton_obstacle(CPU) is None
     monkeypatch.setattr(torch.cuda, 'is_current_stream_capturing', lambda: True)
     assert self_check.triton_obstacle(CPU) is None
-    assert imports == ['ghm_mmdet.ops.triton_ops', 'ghm_mmdet.ops.triton_harmonize']
+    assert imports == ['ghm_mmdet.ops.triton_ops', 'ghm_mmdet.ops.triton_from_sums']

@@ -17,8 +17,8 @@ from ghm_mmdet.method.criteria import (
     SigmoidCrossEntropy,
 )
 from ghm_mmdet.method.density import region_edges
-from ghm_mmdet.ops import Level, RegionSums, reference
-from ghm_mmdet.ops.sums import total_of_levels
+from ghm_mmdet.ops import Examples, RegionSums, reference
+from ghm_mmdet.ops.examples import total_of_levels
 
 pytest.importorskip('triton', reason='needs the triton package')
 triton_ops = pytest.importorskip('ghm_mmdet.ops.triton_ops')
@@ -89,13 +89,13 @@ def weights(prediction, per_anchor=True):
 
 def assert_agrees(criterion, prediction, target, weight, edges):
     """Counts to the last one, sums and gradients to rounding."""
-    ours = triton_ops.region_sums(criterion, prediction, target, weight, edges)
-    oracle = reference.region_sums(criterion, prediction, target, weight, edges)
+    ours = triton_ops.region_sums(criterion, Examples(prediction, target, weight), edges)
+    oracle = reference.region_sums(criterion, Examples(prediction, target, weight), edges)
     for mine, theirs in zip(ours, oracle, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-6)
     scale = torch.linspace(-1, 2, edges.numel() - 1, device=edges.device)
-    ours = triton_ops.gradient(criterion, prediction, target, weight, edges, scale)
-    oracle = reference.gradient(criterion, prediction, target, weight, edges, scale)
+    ours = triton_ops.gradient(criterion, Examples(prediction, target, weight), edges, scale)
+    oracle = reference.gradient(criterion, Examples(prediction, target, weight), edges, scale)
     # the interpreter cuts bfloat16 off where a device rounds
     rtol = {torch.bfloat16: 2**-7, torch.float16: 2**-10}.get(prediction.dtype, 1e-6)
     torch.testing.assert_close(ours, oracle, rtol=rtol, atol=1e-6, equal_nan=True)
@@ -181,7 +181,10 @@ def test_all_ignored(case, regions):
     prediction.fill_(float('nan'))
     assert_agrees(criterion, prediction, target, ignored, edges)
     gradient = triton_ops.gradient(
-        criterion, prediction, target, ignored, edges, torch.ones(regions, device=DEVICE)
+        criterion,
+        Examples(prediction, target, ignored),
+        edges,
+        torch.ones(regions, device=DEVICE),
     )
     assert (gradient == 0).all()
 
@@ -213,7 +216,7 @@ def test_targets_out_of_range_are_counted(case, turn, regions):
         target.labels[3:8] = torch.tensor([0, 32, 1, 2, 3])
     for weight in (None, weights(prediction), weights(prediction, per_anchor=False)):
         assert_agrees(criterion, prediction, target, weight, edges)
-    found = triton_ops.region_sums(criterion, prediction, target, None, edges).bad_targets
+    found = triton_ops.region_sums(criterion, Examples(prediction, target), edges).bad_targets
     outside = {soft_values: 6, boxes: 0}
     labels_outside = case is labels_and_score and ((target.labels < 0) | (target.labels > 33)).sum()
     assert found == outside.get(case, 3) + labels_outside
@@ -224,7 +227,7 @@ def test_errors_whose_square_overflows(regions):
     criterion, prediction, target, edges = draw(boxes, regions)
     prediction[:4, 0] = torch.tensor([1e19, 3e19, -3e19, -3e38], device=DEVICE)
     assert_agrees(criterion, prediction, target, None, edges)
-    assert triton_ops.region_sums(criterion, prediction, target, None, edges).nonfinite == 3
+    assert triton_ops.region_sums(criterion, Examples(prediction, target), edges).nonfinite == 3
 
 
 @FEW_AND_MANY
@@ -234,7 +237,7 @@ def test_logits_on_an_edge(regions):
     target = LabelTarget(torch.ones(3, dtype=torch.int64, device=DEVICE))
     edges = region_edges(regions).to(DEVICE)
     assert_agrees(SigmoidCrossEntropy(), logits, target, None, edges)
-    sums = triton_ops.region_sums(SigmoidCrossEntropy(), logits, target, None, edges)
+    sums = triton_ops.region_sums(SigmoidCrossEntropy(), Examples(logits, target), edges)
     assert sums.counts[[0, regions // 2, regions - 1]].tolist() == [1, 1, 1]
 
 
@@ -264,7 +267,8 @@ def test_loss_sums_of_any_magnitude(regions):
     large, small = 10 ** (2 + 31 * uniform), -9 - 20 * uniform
     target = LabelTarget(torch.ones(2000, dtype=torch.int64, device=DEVICE))
     for logits in (large, small):
-        arguments = SigmoidCrossEntropy(), logits, target, None, region_edges(regions).to(DEVICE)
+        edges = region_edges(regions).to(DEVICE)
+        arguments = SigmoidCrossEntropy(), Examples(logits, target), edges
         ours, oracle = triton_ops.region_sums(*arguments), reference.region_sums(*arguments)
         torch.testing.assert_close(ours.losses, oracle.losses, rtol=2e-6, atol=0)
 
@@ -273,7 +277,7 @@ def test_loss_sums_of_any_magnitude(regions):
 def test_two_runs_agree_to_the_bit(regions):
     criterion, prediction, target, edges = draw(labels, regions, (5003, 7))
     first, second = (
-        triton_ops.region_sums(criterion, prediction, target, None, edges) for _ in range(2)
+        triton_ops.region_sums(criterion, Examples(prediction, target), edges) for _ in range(2)
     )
     for one, other in zip(first, second, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
@@ -312,7 +316,7 @@ class Squared(AuthenticSmoothL1):
 def test_the_rest_is_left_to_the_reference(change):
     criterion, prediction, target, edges = draw(boxes, FEW, (3, 4, 5))
     criterion, prediction, values = change(criterion, prediction, target.values)
-    arguments = (criterion, prediction, DenseTarget(values), None, edges)
+    arguments = (criterion, Examples(prediction, DenseTarget(values)), edges)
     ours, oracle = triton_ops.region_sums(*arguments), reference.region_sums(*arguments)
     for mine, theirs in zip(ours, oracle, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
@@ -330,7 +334,7 @@ def test_cpu_without_the_interpreter_is_refused(monkeypatch):
     logits = torch.zeros(2, 3)
     target = LabelTarget(torch.zeros(2, dtype=torch.int64))
     with pytest.raises(ValueError, match='needs a CUDA device'):
-        triton_ops.region_sums(SigmoidCrossEntropy(), logits, target, None, region_edges(FEW))
+        triton_ops.region_sums(SigmoidCrossEntropy(), Examples(logits, target), region_edges(FEW))
 
 
 LEVELS = {
@@ -353,11 +357,11 @@ def test_levels_make_the_sums_of_all_their_examples(cases, factors, regions):
     batch = []
     for case, factor, change in zip(cases, factors, changes, strict=False):
         criterion, prediction, target, edges = draw(case, regions, **change)
-        batch.append(Level(prediction, target, weights(prediction, len(batch) != 1), factor))
+        batch.append(Examples(prediction, target, weights(prediction, len(batch) != 1), factor))
     batch[-1].prediction[0, :2] = torch.tensor([torch.nan, torch.inf], device=DEVICE)
     batch[-1] = batch[-1]._replace(weight=None)
     ours = triton_ops.level_sums(criterion, batch, edges)
-    parts = [reference.region_sums(criterion, *level.examples, edges) for level in batch]
+    parts = [reference.region_sums(criterion, level, edges) for level in batch]
     oracle = total_of_levels(batch, parts)
     assert oracle[1].tolist() == [*[0] * (len(batch) - 1), 2]
     torch.testing.assert_close(tuple(ours[0]), tuple(oracle[0]), rtol=1e-6, atol=1e-6)
@@ -366,10 +370,10 @@ def test_levels_make_the_sums_of_all_their_examples(cases, factors, regions):
 
 def test_levels_that_the_kernels_cannot_take_are_left_to_the_reference():
     criterion, prediction, target, edges = draw(labels, FEW)
-    double = prediction[:9].double(), LabelTarget(target.labels[:9]), None
-    batch = [Level(prediction, target, None), Level(*double)]
+    double = Examples(prediction[:9].double(), LabelTarget(target.labels[:9]))
+    batch = [Examples(prediction, target), double]
     (ours, _) = triton_ops.level_sums(criterion, batch, edges)
-    parts = [reference.region_sums(criterion, *level.examples, edges) for level in batch]
+    parts = [reference.region_sums(criterion, level, edges) for level in batch]
     torch.testing.assert_close(tuple(ours), tuple(RegionSums.total(parts)), rtol=1e-6, atol=1e-6)
 
 
@@ -395,7 +399,7 @@ def test_kernels_compile_for_cuda(tmp_path):
         'add_programs_kernel',
         'many_regions_kernel',
         'gradient_kernel',
-        'harmonize_kernel',
+        'loss_from_sums_kernel',
     }
 
 
@@ -410,11 +414,11 @@ def test_importing_the_package_does_not_import_triton(tmp_path):
 @FEW_AND_MANY
 def test_nothing_waits_for_the_device_and_a_graph_captures_it(regions):
     criterion, prediction, target, edges = draw(labels, regions, (1001, 80))
-    weight = weights(prediction)
+    examples = Examples(prediction, target, weights(prediction))
 
     def step():
-        sums = triton_ops.region_sums(criterion, prediction, target, weight, edges)
-        return sums, triton_ops.gradient(criterion, prediction, target, weight, edges, sums.losses)
+        sums = triton_ops.region_sums(criterion, examples, edges)
+        return sums, triton_ops.gradient(criterion, examples, edges, sums.losses)
 
     expected = step()
     torch.cuda.synchronize()
@@ -439,6 +443,6 @@ def test_no_memory_but_the_gradient():
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    sums = triton_ops.region_sums(criterion, prediction, target, None, edges)
-    triton_ops.gradient(criterion, prediction, target, None, edges, sums.losses)
+    sums = triton_ops.region_sums(criterion, Examples(prediction, target), edges)
+    triton_ops.gradient(criterion, Examples(prediction, target), edges, sums.losses)
     assert torch.cuda.max_memory_allocated() - before < 1.1 * size

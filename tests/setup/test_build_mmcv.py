@@ -5,10 +5,10 @@ import tarfile
 import venv
 from pathlib import Path
 
+import build_mmcv
 import pytest
 from build_mmcv import Plan, build_variables, plan_build, run_with_heartbeat
 
-from ghm_mmdet import build_mmcv
 from tests.setup.sites import REPOSITORY, make_site, run_in_site
 
 # A source package that remembers what it was built for, as mmcv's does.
@@ -69,7 +69,7 @@ def gpu_machine(tmp_path, requirement):
 
     def build(cuda_home: Path) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [tmp_path / 'venv/bin/python', '-m', 'build_mmcv', requirement],
+            [tmp_path / 'venv/bin/python', REPOSITORY / 'tools/setup/build_mmcv.py', requirement],
             cwd=REPOSITORY,
             env={**variables, 'CUDA_HOME': str(cuda_home)},
             capture_output=True,
@@ -126,7 +126,7 @@ def test_a_build_for_the_cpu_hides_the_gpu_whatever_was_asked_for_before():
 
 def test_without_torch_the_build_asks_for_it_in_one_line(tmp_path):
     site = make_site(tmp_path / 'site', hidden=('torch',))
-    result = run_in_site(site, '-m', 'build_mmcv')
+    result = run_in_site(site, 'tools/setup/build_mmcv.py')
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith('torch has to be installed first: ')

@@ -2,12 +2,15 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from studies.compare_runs import FILES, main
+from tests.processes import environment
 from tests.studies.run_logs import train_line, val_line, write_start
 
 
@@ -26,15 +29,23 @@ def table(out):
         return list(csv.DictReader(file))
 
 
-def test_a_real_run_that_was_resumed(small_config, run_tool, tmp_path):
+def test_a_real_run_that_was_resumed(small_config, run_here, tmp_path):
     train = ['train.py', small_config, '--work-dir', 'run/real']
     options = ['--cfg-options', 'default_hooks.logger.interval=1']
     for epochs, resume in ((2, []), (3, ['--resume'])):
-        done = run_tool(*train, *resume, *options, f'train_cfg.max_epochs={epochs}')
-        assert done.returncode == 0, done.stderr[-3000:]
+        assert run_here(*train, *resume, *options, f'train_cfg.max_epochs={epochs}') is None
     write_start(tmp_path / 'run' / 'other', [train_line(4, 1), train_line(8, 2)])
 
-    done = run_tool('compare_runs.py', 'run/real', 'run/other', '--out', 'out')
+    command = [
+        sys.executable,
+        '-m',
+        'studies.compare_runs',
+        'run/real',
+        'run/other',
+        '--out',
+        'out',
+    ]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stderr == ''
     out = tmp_path / 'out'

@@ -329,7 +329,7 @@ def test_a_real_table(folder, run_tool):
         *(f'model.bbox_head.{name}=8' for name in ('in_channels', 'feat_channels')),
         *(f'{split}_dataloader.{k}={v}' for split in ('train', 'val') for k, v in loader.items()),
     ]
-    arguments = ['reproduce.py', 'classification', '--data', 'bccd', '--cfg-options', *options]
+    arguments = ['studies.reproduce', 'classification', '--data', 'bccd', '--cfg-options', *options]
     done = run_tool(*arguments)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     table = Path('work_dirs/paper/classification-bccd')

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from ghm_mmdet.diagnosis.panels import COLOURS, save
+from ghm_mmdet.diagnosis.style import COLOURS, save
 from studies.run_comparison import draw_comparison, looks, smooth, write_curves
 from studies.runs import read_run
 from tests.studies.run_logs import train_line, val_line, write_start

@@ -16,7 +16,7 @@ class Broken:
     """One broken input.
 
     Attributes:
-        tool: Without its ending.
+        tool: A script of tools/ without its ending, or a module of the studies.
         arguments: Of its command line, in a folder with ``small.py`` and ``data/``.
         message: Part of the line that is printed.
         make: Breaks something in that folder first.
@@ -109,7 +109,7 @@ BROKEN = {
         'train', ('bad.py',), 'config bad.py: ', _write('bad.py', b'model = 1 / 0')
     ),
     'config of a base that is missing': Broken(
-        'print_config', ('bad.py',), 'config bad.py: ', _write('bad.py', b"_base_ = 'none.py'")
+        'train', ('bad.py',), 'config bad.py: ', _write('bad.py', b"_base_ = 'none.py'")
     ),
     'config that imports what is not there': Broken(
         'train',
@@ -138,15 +138,15 @@ BROKEN = {
     'loss weight that is no number': _train(
         "loss_weight='big': must be", f'{HEAD}.loss_cls.loss_weight=big'
     ),
-    'tempering above one': _train('tempering=2: must be', f'{HEAD}.loss_cls.tempering=2'),
-    'nonfinite that is no choice': _train(
-        "nonfinite='ignore': must be one of 'propagate', 'skip'",
-        f'{HEAD}.loss_cls.nonfinite=ignore',
+    'tempering above one': _train(
+        'balance.tempering=2: must be', f'{HEAD}.loss_cls.balance.tempering=2'
+    ),
+    'a density that is no choice': _train(
+        "density='fine': must be one of 'mmdet', 'paper', 'exact'", f'{HEAD}.loss_cls.density=fine'
     ),
     'an argument misspelt': _train("'binz'", f'{HEAD}.loss_cls.binz=30'),
     'a loss misspelt': _train("did you mean 'GHMCLoss'?", f'{HEAD}.loss_cls.type=GHMCLos'),
     'a head misspelt': _train("did you mean 'RetinaHead'?", f'{HEAD}.type=RetinaHed'),
-    'a back end that is none': _train("backend='cuda': must be", f'{HEAD}.loss_cls.backend=cuda'),
     'use_sigmoid left open': _train(
         'use_sigmoid=None: must be one of', f'{HEAD}.loss_cls.use_sigmoid=None'
     ),
@@ -204,10 +204,10 @@ BROKEN = {
         lambda folder: torch.save({}, folder / 'whole.pth'),
     ),
     'a folder of curves that is no run': Broken(
-        'compare_runs', ('data',), 'data: no <time>/vis_data/scalars.json'
+        'studies.compare_runs', ('data',), 'data: no <time>/vis_data/scalars.json'
     ),
     'a fraction above one': Broken(
-        'plant_errors',
+        'studies.plant_errors',
         (TRAIN_FILE, 'new.json', '--label-noise', '1.5'),
         '--label-noise 1.5: must be',
     ),
@@ -217,7 +217,7 @@ BROKEN = {
         'none.json: no such annotation file',
     ),
     'seeds below one': Broken(
-        'reproduce', ('small-data', '--data', 'bccd', '--seeds', '0'), '--seeds 0: must be'
+        'studies.reproduce', ('small-data', '--data', 'bccd', '--seeds', '0'), '--seeds 0: must be'
     ),
     # checkpoints
     'no checkpoint': Broken('test', ('small.py', 'none.pth'), 'none.pth: no such checkpoint'),

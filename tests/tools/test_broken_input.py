@@ -49,10 +49,11 @@ def check_line(line, case):
 
 @pytest.mark.parametrize('broken', BROKEN, indirect=True)
 def test_one_line_and_nothing_touched(broken, monkeypatch):
-    tool = TOOLS / f'{broken.tool}.py'
-    monkeypatch.setattr(sys, 'argv', [str(tool), *broken.arguments])
+    tool = broken.tool if '.' in broken.tool else str(TOOLS / f'{broken.tool}.py')
+    monkeypatch.setattr(sys, 'argv', [tool, *broken.arguments])
+    run = runpy.run_module if '.' in broken.tool else runpy.run_path
     with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(tool), run_name='__main__')
+        run(tool, run_name='__main__')
     # a text as its code is what Python prints, with status 1
     check_line(end.value.code, broken)
 
@@ -60,14 +61,15 @@ def test_one_line_and_nothing_touched(broken, monkeypatch):
 @pytest.mark.long
 @pytest.mark.parametrize('broken', BROKEN, indirect=True)
 def test_the_same_of_the_real_tool(broken, run_tool):
-    done = run_tool(f'{broken.tool}.py', *broken.arguments)
+    tool = broken.tool if '.' in broken.tool else f'{broken.tool}.py'
+    done = run_tool(tool, *broken.arguments)
     assert done.returncode == 1
     assert 'Traceback' not in done.stdout + done.stderr
     check_line(done.stderr.splitlines()[-1], broken)
 
 
 def test_debug_shows_the_traceback(run_tool):
-    done = run_tool('print_config.py', 'none.py', '--debug')
+    done = run_tool('train.py', 'none.py', '--debug')
     assert done.returncode == 1
     assert 'Traceback' in done.stderr
     assert done.stderr.strip().endswith('ConfigError: config none.py: no such file')

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from ghm_mmdet.cli.check_data import main
+from tools.check_data import main
 
 
 @pytest.fixture

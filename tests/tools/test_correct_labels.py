@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from ghm_mmdet.cli.correct_labels import main
 from ghm_mmdet.datasets.coco_file import read_coco_file
-from ghm_mmdet.diagnosis.label_errors import Suspect, coco_of_suspects
+from gradient_report.label_errors import Suspect, coco_of_suspects
 from studies.plant_errors import main as plant
+from tools.correct_labels import main
 
 
 @pytest.fixture

@@ -10,19 +10,24 @@ import sys
 import time
 from pathlib import Path
 
+import mmdet
 import pytest
 import torch
 
-from tests.processes import environment, wait_for_checkpoint
+from tests.processes import REPOSITORY, environment, wait_for_checkpoint
 
-TRAIN = Path(__file__).resolve().parents[2] / 'tools' / 'train.py'
+SCRIPTS = {
+    'this repository': REPOSITORY / 'tools' / 'train.py',
+    'mmdet': Path(mmdet.__file__).parent / '.mim' / 'tools' / 'train.py',
+}
 EPOCHS = 5
 
 
-def command(config, work_dir, workers):
+def command(owner, config, work_dir, workers):
     persistent = workers > 0
     return [
-        *(sys.executable, str(TRAIN), str(config), '--work-dir', str(work_dir), '--resume'),
+        *(sys.executable, str(SCRIPTS[owner]), str(config)),
+        *('--work-dir', str(work_dir), '--resume'),
         '--cfg-options',
         f'train_cfg.max_epochs={EPOCHS}',
         f'train_cfg.val_interval={EPOCHS}',
@@ -39,11 +44,11 @@ def train_to_its_end(*arguments):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def train_until_killed(config, work_dir, workers, chance):
+def train_until_killed(owner, config, work_dir, workers, chance):
     """Kill the processes some time after their next checkpoint; False if they ended before."""
     before = set(work_dir.glob('epoch_*.pth'))
     process = subprocess.Popen(
-        command(config, work_dir, workers),
+        command(owner, config, work_dir, workers),
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -70,15 +75,25 @@ def losses(work_dir):
     return logged
 
 
-@pytest.mark.parametrize('workers', [0, 2])
-@pytest.mark.parametrize('kills', [1, pytest.param(4, marks=pytest.mark.long)])
-def test_a_killed_run_ends_where_an_unharmed_one_ends(small_config, tmp_path, kills, workers):
+@pytest.mark.parametrize(
+    ('owner', 'kills', 'workers'),
+    [
+        ('this repository', 1, 2),
+        ('mmdet', 1, 0),
+        pytest.param('this repository', 4, 0, marks=pytest.mark.long),
+        pytest.param('this repository', 4, 2, marks=pytest.mark.long),
+        pytest.param('mmdet', 4, 2, marks=pytest.mark.long),
+    ],
+)
+def test_a_killed_run_ends_where_an_unharmed_one_ends(
+    small_config, tmp_path, owner, kills, workers
+):
     """Bit by bit: weights, moving averages, and the losses of every iteration that was repeated."""
-    train_to_its_end(small_config, tmp_path / 'unharmed', workers)
+    train_to_its_end(owner, small_config, tmp_path / 'unharmed', workers)
     chance, killed = random.Random(kills), tmp_path / 'killed'
-    hits = [train_until_killed(small_config, killed, workers, chance) for _ in range(kills)]
+    hits = [train_until_killed(owner, small_config, killed, workers, chance) for _ in range(kills)]
     assert any(hits)
-    train_to_its_end(small_config, killed, workers)
+    train_to_its_end(owner, small_config, killed, workers)
 
     expected, resumed = losses(tmp_path / 'unharmed'), losses(killed)
     assert expected.keys() == resumed.keys() == set(range(1, 4 * EPOCHS + 1))

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from ghm_mmdet.cli.analyze_gradients import main
+from tools.analyze_gradients import main
 
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
 OFFLINE = (

@@ -5,7 +5,7 @@ import json
 import pytest
 from pycocotools.coco import COCO
 
-from ghm_mmdet.cli.split_coco import main
+from tools.split_coco import main
 
 FILE = 'annotations/instances_train.json'
 

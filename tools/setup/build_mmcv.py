@@ -8,6 +8,7 @@ the operators out without a word. pip keeps what it has built, whatever it was b
 from its cache is tried before it is trusted.
 """
 
+import argparse
 import os
 import re
 import subprocess
@@ -122,12 +123,15 @@ def _forget_cached_wheel(log: Path) -> bool:
 
 def main() -> int:
     """Build and install what is missing; return the exit status."""
+    parser = argparse.ArgumentParser(description='Build mmcv with operators that fit.')
+    parser.add_argument('requirement', nargs='?', help='such as onedl-mmcv==2.3.6')
+    asked = parser.parse_args().requirement
     for module in ('packaging', 'torch'):
         if find_spec(module) is None:
             install = pip_command('install', wanted(module))
             print(f'{module} has to be installed first: {install}', file=sys.stderr)
             return 1
-    requirement = sys.argv[1] if len(sys.argv) > 1 else wanted('mmcv')
+    requirement = asked or wanted('mmcv')
     names = gpu_names() or (['FORCE_CUDA=1'] if os.environ.get('FORCE_CUDA') == '1' else [])
     plan = plan_build(next(iter(names), None), torch_cuda_version(), nvcc_version())
     kind = 'CUDA' if plan.cuda else 'CPU'

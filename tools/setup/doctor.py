@@ -5,6 +5,7 @@
 Exits with 1 where a problem keeps the plugin from working.
 """
 
+import argparse
 import platform
 import sys
 
@@ -14,21 +15,20 @@ from installed_packages import (
     installed,
     nvcc_version,
     ops_cuda_version,
+    release,
     torch_cuda_version,
 )
 from problems import advice, blockers
-
-from ghm_mmdet.version import __version__
 
 
 def facts() -> dict[str, str]:
     """Return what the table shows, by its label."""
     versions = {
-        module: ', '.join(f'{release} ({name})' for name, release in installed(module).items())
+        module: ', '.join(f'{found} ({name})' for name, found in installed(module).items())
         for module in PROVIDERS
     }
     return {
-        'ghm_mmdet': __version__,
+        'ghm_mmdet': release('ghm-mmdet') or 'not installed',
         'python': f'{platform.python_version()} ({sys.executable})',
         **{module: found or 'not installed' for module, found in versions.items()},
         'mmcv operators': _operators(),
@@ -53,20 +53,20 @@ def main() -> int:
 
 def _operators() -> str:
     try:
-        release = ops_cuda_version()
+        cuda = ops_cuda_version()
     # An extension compiled for another torch raises more than ImportError.
     except Exception:
         return 'none that load'
-    return f'CUDA {release}' if release else 'CPU'
+    return f'CUDA {cuda}' if cuda else 'CPU'
 
 
 def _gpus() -> str:
     try:
-        names, release = gpu_names(), torch_cuda_version()
+        names, cuda = gpu_names(), torch_cuda_version()
     # So does torch itself where a library of its own is missing.
     except Exception:
         return 'unknown without torch'
-    return ', '.join(names) or f'none that torch can use (its CUDA: {release or "none"})'
+    return ', '.join(names) or f'none that torch can use (its CUDA: {cuda or "none"})'
 
 
 def _back_ends() -> dict[str, str]:
@@ -77,11 +77,13 @@ def _back_ends() -> dict[str, str]:
         from ghm_mmdet.ops import backends
 
         devices = ['cpu', *(f'cuda:{index}' for index in range(len(gpu_names())))]
-        choices = {device: backends.choose(torch.device(device)) for device in devices}
+        choices = {
+            device: backends.choose(torch.device(device), backends.forced()) for device in devices
+        }
     except ValueError as error:
         return {'back end': str(error)}
     except Exception:
-        return {'back end': 'unknown without torch'}
+        return {'back end': 'unknown until the problems are repaired'}
     return {
         f'back end {device}': f'{choice.name} ({choice.reason})'
         for device, choice in choices.items()
@@ -89,4 +91,5 @@ def _back_ends() -> dict[str, str]:
 
 
 if __name__ == '__main__':
+    argparse.ArgumentParser(description='Show what is installed and how to repair it.').parse_args()
     sys.exit(main())

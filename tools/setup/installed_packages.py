@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # The distributions that can install each module; of several, the tested one comes first.
@@ -83,37 +83,6 @@ def wanted(module: str) -> str:
     # All OpenCV packages share their version numbers: an installed one fits the installed numpy.
     current = next(iter(installed(module).values()), None) if module == 'cv2' else None
     return f'{name}=={current or tested[name]}'
-
-
-def requirements(name: str, with_extras: bool = False) -> list:
-    """Return what an installed distribution requires here, as packaging.requirements.Requirement.
-
-    Args:
-        name: The distribution.
-        with_extras: Whether the requirements of all its extras count.
-    """
-    # packaging itself may be missing.
-    from packaging.requirements import Requirement
-
-    return [
-        requirement
-        for requirement in map(Requirement, requires(name) or ())
-        if with_extras or not requirement.marker or requirement.marker.evaluate({'extra': ''})
-    ]
-
-
-def releases(name: str) -> dict[str, str]:
-    """Return the installed distributions that stand for one, itself included, with versions."""
-    module = module_of(name)
-    if module:
-        return installed(module)
-    found = release(name)
-    return {name: found} if found else {}
-
-
-def module_of(name: str) -> str | None:
-    """Return the module of `PROVIDERS` that a distribution installs, if it is one of those."""
-    return next((module for module, names in PROVIDERS.items() if name in names), None)
 
 
 def ops_cuda_version() -> str | None:

@@ -1,6 +1,9 @@
 # A RetinaNet that a CPU trains from scratch in minutes, on the sample data set.
-_base_ = ['mmdet::_base_/models/retinanet_r50_fpn.py', 'mmdet::_base_/default_runtime.py']
-custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
+_base_ = [
+    'mmdet::_base_/models/retinanet_r50_fpn.py',
+    'mmdet::_base_/default_runtime.py',
+    '../../_base_/reliable_runtime.py',
+]
 
 norm_cfg = dict(type='BN', requires_grad=True)
 model = dict(
@@ -103,7 +106,8 @@ param_scheduler = [
     ),
 ]
 default_hooks = dict(
+    _base_.reliable_hooks,
     logger=dict(interval=25),
-    checkpoint=dict(interval=max_epochs, max_keep_ckpts=1),
+    checkpoint=dict(_base_.reliable_hooks.checkpoint, interval=max_epochs, max_keep_ckpts=1),
 )
 randomness = dict(seed=0)

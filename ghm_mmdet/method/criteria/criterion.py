@@ -1,4 +1,4 @@
-"""What one example is: its loss, its gradient norm and its gradient.
+"""The definition of an example: its loss, its gradient norm and its gradient.
 
 A criterion knows the mathematics of a single example and nothing of densities, regions or
 MMDetection. Computation runs in float32, or in float64 where the prediction is float64.
@@ -16,7 +16,7 @@ from ghm_mmdet.method.criteria.targets import Target
 
 
 class Evaluation(NamedTuple):
-    """What a criterion says of each example, in the shape of :meth:`Criterion.examples`."""
+    """Loss, gradient norm and validity of examples, in the shape of :meth:`Criterion.examples`."""
 
     loss: Tensor
     gradient_norm: Tensor
@@ -24,7 +24,7 @@ class Evaluation(NamedTuple):
 
 
 def working_dtype(prediction: Tensor) -> torch.dtype:
-    """Float64 stays; half precision is computed in float32."""
+    """The dtype to compute in: float64 for float64, else float32."""
     return torch.promote_types(prediction.dtype, torch.float32)
 
 

@@ -1,7 +1,8 @@
-"""What a criterion compares a prediction with."""
+"""The targets that a criterion compares a prediction with."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
@@ -36,6 +37,10 @@ class LabelTarget(NamedTuple):
         at_label = values.gather(1, column) - factor.gather(1, column) * target
         return values.scatter(1, column, at_label)
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> LabelTarget:
+        """The target with each of its tensors changed."""
+        return LabelTarget(change(self.labels), None if self.score is None else change(self.score))
+
 
 class DenseTarget(NamedTuple):
     """Targets with a value for every example, hard or soft, of the prediction's shape."""
@@ -45,6 +50,10 @@ class DenseTarget(NamedTuple):
     def subtract_from(self, values: Tensor, factor: Tensor) -> Tensor:
         """``values - factor * target``, elementwise."""
         return values - factor * self.values.to(values.dtype)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> DenseTarget:
+        """The target with its tensor changed."""
+        return DenseTarget(change(self.values))
 
 
 Target = LabelTarget | DenseTarget

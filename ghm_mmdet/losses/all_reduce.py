@@ -1,0 +1,52 @@
+"""One density for all ranks of a distributed training.
+
+The counts are all that a density needs, and they add up. DistributedDataParallel averages the
+ranks' gradients, so that a rank whose loss is its own examples' share of the mean over all of them
+has to be scaled by the number of ranks: the average is then the gradient of the whole batch.
+"""
+
+from __future__ import annotations
+
+import torch
+from mmengine.dist import all_reduce
+from torch import Tensor
+from torch.library import custom_op
+
+from ghm_mmdet.ops import RegionSums
+
+
+def over_ranks(sums: RegionSums) -> RegionSums:
+    """Add up the counts of all ranks in one small all-reduce; the loss sums stay the rank's own.
+
+    Every rank has to get here in the same iteration, with or without examples.
+
+    Args:
+        sums: Of this rank.
+    """
+    regions = sums.counts.numel()
+    # float64 holds counts up to 2^53
+    mine = torch.cat(
+        [
+            each.detach().double().reshape(-1)
+            for each in (sums.counts, sums.weight_sum, sums.nonfinite)
+        ]
+    )
+    counts, (weight_sum, nonfinite) = _sum_over_ranks(mine).split([regions, 2])
+    return sums._replace(
+        counts=counts.to(sums.counts.dtype),
+        weight_sum=weight_sum.to(sums.weight_sum.dtype),
+        nonfinite=nonfinite.to(sums.nonfinite.dtype),
+    )
+
+
+# An operator, so that a compiled graph sees one opaque node.
+@custom_op('ghm_mmdet::sum_over_ranks', mutates_args=())
+def _sum_over_ranks(values: Tensor) -> Tensor:
+    total = values.clone()
+    all_reduce(total)
+    return total
+
+
+@_sum_over_ranks.register_fake
+def _(values):
+    return torch.empty_like(values)

@@ -1,0 +1,43 @@
+"""Notes on the device in which levels of a loss NaN or infinity came in."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class NonfiniteFlags(nn.Module):
+    """Levels with NaN or infinite input since the flags were last taken.
+
+    Attributes:
+        counts: Of such examples, int64, shape (LEVELS,); not part of the state dict, and never read
+            here, so that the host does not wait for the device.
+    """
+
+    LEVELS = 16  # those beyond share the last place
+
+    def __init__(self) -> None:
+        super().__init__()
+        zeros = torch.zeros(self.LEVELS, dtype=torch.int64)
+        self.counts: Tensor
+        self.register_buffer('counts', zeros, persistent=False)
+
+    def forward(self, first: int, nonfinite: Tensor) -> None:
+        """Note how many examples of some levels were not finite.
+
+        Args:
+            first: Number of the first of these levels.
+            nonfinite: int64, shape (L,), one for each.
+        """
+        start = min(first, self.LEVELS - 1)
+        levels = self.counts[start : start + len(nonfinite)]
+        levels += nonfinite[: len(levels)]
+        beyond = nonfinite[len(levels) :]
+        if len(beyond):
+            self.counts[-1] += beyond.sum()
+
+    def take(self) -> Tensor:
+        """Whether each level had non-finite input, bool, shape (LEVELS,); resets the counts."""
+        taken = self.counts > 0
+        self.counts.zero_()
+        return taken

@@ -1,0 +1,60 @@
+"""A warning where GHM-R cannot tell its examples apart, without waiting for the device."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+
+from ghm_mmdet.losses.run_state import training_iteration
+
+
+class OutlierWatch:
+    """Warns once if nearly every box coordinate of an iteration is an outlier.
+
+    So it is for boxes decoded to pixels, which no GHM-R can harmonize, and for a ``mu`` far below
+    the usual errors. Fewer than 10 regions do not tell outliers apart, and bring no warning. It
+    looks at every ``INTERVAL``-th iteration of an mmengine run, from the first interval on, when
+    what the untrained net predicted is past.
+    """
+
+    INTERVAL = 50  # mmengine's LoggerHook waits for the device this often anyway
+    SHARE = 0.99
+    GRADIENT_NORM = 0.9
+    MIN_EXAMPLES = 100
+
+    def __init__(self) -> None:
+        self._warned = False
+
+    def __call__(self, counts: Tensor, mu: float) -> None:
+        """Look at the counts per region of an earlier call, int64, shape (M,).
+
+        Args:
+            counts: Regions of equal width over [0, 1].
+            mu: For the message.
+        """
+        if not self._is_due(counts.device):
+            return
+        first = math.ceil(self.GRADIENT_NORM * len(counts))
+        outliers, total = torch.stack((counts[first:].sum(), counts.sum())).tolist()
+        if total >= self.MIN_EXAMPLES and outliers >= self.SHARE * total:
+            self._warned = True
+            print_log(
+                f'GHM-R: {outliers / total:.1%} of the box coordinates have a gradient norm above '
+                f'{first / len(counts):g}, so that it harmonizes nothing. It is meant for encoded '
+                'box deltas: does this head regress decoded boxes, in pixels? Otherwise '
+                f'mu={mu} is too small for these deltas',
+                'current',
+                logging.WARNING,
+            )
+
+    def _is_due(self, device: torch.device) -> bool:
+        if self._warned:
+            return False
+        if device.type == 'cuda' and torch.cuda.is_current_stream_capturing():
+            return False
+        iteration = training_iteration()
+        return iteration is not None and iteration > 0 and iteration % self.INTERVAL == 0

@@ -1,0 +1,55 @@
+"""Before a moving average changes: refuse to change it twice, or restart another run's.
+
+Only the run knows whether the average is its own. A compiled graph must ask when it runs, not when
+it is traced, so the question is an operator there.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.library import custom_op
+
+from ghm_mmdet.losses.run_state import training_iteration
+
+
+def check_and_restart(state: list[Tensor], was_restored: bool) -> None:
+    """Refuse to change a moving average twice, and restart one of another run at zero.
+
+    Args:
+        state: The buffers of the moving average. ``load_from`` brings them along into a run that
+            has no iteration behind it, ``resume`` into one that has.
+        was_restored: Whether they came from a checkpoint and were not used since.
+
+    Raises:
+        RuntimeError: Activation checkpointing computes the loss again.
+    """
+    if torch.compiler.is_compiling():
+        _operator(state, was_restored)
+    else:
+        _check_and_restart(state, was_restored)
+
+
+def _check_and_restart(state: list[Tensor], was_restored: bool) -> None:
+    if _is_recomputed():
+        raise RuntimeError(
+            'a loss with a moving average (momentum > 0, or a median mu) inside an activation '
+            'checkpoint, which computes it again and would update the average twice: compute the '
+            'loss outside of the checkpoint'
+        )
+    if was_restored and training_iteration() == 0:
+        for buffer in state:
+            buffer.zero_()
+
+
+_operator = custom_op('ghm_mmdet::check_and_restart', _check_and_restart, mutates_args=('state',))
+
+
+def _is_recomputed() -> bool:
+    """Whether a non-reentrant checkpoint calls the loss again, in the backward pass.
+
+    Such a checkpoint has hooks on the tensors that the second call saves. A reentrant checkpoint
+    has none: its first call is without gradients and does not train.
+    """
+    in_backward = torch._C._current_graph_task_id() != -1
+    return in_backward and torch._C._autograd._top_saved_tensors_default_hooks(True) is not None

@@ -1,0 +1,1 @@
+"""The mathematics of one example and of counts, in torch alone."""

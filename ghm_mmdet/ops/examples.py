@@ -1,0 +1,109 @@
+"""The examples of one call, and the additive summary that a harmonized loss is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import NamedTuple, overload
+
+import torch
+from torch import Tensor
+
+from ghm_mmdet.method.criteria import Criterion, Target
+
+
+class Examples(NamedTuple):
+    """The examples of one call of a loss: of one level, where a head calls it once per level.
+
+    Attributes:
+        prediction: Logits or box coordinates, any float dtype.
+        target: The targets; no gradient flows to them.
+        weight: Broadcastable to the examples, or None for all ones. Examples with a weight of 0 or
+            less are in no region; the size of a positive weight does not scale the loss (as in
+            mmdet).
+        factor: Of the element losses, float or 0-dim; a constant in the backward pass.
+    """
+
+    prediction: Tensor
+    target: Target
+    weight: Tensor | None = None
+    factor: float | Tensor = 1.0
+
+    def rows(self, part: slice | Tensor) -> Examples:
+        """Some rows of a matrix of examples, by slice or by index."""
+        target = self.target.map(lambda field: field[part])
+        weight = None if self.weight is None else self.weight[part]
+        return Examples(self.prediction[part], target, weight, self.factor)
+
+
+class RegionSums(NamedTuple):
+    """The summary of one pass over the predictions. Levels, chunks and ranks add up.
+
+    Attributes:
+        counts: R_j, valid examples per region, int64, shape (M,).
+        losses: Sum of the element losses per region, float, shape (M,).
+        weight_sum: Sum of the weights of all valid examples, float, 0-dim.
+        nonfinite: Valid examples with NaN or infinite input, in no region, int64, 0-dim.
+        bad_targets: Targets that are out of range and not ignored, see
+            ``ghm_mmdet.ops.target_range.bad_targets``; int64, 0-dim.
+    """
+
+    counts: Tensor
+    losses: Tensor
+    weight_sum: Tensor
+    nonfinite: Tensor
+    bad_targets: Tensor
+
+    @classmethod
+    def total(cls, parts: Sequence[RegionSums]) -> RegionSums:
+        """The summary of the examples of all parts together."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(*(torch.stack(fields).sum(0) for fields in zip(*parts, strict=True)))
+
+
+@overload
+def scaled(values: Tensor, factor: float | Tensor) -> Tensor: ...
+@overload
+def scaled(values: float | Tensor, factor: float | Tensor) -> float | Tensor: ...
+def scaled(values: float | Tensor, factor: float | Tensor) -> float | Tensor:
+    """The product; if one of the two is the number 1, the other itself, without a launch."""
+    if not isinstance(factor, Tensor) and factor == 1:
+        return values
+    if not isinstance(values, Tensor) and values == 1:
+        return factor
+    return values * factor
+
+
+def are_identical(factors: Sequence[float | Tensor]) -> bool:
+    """Whether all factors are equal: numbers by value, tensors if they are one object.
+
+    The values of tensors are not read.
+    """
+    first = factors[0]
+    if isinstance(first, Tensor):
+        return all(factor is first for factor in factors)
+    return not any(isinstance(factor, Tensor) or factor != first for factor in factors)
+
+
+def total_of_levels(
+    levels: Sequence[Examples], parts: Sequence[RegionSums]
+) -> tuple[RegionSums, Tensor]:
+    """The summary of all levels, with their factors, from the summary of each.
+
+    Returns:
+        The summary; and each level's examples that are not finite, int64, shape (L,).
+    """
+    pairs = zip(levels, parts, strict=True)
+    factored = [part._replace(losses=scaled(part.losses, level.factor)) for level, part in pairs]
+    return RegionSums.total(factored), torch.stack([part.nonfinite for part in parts])
+
+
+def level_sums_by(
+    module: ModuleType, criterion: Criterion, levels: Sequence[Examples], edges: Tensor
+) -> tuple[RegionSums, Tensor]:
+    """Compute :func:`ghm_mmdet.ops.level_sums` by one back end."""
+    if hasattr(module, 'level_sums'):
+        return module.level_sums(criterion, levels, edges)
+    parts = [module.region_sums(criterion, level, edges) for level in levels]
+    return total_of_levels(levels, parts)

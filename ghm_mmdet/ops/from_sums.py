@@ -1,0 +1,89 @@
+"""From region sums to a loss: density, balance and the mean over the examples."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ghm_mmdet.method.balance import Balance
+from ghm_mmdet.method.density import GradientDensity, harmonizing_weight
+from ghm_mmdet.ops.examples import RegionSums
+
+
+class Harmonized(NamedTuple):
+    """A loss and the weights that it is made with.
+
+    Attributes:
+        loss: sum_j scale_j (sum of l_i over region j), float, 0-dim.
+        beta: Harmonizing weight per region, float32, shape (M,).
+        scale: Derivative of the loss with respect to the loss sums, float, shape (M,).
+    """
+
+    loss: Tensor
+    beta: Tensor
+    scale: Tensor
+
+
+class Reduction(NamedTuple):
+    """How the loss is made of the sum over the examples, beta_i l_i.
+
+    Attributes:
+        mean: Whether it is divided by N, at least 1.
+        by_weight: Whether N is the sum of the weights, and not the number of valid examples.
+        loss_weight: What the loss is multiplied with.
+    """
+
+    mean: bool
+    by_weight: bool
+    loss_weight: float
+
+    def total(self, sums: RegionSums) -> Tensor:
+        """N, at least 1, float, 0-dim."""
+        total = sums.weight_sum if self.by_weight else sums.counts.sum().to(sums.losses.dtype)
+        return total.clamp(min=1)
+
+
+def loss_from_sums(
+    density: GradientDensity,
+    balance: Balance,
+    reduction: Reduction,
+    sums: RegionSums,
+    step_sums: RegionSums,
+    update_unless: Tensor | None,
+) -> Harmonized:
+    """The loss of these sums, differentiable in ``sums.losses`` where those are, and its weights.
+
+    These whole-tensor operations are the oracle of the kernel in
+    :mod:`ghm_mmdet.ops.triton_from_sums`.
+
+    Args:
+        density: Gives the gradient density; its moving average is changed in place.
+        balance: What the weights make equal.
+        reduction: From the sum to the loss.
+        sums: Of the examples that the loss is of.
+        step_sums: The same with the counts of the whole optimizer step so far, for the density.
+        update_unless: The moving average changes unless this 0-dim number differs from 0. None: the
+            moving average does not change.
+    """
+    beta, average = region_weights(density, balance, reduction, step_sums)
+    if update_unless is not None:
+        density.store(average, update_unless != 0)
+    scale = beta.to(sums.losses.dtype) * reduction.loss_weight
+    if reduction.mean:
+        scale = scale / reduction.total(sums)
+    return Harmonized((scale * sums.losses).sum(), beta, scale)
+
+
+@torch.no_grad()
+def region_weights(
+    density: GradientDensity, balance: Balance, reduction: Reduction, sums: RegionSums
+) -> tuple[Tensor, list[Tensor]]:
+    """beta per region, NaN if any input is not finite; and the moving average behind it."""
+    average = density.average(sums.counts)
+    gradient_density = density.density(sums.counts, average)
+    total = reduction.total(sums).to(gradient_density.dtype)
+    beta = harmonizing_weight(gradient_density, total)
+    beta = balance.weight(beta, sums.counts, density.gradient_norm, total)
+    return beta.where(sums.nonfinite == 0, float('nan')), average

@@ -1,0 +1,144 @@
+"""All levels of a loss in one autograd function: their region sums, and the gradient of the loss.
+
+The forward pass reads each level once, the backward pass once more. The loss is made of a few
+numbers per region in between. Autograd need not follow those: the function at the end knows the
+scale of every region. A host that has to keep a device fed pays for each function, each launch and
+each small operation.
+
+Inside of a compiler, and for tensor subclasses, the differentiable operators of
+:mod:`ghm_mmdet.ops.operators` do the same. No back end is chosen for them here (None): they choose
+when they run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from ghm_mmdet.method.balance import Balance
+from ghm_mmdet.method.criteria import Criterion
+from ghm_mmdet.method.density import GradientDensity
+from ghm_mmdet.ops import backends, from_sums, operators
+from ghm_mmdet.ops.examples import (
+    Examples,
+    RegionSums,
+    level_sums_by,
+    scaled,
+    total_of_levels,
+)
+from ghm_mmdet.ops.from_sums import Harmonized, Reduction
+
+EXACT_TYPES = (Tensor, nn.Parameter)
+"""Subclasses, such as FakeTensor and functional wrappers, must go through PyTorch's dispatcher."""
+
+
+def choose_backend(levels: Sequence[Examples]) -> ModuleType | None:
+    """The back end of a call and of its backward pass; None if the operators are to choose."""
+    if torch.compiler.is_compiling():
+        return None
+    if not all(type(level.prediction) in EXACT_TYPES for level in levels):
+        return None
+    return backends.module_for(levels[0].prediction.device, backends.forced())
+
+
+def level_sums(
+    criterion: Criterion, levels: Sequence[Examples], edges: Tensor, backend: ModuleType | None
+) -> tuple[RegionSums, Tensor]:
+    """Counts and loss sums per region of all levels, whose factors are in the loss sums.
+
+    Args:
+        criterion: What an example is.
+        levels: At least one.
+        edges: Region edges, shape (M + 1,).
+        backend: See :func:`choose_backend`.
+
+    Returns:
+        The sums; and how many examples of each level are not finite, int64, shape (L,).
+    """
+    if backend is None:
+        parts = [operators.region_sums(criterion, level, edges) for level in levels]
+        return total_of_levels(levels, parts)
+    with torch.no_grad():
+        return level_sums_by(backend, criterion, levels, edges)
+
+
+def loss_from_sums(
+    density: GradientDensity,
+    balance: Balance,
+    reduction: Reduction,
+    sums: RegionSums,
+    step_sums: RegionSums,
+    update_unless: Tensor | None,
+    backend: ModuleType | None,
+) -> Harmonized:
+    """See :func:`ghm_mmdet.ops.from_sums.loss_from_sums`; by the back end's own, if it has one."""
+    # a compiler fuses the operations by itself, and sees through them
+    compute = getattr(backend, 'loss_from_sums', from_sums.loss_from_sums)
+    return compute(density, balance, reduction, sums, step_sums, update_unless)
+
+
+def with_gradient(
+    loss: Tensor,
+    scale: Tensor,
+    criterion: Criterion,
+    levels: Sequence[Examples],
+    edges: Tensor,
+    backend: ModuleType | None,
+) -> Tensor:
+    """The loss with a graph to the predictions: an example of region j gets scale_j dl/dx.
+
+    Args:
+        loss: 0-dim, made of :func:`level_sums` of the same arguments.
+        scale: Derivative of the loss with respect to each region's loss sum, shape (M,).
+        criterion: See :func:`level_sums`.
+        levels: See :func:`level_sums`.
+        edges: See :func:`level_sums`.
+        backend: See :func:`level_sums`.
+    """
+    if backend is None:
+        return loss  # the operators have left it a graph
+    tensors: list[Tensor | None] = []
+    for level in levels:
+        tensors += level.prediction, *operators.unpack(level.target), level.weight
+    factors = [level.factor for level in levels]
+    return _HarmonizedLoss.apply(loss, scale, edges, criterion, backend, factors, *tensors)
+
+
+class _HarmonizedLoss(torch.autograd.Function):
+    """Passes a loss through, and computes the weighted gradient of every example backward."""
+
+    PER_LEVEL = 5
+    """Tensors of a level: prediction, labels, score, values and weight."""
+
+    # with a setup_context of its own, PyTorch would look at forward's signature in every call
+    @staticmethod
+    def forward(ctx, loss, scale, edges, criterion, backend, factors, *tensors):
+        ctx.save_for_backward(scale, edges, *tensors)
+        ctx.criterion, ctx.backend, ctx.factors = criterion, backend, factors
+        return loss.detach()  # returned as it is it would be a view, which nobody may change
+
+    @staticmethod
+    def backward(ctx, above):
+        # autograd enables gradients here where it is to differentiate once more
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                'a GHM loss has no second derivative: leave out create_graph=True, or use '
+                "reduction='none'"
+            )
+        scale, edges, *tensors = ctx.saved_tensors
+        scale = scale * above
+        size, first = _HarmonizedLoss.PER_LEVEL, len(ctx.needs_input_grad) - len(tensors)
+        gradients: list[Tensor | None] = [None] * len(ctx.needs_input_grad)
+        for index, factor in enumerate(ctx.factors):
+            start = index * size
+            if not ctx.needs_input_grad[first + start]:
+                continue
+            prediction, *target, weight = tensors[start : start + size]
+            examples = Examples(prediction, operators.pack(*target), weight)
+            of_level = scaled(scale, factor)
+            gradient = ctx.backend.gradient(ctx.criterion, examples, edges, of_level)
+            gradients[first + start] = operators.laid_out_as(prediction, gradient)
+        return tuple(gradients)

@@ -1,0 +1,200 @@
+"""Reformulated gradients against the gradients that the losses themselves have."""
+
+import numpy as np
+import pytest
+import torch
+from mmdet.models.losses import SmoothL1Loss
+from mmdet.models.losses.focal_loss import py_sigmoid_focal_loss
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMCLoss, GHMRLoss, OHEMLoss
+from gradient_report.curves import (
+    classification_curves,
+    contribution_shares,
+    mined_ratio,
+    region_centres,
+    regression_curves,
+)
+
+COUNTS = np.array([900, 300, 0, 40, 7, 0, 3, 1, 20, 60])
+BINS = 5
+KEEP_RATIO = 2 / 11  # 242 of 1331 examples: the threshold falls into the second region
+MU, DELTA = 0.02, 0.05
+CROSS_ENTROPY = dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True)
+
+
+def cross_entropy(logits, target):
+    return binary_cross_entropy_with_logits(logits, target, reduction='sum')
+
+
+def ohem(logits, target):
+    return OHEMLoss(CROSS_ENTROPY, keep_ratio=KEEP_RATIO, reduction='sum')(logits, target)
+
+
+def focal(logits, target):
+    return py_sigmoid_focal_loss(logits, target, gamma=2.0, alpha=0.5, reduction='sum')
+
+
+def ghm_c(logits, target):
+    return GHMCLoss(use_sigmoid=True, bins=BINS, reduction='sum')(logits, target)
+
+
+CLASSIFICATION = {
+    'cross entropy': cross_entropy,
+    'OHEM': ohem,
+    'focal loss': focal,
+    'GHM-C': ghm_c,
+}
+REGRESSION = {
+    'smooth L1': SmoothL1Loss(beta=DELTA, reduction='sum'),
+    'authentic smooth L1': AuthenticSmoothL1Loss(mu=MU, reduction='sum'),
+    'GHM-R': GHMRLoss(mu=MU, bins=BINS, reduction='sum'),
+}
+
+
+def norms_at_centres(counts):
+    return torch.from_numpy(np.repeat(region_centres(len(counts)), counts)).unsqueeze(1)
+
+
+def gradient_norms(loss, prediction, target):
+    """Magnitude of each example's gradient, as autograd has it."""
+    prediction = prediction.clone().requires_grad_()
+    loss(prediction, target).backward()
+    return prediction.grad.abs()
+
+
+def mean_by_region(values, norms, bins, total):
+    """Means of the values after these are scaled to a total; NaN in empty regions."""
+    region = (norms * bins).long().clamp(max=bins - 1).flatten().numpy()
+    sums = np.bincount(region, values.flatten().numpy(), bins)
+    with np.errstate(invalid='ignore'):
+        return sums * (total / sums.sum()) / np.bincount(region, minlength=bins)
+
+
+@pytest.mark.parametrize('positive', [False, True])
+@pytest.mark.parametrize('name', CLASSIFICATION)
+def test_classification_curves_are_the_losses_gradients(name, positive):
+    norms = norms_at_centres(COUNTS)
+    logits = (1 - norms if positive else norms).logit()
+    gradients = gradient_norms(
+        CLASSIFICATION[name], logits, torch.full_like(logits, float(positive))
+    )
+    expected = mean_by_region(gradients, norms, len(COUNTS), norms.sum().item())
+    curves = classification_curves(COUNTS, BINS, KEEP_RATIO)
+    assert curves.keys() == CLASSIFICATION.keys()
+    np.testing.assert_allclose(curves[name][COUNTS > 0], expected[COUNTS > 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize('sign', [-1, 1])
+@pytest.mark.parametrize('name', REGRESSION)
+def test_regression_curves_are_the_losses_gradients(name, sign):
+    norms = norms_at_centres(COUNTS)
+    difference = sign * MU * norms / (1 - norms**2).sqrt()
+    gradients = gradient_norms(REGRESSION[name], difference, torch.zeros_like(difference))
+    expected = mean_by_region(gradients, norms, len(COUNTS), norms.sum().item())
+    curves = regression_curves(COUNTS, MU, DELTA, BINS)
+    assert curves.keys() == REGRESSION.keys()
+    np.testing.assert_allclose(curves[name][COUNTS > 0], expected[COUNTS > 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize('num_fine', [120, 100])
+def test_ghm_c_curve_of_drawn_examples_within_the_resolution_of_the_regions(num_fine):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(200_000, 1, generator=generator, dtype=torch.float64) * 2 - 1
+    target = (torch.rand(logits.shape, generator=generator) < 0.1).double()
+    norms = (logits.sigmoid() - target).abs()
+    loss = GHMCLoss(use_sigmoid=True, bins=30, reduction='sum')
+    gradients = gradient_norms(loss, logits, target)
+    counts = torch.histc(norms, num_fine, 0, 1).numpy()
+    expected = mean_by_region(gradients, norms, num_fine, norms.sum().item())
+    curve = classification_curves(counts, 30)['GHM-C']
+    # half a region beside its centre, and the noise of the counts where regions lie across
+    off_centre = 1 / (2 * np.arange(num_fine) + 1)
+    assert (np.abs(curve / expected - 1) < off_centre + 0.05).all()
+
+
+@pytest.mark.parametrize(('num_fine', 'bins'), [(30, 30), (100, 30), (50, 7), (7, 10)])
+def test_a_uniform_distribution_is_harmonized_already(num_fine, bins):
+    counts = np.full(num_fine, 13)
+    identity = region_centres(num_fine)
+    curves = {
+        **classification_curves(counts, bins, keep_ratio=1.0),
+        **regression_curves(counts, bins=bins),
+    }
+    for name in ('cross entropy', 'OHEM', 'GHM-C', 'authentic smooth L1', 'GHM-R'):
+        np.testing.assert_allclose(curves[name], identity, rtol=1e-6)
+
+
+def test_an_empty_region_stays_empty_where_edges_are_no_binary_fractions():
+    filled = np.arange(90) // 3 % 2 == 0
+    curve = classification_curves(np.where(filled, 5, 0), 30)['GHM-C']
+    np.testing.assert_array_equal(curve > 0, filled)
+
+
+def test_ghm_c_share_of_filled_regions_is_a_ramp():
+    counts = np.random.default_rng(0).integers(1, 10**6, 30)
+    share = contribution_shares(counts, classification_curves(counts, 30))['GHM-C']
+    np.testing.assert_allclose(share, (2 * np.arange(1, 31) - 1) / 30**2, rtol=1e-6)
+    assert f'{share[-1]:.1%}' == '6.6%'
+    assert f'{share[20:].sum():.0%}' == '56%'
+
+
+@pytest.mark.parametrize('bins', [None, 30, 7])
+def test_shares_sum_to_one_over_any_regions(bins):
+    counts = np.random.default_rng(0).integers(0, 100, 60)
+    curves = {
+        **classification_curves(counts, keep_ratio=0.2),
+        **regression_curves(counts),
+    }
+    fine = contribution_shares(counts, curves)
+    for name, share in contribution_shares(counts, curves, bins).items():
+        assert share.shape == (bins or 60,)
+        assert share.sum() == pytest.approx(1)
+        if bins == 30:
+            np.testing.assert_allclose(share, fine[name].reshape(30, 2).sum(1))
+
+
+@pytest.mark.parametrize('keep_ratio', [0.06, 0.3, 0.999, 1])
+def test_ohem_keeps_the_fraction_and_the_hardest(keep_ratio):
+    counts = np.random.default_rng(0).integers(0, 100, 40)
+    counts[3], counts[-1] = 0, 10
+    curve = classification_curves(counts, keep_ratio=keep_ratio)['OHEM']
+    kept = curve / region_centres(40)
+    kept /= kept[-1]  # the last region is kept whole
+    assert (counts * kept).sum() == pytest.approx(keep_ratio * counts.sum())
+    assert (np.diff(kept) >= -1e-12).all()
+    assert ((kept > 0) & (kept < 1 - 1e-9)).sum() <= 1
+
+
+@pytest.mark.parametrize(
+    ('positives', 'negatives', 'ratio', 'expected'),
+    [
+        ([1, 4], [90, 5], 3.0, 0.2),
+        ([1, 4], [90, 5], 0.0, 0.05),
+        ([0, 0], [90, 10], 3.0, 0.04),
+        ([30, 0], [70, 0], 3.0, 1.0),
+        ([0, 0], [1, 0], 3.0, 1.0),
+    ],
+)
+def test_mined_ratio(positives, negatives, ratio, expected):
+    assert mined_ratio(np.array(positives), np.array(negatives), ratio) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ('curves', 'counts', 'arguments', 'message'),
+    [
+        (classification_curves, [0, 0], {}, 'not all 0'),
+        (classification_curves, [], {}, 'not all 0'),
+        (classification_curves, [[1, 2]], {}, 'one row'),
+        (regression_curves, [2, -1], {}, 'none below 0'),
+        (regression_curves, [1, np.nan], {}, 'none below 0'),
+        (classification_curves, [1], {'keep_ratio': 0}, r'keep_ratio=0: must be a number in'),
+        (classification_curves, [1], {'bins': 0}, 'bins=0: must be an integer'),
+        (regression_curves, [1], {'mu': 0}, 'mu=0: must be a number in'),
+        (regression_curves, [1], {'delta': -1}, 'delta=-1: must be a number in'),
+    ],
+)
+def test_errors_name_the_argument(curves, counts, arguments, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        curves(np.array(counts), **arguments)
+    assert '\n' not in str(caught.value)

@@ -1,0 +1,169 @@
+"""Reformulated gradient norms of each loss for a distribution of gradient norms (paper).
+
+Everything starts from counts of examples in equal regions of [0, 1], and an example stands at the
+centre of its region. The finer the regions the better, above all near 0, where most examples are; a
+multiple of the harmonized loss's number keeps any of them from lying across two of its regions.
+
+Every curve is scaled to the same total gradient: the sum over all examples is that of the
+criterion whose gradient norm the axis shows (cross entropy for g, authentic smooth L1 for gr), so
+that this criterion's curve is the identity and the others say which examples gain and which lose.
+Without it they would differ by a factor that a loss weight or a learning rate takes back.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ghm_mmdet.method.arguments import check_interval, check_positive_integer
+from ghm_mmdet.method.density import UnitRegionDensity, harmonizing_weight
+
+FOCAL_GAMMA = 2.0
+
+
+def region_centres(bins: int) -> np.ndarray:
+    """Centres of equal regions of [0, 1], shape (bins,)."""
+    return (np.arange(bins) + 0.5) / bins
+
+
+def classification_curves(
+    counts: np.ndarray, bins: int = 30, keep_ratio: float | None = None
+) -> dict[str, np.ndarray]:
+    """Reformulated gradient norm against g = |p - p*| of each classification loss.
+
+    Cross entropy has g itself. Focal loss with gamma 2 has g^gamma (g - gamma (1 - g) log(1 - g)),
+    the same for both classes up to alpha, which is left out. GHM-C has g beta, 0 in an empty one of
+    its regions. OHEM has g for the hardest examples, which have the largest loss and so the largest
+    g, and 0 for the others; the region of its threshold has the mean of both.
+
+    Args:
+        counts: Examples per region of g, shape (F,).
+        bins: M of GHM-C.
+        keep_ratio: Share of the examples that OHEM keeps, in (0, 1], see :func:`mined_ratio`; None
+            leaves OHEM out.
+
+    Returns:
+        Gradient norm per region by the name of the loss, float64, shape (F,), scaled to the total
+        gradient of cross entropy.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+    counts = _checked(counts)
+    g = region_centres(len(counts))
+    curves = {'cross entropy': g}
+    if keep_ratio is not None:
+        curves['OHEM'] = g * _kept(counts, keep_ratio)
+    curves['focal loss'] = g**FOCAL_GAMMA * (g - FOCAL_GAMMA * (1 - g) * np.log1p(-g))
+    curves['GHM-C'] = g * _beta(counts, bins)
+    return _same_total(counts, curves, g)
+
+
+def regression_curves(
+    counts: np.ndarray, mu: float = 0.02, delta: float = 1 / 9, bins: int = 10
+) -> dict[str, np.ndarray]:
+    """Reformulated gradient norm against gr = |d / sqrt(d^2 + mu^2)| of each box loss.
+
+    Authentic smooth L1 has gr itself, GHM-R gr beta, 0 in an empty one of its regions. Smooth L1
+    has min(|d| / delta, 1), where |d| = mu gr / sqrt(1 - gr^2).
+
+    Args:
+        counts: Examples per region of gr, shape (F,).
+        mu: Of authentic smooth L1, in units of the box deltas; above 0.
+        delta: Where smooth L1 turns from quadratic to linear, in units of the box deltas; above 0.
+            MMDetection's ``SmoothL1Loss`` calls it ``beta``; close to 0 it is L1.
+        bins: M of GHM-R.
+
+    Returns:
+        Gradient norm per region by the name of the loss, float64, shape (F,), scaled to the total
+        gradient of authentic smooth L1.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+    counts = _checked(counts)
+    check_interval('mu', mu, '(0, inf)')
+    check_interval('delta', delta, '(0, inf)')
+    gr = region_centres(len(counts))
+    difference = mu * gr / np.sqrt(1 - gr**2)
+    curves = {
+        'smooth L1': np.minimum(difference / delta, 1),
+        'authentic smooth L1': gr,
+        'GHM-R': gr * _beta(counts, bins),
+    }
+    return _same_total(counts, curves, gr)
+
+
+def contribution_shares(
+    counts: np.ndarray, curves: dict[str, np.ndarray], bins: int | None = None
+) -> dict[str, np.ndarray]:
+    """Share of the total gradient that the examples of each region have under each loss.
+
+    Args:
+        counts: Examples per region, shape (F,).
+        curves: Reformulated gradient norms per region, shape (F,), by the name of the loss.
+        bins: Equal regions to add the shares up over, where that is not F. Those of the
+            harmonized loss show its ramp without the noise of the counts.
+    """
+    counts = _checked(counts)
+    parts = _overlap(len(counts), bins or len(counts))
+    totals = {name: (counts * curve) @ parts for name, curve in curves.items()}
+    return {name: total / total.sum() for name, total in totals.items()}
+
+
+def mined_ratio(
+    positives: np.ndarray, negatives: np.ndarray, negatives_per_positive: float = 3.0
+) -> float:
+    """Share of the examples that OHEM keeps where it is to keep so many negatives per positive.
+
+    Only the number kept comes from the positives: which examples these are is for their loss alone
+    to say. One positive is assumed where there is none; 3 negatives for each are as in SSD.
+    """
+    num_positives = max(positives.sum(), 1)
+    total = max(positives.sum() + negatives.sum(), 1)
+    return min(1.0, float(num_positives * (1 + negatives_per_positive) / total))
+
+
+def _checked(counts: np.ndarray) -> np.ndarray:
+    counts = np.asarray(counts)
+    if counts.ndim != 1 or not (counts >= 0).all() or not 0 < counts.sum() < np.inf:
+        raise ValueError(
+            f'counts of shape {counts.shape} with the sum {counts.sum()}: must be one row of '
+            'numbers, none below 0 and not all 0'
+        )
+    return counts.astype(np.float64)
+
+
+def _kept(counts: np.ndarray, keep_ratio: float) -> np.ndarray:
+    """Share of each region's examples among the hardest, shape (F,)."""
+    check_interval('keep_ratio', keep_ratio, '(0, 1]')
+    harder = counts.sum() - counts.cumsum()
+    room = keep_ratio * counts.sum() - harder
+    # an empty region is on one side of the threshold or the other
+    return np.clip(room / np.maximum(counts, 1e-9), 0, 1)
+
+
+def _beta(counts: np.ndarray, bins: int) -> np.ndarray:
+    """Mean harmonizing weight of the examples in each fine region, shape (F,)."""
+    check_positive_integer('bins', bins)
+    parts = _overlap(len(counts), bins)
+    coarse = torch.from_numpy(counts @ parts)
+    density = UnitRegionDensity(bins)
+    beta = harmonizing_weight(density.density(coarse, density.average(coarse)), coarse.sum())
+    return parts @ beta.double().numpy()
+
+
+def _overlap(fine: int, coarse: int) -> np.ndarray:
+    """Part of each fine region of [0, 1] that lies in each coarse one, shape (fine, coarse)."""
+    # in units of 1 / (fine coarse), whole numbers: a rounding error would fill an empty region
+    inner, outer = np.arange(fine + 1) * coarse, np.arange(coarse + 1) * fine
+    upper = np.minimum.outer(inner[1:], outer[1:])
+    lower = np.maximum.outer(inner[:-1], outer[:-1])
+    return np.clip(upper - lower, 0, None) / coarse
+
+
+def _same_total(
+    counts: np.ndarray, curves: dict[str, np.ndarray], gradient_norm: np.ndarray
+) -> dict[str, np.ndarray]:
+    total = counts @ gradient_norm
+    return {name: curve * (total / (counts @ curve)) for name, curve in curves.items()}

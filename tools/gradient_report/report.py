@@ -1,0 +1,71 @@
+"""One self-contained HTML page: the pictures, what each means, the worst examples, the config."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment
+
+from ghm_mmdet.diagnosis.style import svg
+
+from .crops import crop
+from .figures import Picture
+from .label_errors import Suspect
+
+TEMPLATE = Path(__file__).parent / 'report.html.j2'
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Crops under a heading, with a sentence on what they are; in the order to show."""
+
+    title: str
+    sentence: str
+    suspects: Sequence[Suspect]
+
+
+def write_report(
+    path: Path,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    pictures: Sequence[Picture],
+    galleries: Sequence[Gallery],
+    classes: Sequence[str],
+    config: str,
+) -> None:
+    """Write the page; it needs no other file, and nothing from a network.
+
+    Args:
+        path: The HTML file.
+        title: The page's heading.
+        facts: Lines of the table at its top; 'config' is the config's name.
+        pictures, galleries: In the order to show.
+        classes: Names, by class index.
+        config: The whole config's text.
+    """
+    environment = Environment(autoescape=True)
+    environment.filters |= {
+        'svg': lambda picture: b64encode(svg(picture.figure, picture.name)).decode(),
+        'jpeg': lambda suspect: b64encode(crop(suspect)).decode(),
+        'said': lambda suspect: _said(suspect, classes),
+        'file': lambda suspect: Path(suspect.image_path).name,
+    }
+    template = environment.from_string(TEMPLATE.read_text('utf-8'))
+    page = template.render(
+        title=title, facts=facts, pictures=pictures, galleries=galleries, config=config
+    )
+    path.write_text(page, encoding='utf-8')
+
+
+def _said(suspect: Suspect, classes: Sequence[str]) -> str:
+    seen = 'nothing'
+    if suspect.believed is not None:
+        seen = f'{classes[suspect.believed]} ({suspect.believed_score:.2f})'
+    if suspect.label is None:
+        return f'not annotated, the model sees {seen}'
+    label = f'{classes[suspect.label]} ({suspect.label_score:.2f})'
+    return f'annotated {label}, the model sees {seen}'
