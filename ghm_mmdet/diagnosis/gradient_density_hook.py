@@ -33,8 +33,8 @@ class GradientDensityHook(Hook):
 
     It does nothing between its iterations. In those it takes one pass more over the examples than
     the loss itself, and then the drawing. With several ranks it shows the main one's examples.
-    Where the model is compiled, the pass makes PyTorch compile the losses anew for these
-    iterations.
+    A model that torch.compile has compiled before does not call it, and nothing is logged, unless
+    ``torch._dynamo.config.skip_nnmodule_hook_guards`` is False.
 
     Args:
         interval: Iterations from one look to the next; the first is the interval's own, so that
