@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 
 import cv2
@@ -34,13 +34,19 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@wraps(yapf_api.FormatCode)
+def as_it_is(text: str, **_: object) -> tuple[str, bool]:
+    """In place of yapf, which is ``__wrapped__``."""
+    return text, True
+
+
 @pytest.fixture(autouse=True, scope='session')
 def configs_read_and_written_fast() -> Iterator[None]:
     """For every base ``mmdet::...`` MMEngine reads all metafiles of MMDetection anew."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utils, 'load', cache(utils.load))
         # a run asks for its config as text many times, and yapf lays it out anew each time
-        patch.setattr(yapf_api, 'FormatCode', lambda text, **_: (text, True))
+        patch.setattr(yapf_api, 'FormatCode', as_it_is)
         yield
 
 

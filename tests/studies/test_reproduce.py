@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from yapf.yapflib import yapf_api
 
 from studies.reproduce import main
 
@@ -63,6 +64,11 @@ metrics = {'coco/bbox_mAP': 0.5, 'coco/bbox_mAP_50': 0.75, 'coco/bbox_mAP_75': 0
 """
 RUN = 'from pathlib import Path; from studies.reproduce import main; main(root=Path("root"))'
 TABLE = Path('work_dirs/paper/regression-bccd')
+
+
+@pytest.fixture(autouse=True)
+def configs_as_other_processes_write_them(monkeypatch):
+    monkeypatch.setattr(yapf_api, 'FormatCode', yapf_api.FormatCode.__wrapped__)
 
 
 @pytest.fixture
