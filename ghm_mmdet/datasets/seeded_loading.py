@@ -85,8 +85,8 @@ class DrawSampler(Sampler):
 class SeededItems:
     """Makes each item of a data set with generators that its draw has seeded.
 
-    As a data set's ``__getitems__`` a data loader asks it in place of the data set itself, which
-    remains what hooks find and change.
+    It is installed as the data set's ``__getitems__``: the data loader calls it, and hooks still
+    find and change the original data set.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -132,5 +132,5 @@ def seed_loading(loader: DataLoader, *entropy: int) -> None:
     own = batches.sampler is loader.sampler
     batches.sampler = DrawSampler(batches.sampler, entropy)
     if own:
-        # DataLoader refuses, as a sampler put here alone would have no effect; the loop needs both
+        # DataLoader refuses an assignment, but the loop reads the sampler here as well
         vars(loader)['sampler'] = batches.sampler

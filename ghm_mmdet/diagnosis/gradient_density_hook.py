@@ -37,8 +37,8 @@ class GradientDensityHook(Hook):
     ``torch._dynamo.config.skip_nnmodule_hook_guards`` is False.
 
     Args:
-        interval: Iterations from one look to the next; the first is the interval's own, so that
-            nothing is shown of a run that is shorter.
+        interval: Iterations from one look to the next; the first look is at iteration ``interval``,
+            so that a shorter run has none.
         figure_interval: Looks from one figure to the next; 0 draws none.
 
     Raises:

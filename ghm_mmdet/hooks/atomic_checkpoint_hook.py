@@ -77,7 +77,7 @@ class AtomicCheckpointHook(CheckpointHook):
         if not self.save_best:
             return
         before = self._best
-        # what is not known is not removed
+        # the parent class removes the checkpoints that it knows, so it is told of none
         self._best = dict.fromkeys(before)
         super()._save_best_checkpoint(runner, metrics)
         after = self._best

@@ -28,7 +28,7 @@ class OptimizerStep:
     def begin_iteration(self, is_last: bool) -> None:
         """Begin an iteration; ``is_last`` says whether the optimizer steps at its end."""
         if self._is_last:
-            # what a head left out of the last micro-batch belongs to no later step
+            # a level that the head left out of the last micro-batch would count in the next step
             self._counted.clear()
         self._call = 0
         self._is_counted = True

@@ -116,8 +116,8 @@ def mined_ratio(
 ) -> float:
     """Share of the examples that OHEM keeps where it is to keep so many negatives per positive.
 
-    Only the number kept comes from the positives: which examples these are is for their loss alone
-    to say. One positive is assumed where there is none; 3 negatives for each are as in SSD.
+    The positives decide only how many examples are kept; the losses decide which. One positive is
+    assumed where there is none; 3 negatives for each are as in SSD.
     """
     num_positives = max(positives.sum(), 1)
     total = max(positives.sum() + negatives.sum(), 1)

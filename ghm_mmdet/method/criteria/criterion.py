@@ -44,7 +44,7 @@ class Criterion(ABC):
     _by_key: ClassVar[dict[str, Criterion]] = {}
 
     def __init__(self, key: str) -> None:
-        # of a subclass that says no more than its parent, the class says that it is another
+        # the class name is part of the key: a subclass may pass on the key of its parent
         self.key = f'{type(self).__module__}.{type(self).__qualname__}: {key}'
         self._by_key[self.key] = self
 
