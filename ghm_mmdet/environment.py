@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -38,5 +39,5 @@ def require() -> None:
             reason = ' '.join(str(error).split()) or repr(error)
             raise ImportError(
                 f'ghm_mmdet cannot be imported: {module} cannot be imported ({reason}); '
-                f'for the repair run: {sys.executable} {doctor()}'
+                f'for the repair run: {shlex.join([sys.executable, str(doctor())])}'
             ) from error

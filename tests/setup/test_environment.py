@@ -1,5 +1,6 @@
 """The import of the package, and the doctor's problems, in broken environments."""
 
+import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 
 import installed_packages
@@ -10,7 +11,16 @@ from packaging.requirements import Requirement
 from problems import advice, blockers, cuda_build_obstacle
 
 from ghm_mmdet import environment
-from tests.setup.sites import BROKEN, BUILD_MMCV, NO_OPERATORS, REPOSITORY, make_site, run_in_site
+from tests.setup.sites import (
+    ANOTHER_NUMPY,
+    BROKEN,
+    BUILD_MMCV,
+    FAMILY,
+    NO_OPERATORS,
+    REPOSITORY,
+    make_site,
+    run_in_site,
+)
 
 IMPORT_AS_CONFIGS_DO = (
     'from mmengine.utils import import_modules_from_strings as load; load(["ghm_mmdet"])'
@@ -32,15 +42,78 @@ def test_the_doctor_says_what_is_wrong_and_what_repairs_it(name, tmp_path):
     assert 'unknown' in back_end
 
 
-@pytest.mark.parametrize('how', ['import ghm_mmdet', IMPORT_AS_CONFIGS_DO])
-def test_the_import_ends_in_a_line_that_names_the_module_and_the_doctor(how, tmp_path):
-    site = make_site(tmp_path / 'site', stubs=NO_OPERATORS)
-    result = run_in_site(site, '-c', how)
+# The module that the import names; None where the import succeeds, as it does without mmdet. Of
+# wrong metadata only OneDL's mmengine takes notice.
+NAMED = {
+    'torch is missing': 'torch',
+    'mmengine is missing': 'mmengine',
+    'mmdet is missing': None,
+    'mmcv is missing': 'mmcv',
+    'cv2 is missing': 'cv2',
+    'mmcv has no operators': 'mmcv._ext',
+    'operators of another torch': 'mmcv._ext',
+    'mmdet of OpenMMLab beside a newer mmcv': 'mmengine' if FAMILY else None,
+    'no libGL': 'cv2',
+    'numpy of another ABI': 'cv2',
+    'a dependency is missing': 'mmengine',
+}
+
+
+@pytest.mark.parametrize('name', BROKEN)
+def test_the_import_ends_in_a_line_that_names_the_module_and_the_doctor(name, tmp_path):
+    hidden, stubs, _, _ = BROKEN[name]
+    site = make_site(tmp_path / 'site', hidden, stubs)
+    result = run_in_site(site, '-c', 'import ghm_mmdet')
+    module = NAMED[name]
+    if module is None:
+        assert result.returncode == 0, result.stderr
+        return
     assert result.returncode == 1
-    lines = [line for line in result.stderr.splitlines() if 'ImportError: ghm_mmdet' in line]
-    assert lines
-    assert 'mmcv._ext cannot be imported' in lines[0]
-    assert lines[0].endswith('doctor.py')
+    line = result.stderr.splitlines()[-1]
+    reason = f'ImportError: ghm_mmdet cannot be imported: {module} cannot be imported ('
+    assert line.startswith(reason)
+    assert line.endswith(f'for the repair run: {sys.executable} {environment.doctor()}')
+
+
+def test_custom_imports_of_a_config_show_the_same_line(tmp_path):
+    site = make_site(tmp_path / 'site', stubs=NO_OPERATORS)
+    result = run_in_site(site, '-c', IMPORT_AS_CONFIGS_DO)
+    assert result.returncode == 1
+    (line,) = [line for line in result.stderr.splitlines() if 'ImportError: ghm_mmdet' in line]
+    assert 'mmcv._ext cannot be imported' in line
+    assert line.endswith('doctor.py')
+
+
+@pytest.mark.parametrize(
+    ('failing', 'error', 'fix'),
+    [
+        ('mmengine', ModuleNotFoundError('no yaml', name='yaml'), 'pip install PyYAML'),
+        ('mmdet', ModuleNotFoundError('no image', name='PIL.Image'), 'pip install pillow'),
+        (
+            'mmengine',
+            ModuleNotFoundError('no resources', name='pkg_resources'),
+            "pip install 'setuptools<81'",
+        ),
+        (
+            'mmdet',
+            ModuleNotFoundError("No module named 'numpy._core'", name='numpy._core'),
+            f'pip install {ANOTHER_NUMPY}',
+        ),
+        ('mmdet', ModuleNotFoundError('without a name'), '--force-reinstall --no-deps'),
+        ('mmcv', AttributeError('half installed'), BUILD_MMCV),
+    ],
+    ids=['yaml', 'PIL', 'pkg_resources', 'numpy', 'no name', 'mmcv'],
+)
+def test_the_repair_of_a_failed_import_names_what_can_be_installed(
+    failing, error, fix, monkeypatch
+):
+    def fail(module):
+        if module == failing:
+            raise error
+
+    monkeypatch.setattr(problems, 'import_module', fail)
+    (problem,) = blockers()
+    assert fix in problem.fix
 
 
 def test_nothing_blocks_where_the_tests_run():

@@ -23,6 +23,15 @@ from installed_packages import (
     wanted,
 )
 
+# What installs a module that is not named like its distribution.
+DISTRIBUTIONS = {
+    'PIL': 'pillow',
+    'dateutil': 'python-dateutil',
+    'pkg_resources': 'setuptools<81',
+    'skimage': 'scikit-image',
+    'yaml': 'PyYAML',
+}
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -107,14 +116,19 @@ def _import_failure(module: str, error: Exception) -> Problem:
         torch = _listed(installed('torch'))
         summary = f'the compiled operators of mmcv do not load with {torch} ({reason})'
         return Problem(summary, build_mmcv_command())
-    if isinstance(error, ModuleNotFoundError):
-        return Problem(summary, pip_command('install', error.name))
+    # the top of a missing module; numpy._core is missing from a numpy of another release
+    missing = isinstance(error, ModuleNotFoundError) and (error.name or '').partition('.')[0]
+    if missing and missing not in PROVIDERS:
+        return Problem(summary, pip_command('install', DISTRIBUTIONS.get(missing, missing)))
     if 'numpy' in reason:
         # what does not load beside numpy 2 was compiled before it came out
         is_new = installed('numpy')['numpy'] >= '2'
         return Problem(summary, pip_command('install', 'numpy<2' if is_new else wanted('numpy')))
     if module == 'cv2':
         return Problem(summary, _replace_command(module))
+    if module == 'mmcv':
+        # pip alone would install it without its operators
+        return Problem(summary, build_mmcv_command())
     fix = pip_command('install', '--force-reinstall', '--no-deps', wanted(module))
     return Problem(summary, fix)
 
