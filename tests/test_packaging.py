@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -123,6 +124,13 @@ def test_wheel_has_the_modules_and_what_openmmlab_looks_for(checkout, wheel):
         *shipped,
         'ghm_mmdet/py.typed',
     }
+    for script in ('doctor', 'build_mmcv', 'installed_packages', 'problems'):
+        assert f'ghm_mmdet/.mim/tools/setup/{script}.py' in names
+    # neither demo nor studies
+    assert {name.split('/')[0] for name in names} == {
+        'ghm_mmdet',
+        f'{"-".join(wheel.name.split("-")[:2])}.dist-info',
+    }
 
 
 def test_sdist_is_enough_to_set_up_and_test(folder, checkout, wheel, tmp_path):
@@ -180,6 +188,27 @@ def test_tools_take_what_mim_passes(installed, tool, tmp_path):
     assert done.returncode == 0
     assert '--launcher' in done.stdout
     assert '--gpus' not in done.stdout
+
+
+def test_the_doctor_of_an_installed_package_finds_its_back_end(installed, tmp_path):
+    script = installed / 'ghm_mmdet' / '.mim' / 'tools' / 'setup' / 'doctor.py'
+    done = run_in_site(installed, str(script), folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert 'back end cpu     torch (' in done.stdout
+
+
+def test_without_a_checkout_the_import_leads_to_the_build_of_mmcv(installed, tmp_path):
+    site = make_site(tmp_path / 'site', hidden=('mmcv', 'ghm_mmdet*', '__editable__*'))
+    (site / 'ghm_mmdet').symlink_to(installed / 'ghm_mmdet')
+    failed = run_in_site(site, '-c', 'import ghm_mmdet', folder=tmp_path)
+    _, *doctor = shlex.split(failed.stderr.splitlines()[-1].partition('for the repair run: ')[2])
+    shown = run_in_site(site, *doctor, folder=tmp_path)
+    build = shown.stdout.splitlines()[-1].partition('fix: ')[2]
+    _, script, requirement = shlex.split(build)
+    folder_of_scripts = installed / 'ghm_mmdet' / '.mim' / 'tools' / 'setup'
+    assert Path(script).resolve() == (folder_of_scripts / 'build_mmcv.py').resolve()
+    assert 'mmcv==' in requirement
+    assert run_in_site(site, script, '-h', folder=tmp_path).returncode == 0
 
 
 def test_mim_finds_a_config_by_its_name_alone():
