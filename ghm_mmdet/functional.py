@@ -20,13 +20,11 @@ from torch import Tensor
 
 from ghm_mmdet.method.arguments import check_choice
 from ghm_mmdet.method.balance import Balance, build_balance
-from ghm_mmdet.method.call_forms import box_target, classification_target, example_weight
 from ghm_mmdet.method.criteria import (
     AuthenticSmoothL1,
     Criterion,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
-    Target,
 )
 from ghm_mmdet.method.density import ExactDensity, GradientDensity, UnitRegionDensity
 from ghm_mmdet.ops import (
@@ -38,7 +36,7 @@ from ghm_mmdet.ops import (
     use_backend,
     with_gradient,
 )
-from ghm_mmdet.ops.target_range import IGNORE, allowed_targets
+from ghm_mmdet.ops.target_range import allowed_targets, bad_targets_error
 
 __all__ = [
     'ExactDensity',
@@ -141,13 +139,7 @@ def harmonized_loss(
     if not isinstance(density, GradientDensity):
         density = UnitRegionDensity(density).to(prediction.device)
     balance = build_balance(balance, density)
-    if criterion.probabilities:
-        scores = not isinstance(criterion, SoftmaxCrossEntropy)
-        parsed: Target = classification_target(prediction, target, scores)
-    else:
-        parsed = box_target(prediction, target)
-    weight = example_weight(criterion.examples(prediction), weight)
-    levels = [Examples(prediction, parsed, weight)]
+    levels = [Examples.of_call(criterion, prediction, target, weight)]
     backend = choose_backend(levels)
     sums, _ = level_sums(criterion, levels, density.edges, backend)
     _check_targets(criterion, levels[0], sums.bad_targets)
@@ -166,5 +158,4 @@ def _known_mu(mu: float) -> float:
 
 def _check_targets(criterion: Criterion, examples: Examples, count: Tensor) -> None:
     if count.device.type == 'cpu' and not torch.compiler.is_compiling() and count:
-        allowed = allowed_targets(criterion, examples)
-        raise ValueError(f'target: {int(count)} {allowed}; {IGNORE}')
+        raise bad_targets_error(int(count), allowed_targets(criterion, examples))

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMRLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss
 from ghm_mmdet.losses.ghmc_loss import CRITERIA
-from ghm_mmdet.method.call_forms import box_target, classification_target, example_weight
 from ghm_mmdet.method.criteria import (
     AuthenticSmoothL1,
     Criterion,
@@ -119,22 +118,18 @@ def mu_of(loss: nn.Module, default: float) -> float:
 
 
 def _criterion(loss: nn.Module) -> Criterion:
-    kind = (bool(getattr(loss, name, False)) for name in ('use_sigmoid', 'activated'))
-    return CRITERIA[tuple(kind)]()
+    uses_sigmoid = bool(getattr(loss, 'use_sigmoid', False))
+    # other losses may say so beside a softmax, where it has no meaning
+    activated = uses_sigmoid and bool(getattr(loss, 'activated', False))
+    return CRITERIA[uses_sigmoid, activated]()
 
 
 def _examples(criterion: Criterion, arguments: tuple, keywords: dict) -> Examples:
     """The examples of a call in any form that heads have."""
     values = {**keywords, **dict(zip(('prediction', 'target', 'weight'), arguments, strict=False))}
-    prediction = values['prediction'].detach()
     target = values.get('target', values.get('label'))
     weight = values.get('weight', values.get('label_weight'))
-    if criterion.probabilities:
-        scores = not isinstance(criterion, SoftmaxCrossEntropy)
-        target = classification_target(prediction, target, scores)
-    else:
-        target = box_target(prediction, target)
-    return Examples(prediction, target, example_weight(criterion.examples(prediction), weight))
+    return Examples.of_call(criterion, values['prediction'].detach(), target, weight)
 
 
 def _chunks(examples: Examples) -> list[Examples]:

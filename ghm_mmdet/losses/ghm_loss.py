@@ -106,8 +106,8 @@ def build_density(
         ValueError: An argument is out of range.
     """
     check_choice('density', density, ('mmdet', 'paper', 'exact'))
-    check_positive_integer('bins', bins)
     if density == 'exact':
+        check_positive_integer('bins', bins)  # before it divides
         return ExactDensity(1 / bins, momentum, bias_correction)
     return UnitRegionDensity(bins, density, momentum, bias_correction)
 

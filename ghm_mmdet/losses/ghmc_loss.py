@@ -11,7 +11,7 @@ from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_density
 from ghm_mmdet.losses.monitors import LabelCheck
 from ghm_mmdet.method.arguments import check_choice
 from ghm_mmdet.method.balance import Balance
-from ghm_mmdet.method.call_forms import classification_target, either_weight, example_weight
+from ghm_mmdet.method.call_forms import either_weight
 from ghm_mmdet.method.criteria import (
     Criterion,
     ProbabilityCrossEntropy,
@@ -142,10 +142,9 @@ class GHMCLoss(GHMLoss):
             RuntimeError: There is a moving average, and a non-reentrant activation checkpoint
                 around the loss computes it a second time.
         """
-        examples = self.criterion.examples(pred)
-        weight = example_weight(examples, either_weight(weight, label_weight))
-        parsed = classification_target(pred, target, scores=self.use_sigmoid)
-        return self.harmonize(Examples(pred, parsed, weight), reduction_override)
+        weight = either_weight(weight, label_weight)
+        examples = Examples.of_call(self.criterion, pred, target, weight)
+        return self.harmonize(examples, reduction_override)
 
     def _check_targets(self, examples: Examples, bad_targets: Tensor) -> None:
         self.label_check(bad_targets, allowed_targets(self.criterion, examples))

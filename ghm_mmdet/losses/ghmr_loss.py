@@ -13,7 +13,7 @@ from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_density
 from ghm_mmdet.losses.monitors import OutlierWatch
 from ghm_mmdet.method.arguments import check_interval
 from ghm_mmdet.method.balance import Balance
-from ghm_mmdet.method.call_forms import box_target, either_weight, example_weight
+from ghm_mmdet.method.call_forms import either_weight
 from ghm_mmdet.method.criteria import AuthenticSmoothL1, DenseTarget, working_dtype
 from ghm_mmdet.method.median_error import MedianError
 from ghm_mmdet.ops import Examples, RegionSums
@@ -122,15 +122,14 @@ class GHMRLoss(GHMLoss):
             reduction_override: Overrides ``reduction`` for this call.
             label_weight: The name that mmdet's ``GHMR`` has for ``weight``.
         """
-        self._undo_casts()
-        weight = example_weight(pred, either_weight(weight, label_weight))
-        parsed = box_target(pred, target)
+        weight = either_weight(weight, label_weight)
+        examples = Examples.of_call(self.criterion, pred, target, weight)
         if self.median_error:
-            examples = self._in_units_of_mu(pred, parsed, weight)
-            return self.harmonize(examples, reduction_override)
-        if not torch.compiler.is_compiling() and self.statistics is not None:
+            self._undo_casts()  # mu is read before the rest of the buffers
+            examples = self._in_units_of_mu(examples)
+        elif not torch.compiler.is_compiling() and self.statistics is not None:
             self.outlier_watch(self.statistics.counts, self.criterion.mu)
-        return self.harmonize(Examples(pred, parsed, weight), reduction_override)
+        return self.harmonize(examples, reduction_override)
 
     @contextmanager
     def split_levels(self, ignore_factors: bool = False) -> Iterator[None]:
@@ -139,12 +138,14 @@ class GHMRLoss(GHMLoss):
         with super().split_levels(ignore_factors):
             yield
 
-    def _in_units_of_mu(self, pred: Tensor, target: DenseTarget, weight: Tensor | None) -> Examples:
+    def _in_units_of_mu(self, examples: Examples) -> Examples:
         """Errors over mu, in float32 or float64, and their target of zero.
 
         ASL1 of width mu is mu times ASL1 of width 1 in units of mu.
         """
         self.mu_of_call = self._current_mu()
+        pred, target, weight, _ = examples
+        assert isinstance(target, DenseTarget)
         difference = pred.to(working_dtype(pred)) - target.values
         zero = DenseTarget(torch.zeros_like(difference))
         return Examples(difference / self.mu_of_call, zero, weight, factor=self.mu_of_call)

@@ -9,7 +9,8 @@ from typing import NamedTuple, overload
 import torch
 from torch import Tensor
 
-from ghm_mmdet.method.criteria import Criterion, Target
+from ghm_mmdet.method.call_forms import box_target, classification_target, example_weight
+from ghm_mmdet.method.criteria import Criterion, SoftmaxCrossEntropy, Target
 
 
 class Examples(NamedTuple):
@@ -28,6 +29,33 @@ class Examples(NamedTuple):
     target: Target
     weight: Tensor | None = None
     factor: float | Tensor = 1.0
+
+    @classmethod
+    def of_call(
+        cls,
+        criterion: Criterion,
+        prediction: Tensor,
+        target: Tensor | tuple[Tensor, Tensor],
+        weight: Tensor | None,
+    ) -> Examples:
+        """The examples of a head's call, whose target and weight are brought to one form.
+
+        Args:
+            criterion: What an example is; with ``probabilities`` it has a classification target.
+            prediction: Logits or box coordinates.
+            target: See :func:`ghm_mmdet.method.call_forms.classification_target`, or
+                :func:`ghm_mmdet.method.call_forms.box_target`.
+            weight: See :func:`ghm_mmdet.method.call_forms.example_weight`.
+
+        Raises:
+            ValueError: Shapes or dtypes do not fit.
+        """
+        if criterion.probabilities:
+            scores = not isinstance(criterion, SoftmaxCrossEntropy)
+            parsed: Target = classification_target(prediction, target, scores)
+        else:
+            parsed = box_target(prediction, target)
+        return cls(prediction, parsed, example_weight(criterion.examples(prediction), weight))
 
     def rows(self, part: slice | Tensor) -> Examples:
         """Some rows of a matrix of examples, by slice or by index."""

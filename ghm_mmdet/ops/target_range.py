@@ -11,7 +11,6 @@ from torch import Tensor
 from ghm_mmdet.method.criteria import Criterion, LabelTarget
 from ghm_mmdet.ops.examples import Examples
 
-IGNORE = 'give what is to be ignored a weight of 0'
 ROUNDING = 0.01
 """How far outside [0, 1] a probability may be: an IoU of 1, computed in bfloat16, can be 1.008."""
 
@@ -44,6 +43,11 @@ def allowed_targets(criterion: Criterion, examples: Examples) -> str:
         f'labels{" or scores" if also else ""} outside the range, must be in '
         f'[0, {background}], where {background} is background{also}'
     )
+
+
+def bad_targets_error(count: int, allowed: str) -> ValueError:
+    """The error of so many bad targets; ``allowed`` is of :func:`allowed_targets`."""
+    return ValueError(f'target: {count} {allowed}; give what is to be ignored a weight of 0')
 
 
 def _bad_labels(

@@ -92,11 +92,18 @@ def test_pairs_of_anchor_and_class(name, chunk, monkeypatch):
     torch.testing.assert_close(seen.counts, expected)
 
 
-def test_anchors_under_softmax():
+class ActivatedSoftmax(CrossEntropyLoss):
+    """A loss of a user's own that says so; without sigmoid it has no meaning."""
+
+    activated = True
+
+
+@pytest.mark.parametrize('kind', [CrossEntropyLoss, ActivatedSoftmax])
+def test_anchors_under_softmax(kind):
     logits = 2 * torch.randn(ROWS, CLASSES + 1, generator=GENERATOR)
     norms = 1 - logits.softmax(1)[torch.arange(ROWS), LABELS]
     expected = one_by_one(norms, LABELS < CLASSES, LABELS, WEIGHT, CLASSES + 1)
-    reader = LossReader(CrossEntropyLoss(), region_edges(REGIONS), mu=None)
+    reader = LossReader(kind(), region_edges(REGIONS), mu=None)
     torch.testing.assert_close(reader.read((logits, LABELS, WEIGHT), {}).counts, expected)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ghm_mmdet.losses.run_state import training_iteration
-from ghm_mmdet.ops.target_range import IGNORE
+from ghm_mmdet.ops.target_range import bad_targets_error
 
 
 class LabelCheck(nn.Module):
@@ -54,7 +54,7 @@ class LabelCheck(nn.Module):
         count = int(self.bad)
         if count:
             self.bad.zero_()
-            raise ValueError(f'target: {count} {self._allowed}; {IGNORE}')
+            raise bad_targets_error(count, self._allowed)
 
     def _is_due(self, device: torch.device) -> bool:
         if device.type == 'cpu':
