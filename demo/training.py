@@ -19,7 +19,6 @@ from demo.detections import draw_detections
 from demo.figures import save_harmonizing_figure, save_training_figure
 from ghm_mmdet.diagnosis.loss_reader import loss_readers
 from ghm_mmdet.diagnosis.recorder import LossRecorder
-from ghm_mmdet.hooks import BrokenPictureHook
 
 HISTOGRAM_BATCHES = 8
 HISTOGRAM_REGIONS = 50
@@ -139,7 +138,6 @@ def run_demo(cfg: Config, out_dir: Path, pictures: int = 6) -> DemoResult:
     for speaker in (runner.logger, *runner.logger.handlers):
         speaker.setLevel('INFO')
     runner.register_hook(hook)
-    runner.register_hook(BrokenPictureHook())
     runner.train()
 
     drawings = out_dir / 'detections'

@@ -17,8 +17,10 @@ When a command line is started
       distributed runner without GPUs exists.
 
 In a training
-    - ``ExactResumeHook`` and ``BrokenPictureHook`` give a data set a ``__getitems__`` of their own
-      (:mod:`ghm_mmdet.datasets.seeded_loading`, :mod:`ghm_mmdet.datasets.tolerant_loading`).
+    - ``ExactResumeHook`` gives the training's data set a ``__getitems__`` and its loader a sampler
+      (:mod:`ghm_mmdet.datasets.seeded_loading`).
+    - ``BrokenPictureHook`` puts :class:`ghm_mmdet.datasets.tolerant_loading.TolerantItems` in place
+      of a data set's ``prepare_data``.
     - ``HarmonizedLossHook`` puts a hook before the optimizers' steps with ``skip_nonfinite``.
 
 State of the process that the package itself keeps: the table of criteria by key
