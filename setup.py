@@ -9,6 +9,8 @@ configs, tools and model index from its folder `.mim`. Here they stand at the to
 so a wheel gets copies, and an editable install gets links.
 """
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 

@@ -39,7 +39,7 @@ class Comparison:
             return
         device, effort = self._machine.device, self._machine.effort
         costs = interleaved(calls, device, effort, f'{self._operation}, {batch.label}')
-        self._last |= {each: (batch.prediction.numel(), cost) for each, cost in costs.items()}
+        self._last.update({each: (batch.prediction.numel(), cost) for each, cost in costs.items()})
         rows = list(self._as_rows(costs, batch))
         print_rows(rows)
         self.rows += rows
@@ -69,7 +69,7 @@ class Comparison:
             **self._description,
             'operation': self._operation,
             'input': batch.label,
-            'dtype': str(batch.prediction.dtype).removeprefix('torch.'),
+            'dtype': str(batch.prediction.dtype).split('.')[-1],
             'examples': batch.prediction.numel(),
         }
         for contestant, cost in costs.items():

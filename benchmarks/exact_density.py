@@ -39,7 +39,7 @@ def collect(config: str, checkpoint: str) -> tuple[Tensor, Tensor]:
             model(**model.data_preprocessor(batch, training=True), mode='loss')
             if sum(logits.numel() for logits, _ in calls) >= EXAMPLES:
                 break
-    logits, labels = (torch.cat(parts) for parts in zip(*calls, strict=True))
+    logits, labels = (torch.cat(parts) for parts in zip(*calls))
     return logits, labels
 
 

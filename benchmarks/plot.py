@@ -65,7 +65,7 @@ def _draw_lines(axes: Axes, points: Iterable[tuple[str, float, float]]) -> None:
     for name, x, y in points:
         lines.setdefault(name, []).append((x, y))
     for name, line in lines.items():
-        axes.plot(*zip(*sorted(line), strict=True), label=name, **_style(name))
+        axes.plot(*zip(*sorted(line)), label=name, **_style(name))
 
 
 def _style(name: str) -> dict[str, object]:

@@ -104,7 +104,7 @@ def read_csv(path: Path) -> list[Row]:
 
 
 def _line(cells: Iterable[str]) -> str:
-    name, *numbers = zip(cells, (width for _, _, width in COLUMNS.values()), strict=True)
+    name, *numbers = zip(cells, (width for _, _, width in COLUMNS.values()))
     return f'{name[0]:{name[1]}}' + ''.join(f'{text:>{width}}' for text, width in numbers)
 
 

@@ -139,7 +139,7 @@ def print_targets(rows: Sequence[Row]) -> None:
 
 
 def _line(*cells: str) -> str:
-    text, *numbers = zip(cells, WIDTHS, strict=True)
+    text, *numbers = zip(cells, WIDTHS)
     return f'{text[0]:{text[1]}}' + ''.join(f'{number:>{width}}' for number, width in numbers)
 
 

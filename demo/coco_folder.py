@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections import Counter
@@ -66,7 +67,7 @@ def find_coco_folder(root: str | Path) -> CocoFolder:
     for file in files:
         if not file.images or not file.categories:
             raise DataError(f'{file.path}: must list at least one image and one category')
-    train, val = (_find_images(root, *each) for each in zip(SPLITS, paths, files, strict=True))
+    train, val = (_find_images(root, *each) for each in zip(SPLITS, paths, files))
     return CocoFolder(root, train, val, _classes(*files))
 
 
@@ -120,7 +121,7 @@ def _listing(root: Path, paths: Sequence[Path], most: int = 5) -> str:
 def _find_images(root: Path, split: str, path: Path, file: CocoFile) -> CocoSplit:
     """The first folder that has images of a file, which must be all of them."""
     names = [image['file_name'] for image in file.images.values()]
-    stem = path.stem.removeprefix('instances_')
+    stem = re.sub('^instances_', '', path.stem)
     usual = [template.format(stem=stem, split=split) for template in IMAGE_FOLDERS]
     # those of one file that was split lie where neither split's name leads
     others = [*sorted(root.glob('*/')), *sorted(root.glob('images/*/'))]
@@ -151,12 +152,12 @@ def _classes(train: CocoFile, val: CocoFile) -> tuple[str, ...]:
         Counter(each['category_id'] for each in file.annotations if not is_ignored(each))
         for file in (train, val)
     ]
-    for file, counts in zip((train, val), used, strict=True):
+    for file, counts in zip((train, val), used):
         if not counts:
             raise DataError(f'{file.path}: has no object among {len(file.annotations)} annotations')
     names = {
         name
-        for file, counts in zip((train, val), used, strict=True)
+        for file, counts in zip((train, val), used)
         for name, number in file.categories.items()
         if counts[number]
     }

@@ -26,7 +26,7 @@ def save_training_figure(
         titles: Panel title and symbol of the gradient norm by loss name, in the panels' order.
     """
     figure, columns = panels(len(titles))
-    for axes, (name, (title, symbol)) in zip(columns, titles.items(), strict=True):
+    for axes, (name, (title, symbol)) in zip(columns, titles.items()):
         draw_norms(axes, {'before training': before[name], 'after training': after[name]}, symbol)
         axes.set_title(title)
     figure.savefig(path, dpi=DPI)

@@ -36,6 +36,7 @@ from ghm_mmdet.ops import (
     use_backend,
     with_gradient,
 )
+from ghm_mmdet.ops.compiling import assume_constant_result, is_compiling, not_traced
 from ghm_mmdet.ops.target_range import allowed_targets, bad_targets_error
 
 __all__ = [
@@ -111,6 +112,7 @@ def ghm_r(
     return harmonized_loss(criterion, prediction, target, weight, density, balance, reduction)
 
 
+@not_traced
 def harmonized_loss(
     criterion: Criterion,
     prediction: Tensor,
@@ -150,12 +152,12 @@ def harmonized_loss(
     return with_gradient(loss, scale, criterion, levels, density.edges, backend)
 
 
-@torch.compiler.assume_constant_result
+@assume_constant_result
 def _known_mu(mu: float) -> float:
     """Make a criterion of this mu while torch.compile traces, so that operators find its key."""
     return AuthenticSmoothL1(mu).mu
 
 
 def _check_targets(criterion: Criterion, examples: Examples, count: Tensor) -> None:
-    if count.device.type == 'cpu' and not torch.compiler.is_compiling() and count:
+    if count.device.type == 'cpu' and not is_compiling() and count:
         raise bad_targets_error(int(count), allowed_targets(criterion, examples))

@@ -28,7 +28,8 @@ State of the process that the package itself keeps: the table of criteria by key
 back end (``ops.backends._forced``), and the classes of ``WholePyramidHead`` by head.
 
 Parts of torch and MMEngine without a promise, for whoever upgrades them:
-``torch._C._current_graph_task_id`` and ``_top_saved_tensors_default_hooks`` (losses/restart.py),
+``torch._C._current_graph_task_id`` (losses/restart.py), ``torch._dynamo.disable`` where there is no
+``torch.compiler`` (ops/compiling.py),
 ``torch._foreach_norm`` (hooks/harmonized_loss_hook.py), ``vars(loader)['sampler']``
 (datasets/seeded_loading.py), the internals of ``CheckpointHook`` (hooks/atomic_checkpoint_hook.py).
 """

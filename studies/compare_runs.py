@@ -63,7 +63,7 @@ def write_comparison(runs: Sequence[Run], metric: str, out: Path) -> str:
     """
     out.mkdir(parents=True, exist_ok=True)
     labels = run_labels([run.work_dir for run in runs])
-    summaries = [summarize(run, label, metric) for run, label in zip(runs, labels, strict=True)]
+    summaries = [summarize(run, label, metric) for run, label in zip(runs, labels)]
     table = markdown(summaries, metric)
     # first, because the others are replaced only where it is
     write_curves(out / CURVES, runs, labels, metric)

@@ -37,7 +37,7 @@ def plant_errors(
     shifts = rng.integers(1, max(len(category_ids), 2), len(order)).tolist()
     left_out = set(order[: round(missing * len(order))])
     first_wrong = len(order) - round(label_noise * len(order))
-    shift_of = dict(zip(order[first_wrong:], shifts[first_wrong:], strict=True))
+    shift_of = dict(zip(order[first_wrong:], shifts[first_wrong:]))
 
     def mislabel(place: int, ann: dict) -> dict:
         if place not in shift_of:

@@ -167,7 +167,7 @@ def _results(plan: Plan, name: str) -> dict[str, dict[int, Summary]]:
     """All results in the folder by row and seed."""
     return {
         row.name: {
-            int(path.parent.name.removeprefix('seed')): read_result(path)
+            int(path.parent.name[len('seed') :]): read_result(path)
             for path in plan.out.glob(f'{row.name}/seed*/{name}')
         }
         for row in plan.table.rows

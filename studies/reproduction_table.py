@@ -139,7 +139,7 @@ def markdown(
     if table.paired:
         headers.append(f'AP - {table.rows[0].label}, paired')
         columns.append([_difference(each, table.rows[0]) for each in measured])
-    text = GithubFlavoredMarkdownTable([headers, *map(list, zip(*columns, strict=True))])
+    text = GithubFlavoredMarkdownTable([headers, *map(list, zip(*columns))])
     text.justify_columns = dict.fromkeys(range(1, len(headers)), 'right')
     return '\n\n'.join([f'# {table.title}', text.table, *_notes(table, measured, options)]) + '\n'
 

@@ -6,7 +6,6 @@ import csv
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +55,7 @@ def smooth(values: np.ndarray) -> np.ndarray:
     half = len(values) // SMOOTHED_PART
     result = np.where(np.isfinite(values), values, np.nan)
     gaps = [-1, *np.flatnonzero(np.isnan(result)), len(values)]
-    for start, stop in pairwise(gaps):
+    for start, stop in zip(gaps, gaps[1:]):
         for i in range(start + 1, stop):
             reach = min(half, i - start - 1, stop - 1 - i)
             result[i] = np.mean(values[i - reach : i + reach + 1])
@@ -70,7 +69,7 @@ def looks(runs: Sequence[Run], labels: Sequence[str]) -> list[Look]:
     """
     seen: dict[str, int] = {}
     result = []
-    for run, label in zip(runs, labels, strict=True):
+    for run, label in zip(runs, labels):
         name = LOSS_NAMES.get(run.classification, run.classification)
         colour = COLOURS.get(name, OTHER_COLOUR)
         order = seen.setdefault(colour, 0)
@@ -99,11 +98,9 @@ def draw_comparison(runs: Sequence[Run], labels: Sequence[str], metric: str) -> 
     figure, (left, right) = panels(2)
     right.sharex(left)
     drawn = looks(runs, labels)
-    for run, look in zip(runs, drawn, strict=True):
+    for run, look in zip(runs, drawn):
         _draw_loss(left, run, look)
-    handles = [
-        _draw_metric(right, run, look, metric) for run, look in zip(runs, drawn, strict=True)
-    ]
+    handles = [_draw_metric(right, run, look, metric) for run, look in zip(runs, drawn)]
     if _spans_decades([line.loss for run in runs for line in run.train]):
         _set_log_scale(left)
     left.set(
@@ -178,13 +175,13 @@ def write_curves(path: Path, runs: Sequence[Run], labels: Sequence[str], metric:
     with path.open('w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(CURVE_COLUMNS)
-        for run, label in zip(runs, labels, strict=True):
+        for run, label in zip(runs, labels):
             writer.writerows((label, *point) for point in _points(run, metric))
 
 
 def _points(run: Run, metric: str) -> Iterator[tuple]:
     smoothed = smooth(np.array([line.loss for line in run.train])).tolist()
-    for line, mean in zip(run.train, smoothed, strict=True):
+    for line, mean in zip(run.train, smoothed):
         yield 'loss', line.iteration, line.epoch, line.loss, mean
     for done in run.validations:
         if metric in done.metrics:

@@ -41,7 +41,7 @@ def _without_shared_ends(names: Sequence[str]) -> list[str]:
 
 def _shared(rows: Iterable[Sequence[str]]) -> int:
     """How many words all rows begin with."""
-    return sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*rows, strict=False)))
+    return sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*rows)))
 
 
 def _has_letter(words: Sequence[str]) -> bool:

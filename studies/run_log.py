@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def _parse(text: str) -> dict[str, object]:
     if not isinstance(line, dict):
         raise TypeError(line)
     # log_processor.log_with_hierarchy puts the mode before a name
-    return {key.removeprefix('train/').removeprefix('val/'): line[key] for key in line}
+    return {re.sub('^(train|val)/', '', key): line[key] for key in line}
 
 
 def _train_line(line: dict, warm_up: bool) -> TrainLine:

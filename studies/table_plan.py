@@ -95,7 +95,7 @@ def prepare(args: argparse.Namespace, root: Path) -> Plan:
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     planned = [plan_row(row, seeds, args.data, root, out, options) for row in rows]
     # seed by seed, so that the table is whole early
-    runs = [run for of_seed in zip(*planned, strict=True) for run in of_seed]
+    runs = [run for of_seed in zip(*planned) for run in of_seed]
     plan = Plan(table, runs, root, out, args.data, args.gpus, args.cfg_options, args.split)
     _check_folder(plan)
     _check_runs(runs)

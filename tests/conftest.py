@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache, wraps
+from functools import lru_cache, wraps
 from pathlib import Path
 
 import cv2
@@ -44,7 +44,7 @@ def as_it_is(text: str, **_: object) -> tuple[str, bool]:
 def configs_read_and_written_fast() -> Iterator[None]:
     """For every base ``mmdet::...`` MMEngine reads all metafiles of MMDetection anew."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(utils, 'load', cache(utils.load))
+        patch.setattr(utils, 'load', lru_cache(maxsize=None)(utils.load))
         # a run asks for its config as text many times, and yapf lays it out anew each time
         patch.setattr(yapf_api, 'FormatCode', as_it_is)
         yield

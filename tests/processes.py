@@ -1,5 +1,7 @@
 """Processes that tests start: tools and scripts of this repository, on one rank or several."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys

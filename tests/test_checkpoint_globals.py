@@ -190,10 +190,9 @@ class Linear(BaseModel):
 def test_arrays_and_scalars_of_either_numpy(tmp_path, core):
     content = {'array': np.arange(3.0), 'count': np.arange(3), 'scalar': np.float64(0.5)}
     torch.save(content, tmp_path / 'here.pth')
-    with (
-        zipfile.ZipFile(tmp_path / 'here.pth') as here,
-        zipfile.ZipFile(tmp_path / 'there.pth', 'w') as there,
-    ):
+    here = zipfile.ZipFile(tmp_path / 'here.pth')
+    there = zipfile.ZipFile(tmp_path / 'there.pth', 'w')
+    with here, there:
         for name in here.namelist():
             data = here.read(name).replace(b'numpy._core.', b'numpy.core.')
             there.writestr(name, data.replace(b'numpy.core.', b'numpy.%s.' % core.encode()))

@@ -116,7 +116,7 @@ def test_name_tells_the_backbone_the_losses_and_the_density(name):
     assert model.backbone.type == {'r': 'ResNet', 'x': 'ResNeXt'}[backbone[0]]
     assert model.backbone.depth == int(depth)
     assert model.backbone.get('base_width') == (int(width[:-1]) if width else None)
-    change, density = re.fullmatch(r'(.+?)(?:-(m\d+|exact))?', change.removesuffix('-1x')).groups()
+    change, density = re.fullmatch(r'(.+?)(?:-(m\d+|exact))?', re.sub('-1x$', '', change)).groups()
     head = model.get('bbox_head') or model.roi_head.bbox_head
     assert LOSSES[change] == (head.type, head.loss_cls.type, head.loss_bbox.type)
     assert (head.loss_cls.get('density') == 'exact') is (density == 'exact')

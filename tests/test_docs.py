@@ -1,5 +1,7 @@
 """That `make docs` fails on what is broken, and that the site is complete."""
 
+from __future__ import annotations
+
 import re
 import shutil
 import subprocess

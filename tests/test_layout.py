@@ -1,5 +1,7 @@
 """The layout of the code: which folder may import which, as README's last section draws it."""
 
+from __future__ import annotations
+
 import ast
 import subprocess
 import sys

@@ -1,5 +1,7 @@
 """What is built of the repository, and that it works where it is installed."""
 
+from __future__ import annotations
+
 import json
 import os
 import shlex
@@ -30,14 +32,14 @@ BUILD = (
 )
 INHERIT = """
 import json, sys
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import ghm_mmdet
 from mmengine.config import Config, utils
 
 # For every base it reads all metafiles of the base's package, mmdet's as well.
-utils.load = cache(utils.load)
+utils.load = lru_cache(maxsize=None)(utils.load)
 result = {'package': ghm_mmdet.__file__, 'here': {}, 'original': {}}
 for name in sys.argv[2:]:
     Path('mine.py').write_text(f'_base_ = "ghm_mmdet::{name}"')

@@ -97,7 +97,7 @@ def test_data_of_ones_own_as_printed(coco_folder, tmp_path, monkeypatch):
     shutil.move(coco_folder, 'data/mine')
     for path in Path('data/mine/annotations').iterdir():
         content = json.loads(path.read_text())
-        for category, name in zip(content['categories'], names, strict=True):
+        for category, name in zip(content['categories'], names):
             category['name'] = name
         path.write_text(json.dumps(content))
     init_default_scope('mmdet')

@@ -166,7 +166,7 @@ def _write(
         'checkpoint': Path(args.checkpoint).name,
         'data': f'{args.split}, {found.images} images, {found.objects} objects',
     }
-    headings = zip((ANNOTATED, UNANNOTATED), worst_of.values(), strict=True)
+    headings = zip((ANNOTATED, UNANNOTATED), worst_of.values())
     write_report(
         files[0],
         title=f'What {Path(args.config).stem} sees',

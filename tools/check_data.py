@@ -140,7 +140,7 @@ def look_at_pictures(split: Split, decode: bool, findings: Findings) -> None:
     with ThreadPoolExecutor() as pool:
         faults = pool.map(lambda path: _fault(path, split.turns, decode), split.paths)
         faults = [*track(faults, f'{split.name}:', total, console=Console(stderr=True))]
-    pairs = [*zip(split.paths, faults, strict=True)]
+    pairs = [*zip(split.paths, faults)]
     ended = [path for path, fault in pairs if fault == 'ends']
     broken = [path for path, fault in pairs if fault == 'broken']
     if ended:
@@ -280,7 +280,7 @@ def split_statistics(split: Split) -> dict[str, object]:
     areas = table.areas[objects]
     listed = table.is_of(split.classes)
     counts = np.bincount(table.category[objects], minlength=len(table.category_ids))
-    of_class = dict(zip(table.category_ids, counts.tolist(), strict=True))
+    of_class = dict(zip(table.category_ids, counts.tolist()))
     left_out = {key: int((mask & listed).sum()) for key, mask in table.left_out().items()}
     return {
         'name': split.name,

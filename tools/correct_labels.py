@@ -62,7 +62,7 @@ def corrected_file(source: str, worst: str, above: float) -> tuple[dict, int, in
         if each['believed_category_id'] is not None and each['gradient_norm'] > above
     }
     corrected = [_corrected(each, believed) for each in annotated.annotations]
-    pairs = zip(annotated.annotations, corrected, strict=True)
+    pairs = zip(annotated.annotations, corrected)
     changed = sum(before['category_id'] != after['category_id'] for before, after in pairs)
     return {**annotated.content, 'annotations': corrected}, len(suspects), changed
 

@@ -77,7 +77,7 @@ def _write(folder: Path, parts: Mapping[str, dict]) -> list[Path]:
     except OSError as error:
         raise ConfigError(f'{folder}: cannot be made: {error.strerror}') from error
     paths = [folder / f'instances_{name}.json' for name in parts]
-    for path, content in zip(paths, parts.values(), strict=True):
+    for path, content in zip(paths, parts.values()):
         write_new_json(path, content)
     return paths
 
@@ -108,7 +108,7 @@ def split_coco(
         if not is_ignored(each):
             held[each['image_id']][each['category_id']] += 1
     units = [Counter({PICTURES: len(images)}) for images in groups]
-    for unit, images in zip(units, groups, strict=True):
+    for unit, images in zip(units, groups):
         for image in images:
             unit.update(held[image])
     dealt = deal(units, shares, seed)
@@ -120,9 +120,7 @@ def split_coco(
             f'leave {empty[0]} without any; it needs a larger share, or there must be fewer parts, '
             'more pictures or smaller groups'
         )
-    part_of = {
-        image: names[place] for images, place in zip(groups, dealt, strict=True) for image in images
-    }
+    part_of = {image: names[place] for images, place in zip(groups, dealt) for image in images}
     return {name: _content(file, part_of, name) for name in names}
 
 
@@ -166,7 +164,7 @@ def deal(units: Sequence[Counter], shares: Sequence[float], seed: int) -> list[i
         # the larger it is, the less the unit adds to the left side above
         lacking = [
             sum(n * (share * seen[kind] - own[kind]) / total[kind] for kind, n in unit.items())
-            for share, own in zip(shares, given, strict=True)
+            for share, own in zip(shares, given)
         ]
         parts[index] = lacking.index(max(lacking))
         given[parts[index]].update(unit)

@@ -4,6 +4,8 @@ MkDocs checks the links that are written in Markdown. Those in HTML, and those t
 the API pages are made with, show only in what was built.
 """
 
+from __future__ import annotations
+
 import logging
 from html.parser import HTMLParser
 from pathlib import Path

@@ -151,7 +151,7 @@ def check_trained_classes(content: object, splits: Sequence[Split]) -> None:
     for split in splits:
         if len(trained) != len(split.classes) or tuple(trained) == split.classes:
             continue
-        pairs = zip(trained, split.classes, strict=True)
+        pairs = zip(trained, split.classes)
         label, (was, now) = next((k, pair) for k, pair in enumerate(pairs) if len({*pair}) > 1)
         fault = (
             f'{split.name}.metainfo.classes: label {label} is {now!r}, and {was!r} in checkpoint'

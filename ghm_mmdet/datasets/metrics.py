@@ -57,7 +57,7 @@ def check_metric(
         return
     place = f'{name}.ann_file={path!r}'
     _check_evaluation(table, evaluator, place, findings)
-    known = dict(zip(table.image_ids, table.file_names, strict=True))
+    known = dict(zip(table.image_ids, table.file_names))
     for split in splits:
         _check_coverage(known, split, place, findings)
         # the metric takes label i for the i-th of its file's categories that are classes

@@ -25,7 +25,7 @@ def warn_of_sizes(split: Split, findings: Findings, most: int = HEADERS) -> None
         headers = [*pool.map(lambda row: read_header(split.paths[row]), rows)]
     faults = [
         f'{split.paths[row]} {fault}'
-        for row, header in zip(rows, headers, strict=True)
+        for row, header in zip(rows, headers)
         if header and (fault := size_fault(header, split.table.sizes[row]))
     ]
     if faults:

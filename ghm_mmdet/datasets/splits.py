@@ -78,7 +78,7 @@ def check_categories(
     used = np.bincount(table.category, minlength=len(table.category_ids)) > 0
     unlisted = [
         label
-        for label, is_used in zip(table.category_ids, used, strict=True)
+        for label, is_used in zip(table.category_ids, used)
         if is_used and label not in classes and label not in unused
     ]
     order = [label for label in table.category_ids if label in classes]
@@ -129,7 +129,7 @@ def compare_splits(splits: Sequence[Split], trained: Sequence[Split], findings: 
 def _compare_classes(first: Split, other: Split, findings: Findings) -> None:
     """Check that each label is the same class in all data sets; a model knows labels, not names."""
     # where one has more, the number of classes of the head differs from its own
-    pairs = enumerate(zip(first.classes, other.classes, strict=False))
+    pairs = enumerate(zip(first.classes, other.classes))
     differ = [label for label, pair in pairs if len({*pair}) > 1]
     if not differ:
         return

@@ -45,7 +45,7 @@ def warn_of_training(
     _warn_of_places(table, trained_on, findings)
     _warn_of_lost_pictures(table, trained_on, filters, name, findings)
     counts = np.bincount(table.category[trained_on], minlength=len(table.category_ids))
-    labels = zip(table.category_ids, counts, strict=True)
+    labels = zip(table.category_ids, counts)
     absent = [label for label, count in labels if not count and label in classes]
     if absent and trained_on.any():
         findings.warn(

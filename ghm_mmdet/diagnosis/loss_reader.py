@@ -79,7 +79,7 @@ class LossReader:
         criterion = _criterion(self.loss) if self.mu is None else AuthenticSmoothL1(self.mu)
         examples = _examples(criterion, arguments, keywords)
         parts = [_count(criterion, part, self.edges) for part in _chunks(examples)]
-        return RegionCounts(*map(sum, zip(*parts, strict=True)))
+        return RegionCounts(*map(sum, zip(*parts)))
 
 
 def loss_readers(model: nn.Module, bins: int, mu: float = 0.02) -> dict[str, LossReader]:
@@ -126,7 +126,7 @@ def _criterion(loss: nn.Module) -> Criterion:
 
 def _examples(criterion: Criterion, arguments: tuple, keywords: dict) -> Examples:
     """The examples of a call in any form that heads have."""
-    values = {**keywords, **dict(zip(('prediction', 'target', 'weight'), arguments, strict=False))}
+    values = {**keywords, **dict(zip(('prediction', 'target', 'weight'), arguments))}
     target = values.get('target', values.get('label'))
     weight = values.get('weight', values.get('label_weight'))
     return Examples.of_call(criterion, values['prediction'].detach(), target, weight)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from functools import cache
+from functools import lru_cache
 
 from mmdet.registry import MODELS
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ class PickledByHead:
         return _without_state, (self.head_class,), *state
 
 
-@cache
+@lru_cache(maxsize=None)
 def whole_pyramid_class(head_class: type[nn.Module]) -> type[nn.Module]:
     """The subclass of a dense head with one density over all levels; cached by head."""
     attributes = dict(

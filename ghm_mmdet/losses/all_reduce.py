@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
-from torch.library import custom_op
 
 from ghm_mmdet.ops import RegionSums
+from ghm_mmdet.ops.compiling import custom_op
 
 
 def over_ranks(sums: RegionSums) -> RegionSums:

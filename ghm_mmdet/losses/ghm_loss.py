@@ -38,6 +38,7 @@ from ghm_mmdet.ops import (
     scaled,
     with_gradient,
 )
+from ghm_mmdet.ops.compiling import not_traced
 
 REDUCTIONS = ('none', 'mean', 'sum')
 CAST = (
@@ -211,6 +212,7 @@ class GHMLoss(nn.Module):
         finally:
             self._splits_levels = False
 
+    @not_traced
     def merge(self, parts: Sequence[PartialLoss]) -> Tensor:
         """One loss with one density over the examples of all parts, 0-dim.
 

@@ -19,6 +19,7 @@ from ghm_mmdet.method.criteria import (
     SoftmaxCrossEntropy,
 )
 from ghm_mmdet.ops import Examples
+from ghm_mmdet.ops.compiling import not_traced
 from ghm_mmdet.ops.target_range import allowed_targets
 
 CRITERIA: dict[tuple[bool, bool], Callable[[], Criterion]] = {
@@ -112,6 +113,7 @@ class GHMCLoss(GHMLoss):
         self.activated = activated
         self.label_check = LabelCheck()
 
+    @not_traced
     def forward(
         self,
         pred: Tensor,

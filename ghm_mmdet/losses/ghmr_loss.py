@@ -17,6 +17,7 @@ from ghm_mmdet.method.call_forms import either_weight
 from ghm_mmdet.method.criteria import AuthenticSmoothL1, DenseTarget, working_dtype
 from ghm_mmdet.method.median_error import MedianError
 from ghm_mmdet.ops import Examples, RegionSums
+from ghm_mmdet.ops.compiling import is_compiling, not_traced
 
 
 @MODELS.register_module()
@@ -101,6 +102,7 @@ class GHMRLoss(GHMLoss):
         median = [self.median_error.average] if self.median_error else []
         return [*self.density.state, *median]
 
+    @not_traced
     def forward(
         self,
         pred: Tensor,
@@ -127,7 +129,7 @@ class GHMRLoss(GHMLoss):
         if self.median_error:
             self._undo_casts()  # mu is read before the rest of the buffers
             examples = self._in_units_of_mu(examples)
-        elif not torch.compiler.is_compiling() and self.statistics is not None:
+        elif not is_compiling() and self.statistics is not None:
             self.outlier_watch(self.statistics.counts, self.criterion.mu)
         return self.harmonize(examples, reduction_override)
 

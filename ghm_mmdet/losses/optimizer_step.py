@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ghm_mmdet.ops import RegionSums
+from ghm_mmdet.ops.compiling import is_compiling
 
 
 class OptimizerStep:
@@ -37,14 +38,14 @@ class OptimizerStep:
     @property
     def begins(self) -> bool:
         """Whether no call of this optimizer step has trained yet."""
-        if torch.compiler.is_compiling() or not self._is_counted:
+        if is_compiling() or not self._is_counted:
             return True
         return self._call == 0 and not self._counted
 
     def next_call(self) -> int:
         """Number of this call in its iteration, from 0: the level, where a head calls per level."""
         # a compiled graph would be compiled anew for every number
-        if torch.compiler.is_compiling():
+        if is_compiling():
             return 0
         self._call += 1
         return self._call - 1
@@ -70,8 +71,7 @@ class OptimizerStep:
         any_poisoned = was_poisoned | poisoned
         if not self.is_last:
             counts, weight_sum = (
-                torch.add(old, now.where(~poisoned, 0))
-                for old, now in zip(before, mine, strict=True)
+                torch.add(old, now.where(~poisoned, 0)) for old, now in zip(before, mine)
             )
             self._counted[call] = counts, weight_sum, any_poisoned
         counts, weight_sum = map(torch.add, before, mine)
@@ -80,4 +80,4 @@ class OptimizerStep:
     @property
     def is_last(self) -> bool:
         """Whether the optimizer steps after this iteration."""
-        return self._is_last or torch.compiler.is_compiling()
+        return self._is_last or is_compiling()

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.library import custom_op
+from torch.autograd.graph import disable_saved_tensors_hooks
 
 from ghm_mmdet.losses.run_state import training_iteration
+from ghm_mmdet.ops.compiling import custom_op, is_compiling
 
 
 def check_and_restart(state: list[Tensor], was_restored: bool) -> None:
@@ -24,7 +25,7 @@ def check_and_restart(state: list[Tensor], was_restored: bool) -> None:
     Raises:
         RuntimeError: Activation checkpointing computes the loss again.
     """
-    if torch.compiler.is_compiling():
+    if is_compiling():
         _operator(state, was_restored)
     else:
         _check_and_restart(state, was_restored)
@@ -52,4 +53,12 @@ def _is_recomputed() -> bool:
     has none: its first call is without gradients and does not train.
     """
     in_backward = torch._C._current_graph_task_id() != -1
-    return in_backward and torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+    return in_backward and _tensors_are_saved_by_hooks()
+
+
+def _tensors_are_saved_by_hooks() -> bool:
+    try:
+        with disable_saved_tensors_hooks('refused where there are any'):
+            return False
+    except RuntimeError:
+        return True

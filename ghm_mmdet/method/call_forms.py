@@ -22,7 +22,7 @@ def classification_target(
     Raises:
         ValueError: Shapes or dtypes do not fit.
     """
-    if isinstance(target, tuple | list):
+    if isinstance(target, (tuple, list)):
         if not scores:
             raise ValueError('target: (labels, score), must be labels (N,) where use_sigmoid=False')
         if len(target) != 2:
@@ -77,7 +77,7 @@ def example_weight(prediction: Tensor, weight: Tensor | None) -> Tensor | None:
     if weight.dim() == 1 and len(weight) == shape.numel():
         return weight.reshape(shape)
     dimensions = weight.shape[::-1], shape[::-1]
-    if weight.dim() > len(shape) or any(a not in (1, b) for a, b in zip(*dimensions, strict=False)):
+    if weight.dim() > len(shape) or any(a not in (1, b) for a, b in zip(*dimensions)):
         raise ValueError(
             f'weight of shape {tuple(weight.shape)}: must be {tuple(shape[:-1])}, one per anchor, '
             f'({shape.numel()},), one per example, or broadcast to {tuple(shape)}'

@@ -133,7 +133,7 @@ class GradientDensity(FixedDtype, ABC):
         """
         counts = counts.to(self.edges.dtype)
         news = counts, torch.ones_like(counts)
-        return [self._blend(old, new, counts) for old, new in zip(self.state, news, strict=False)]
+        return [self._blend(old, new, counts) for old, new in zip(self.state, news)]
 
     def _blend(self, old: Tensor, new: Tensor, counts: Tensor) -> Tensor:
         blended = self.momentum * old + (1 - self.momentum) * new
@@ -141,7 +141,7 @@ class GradientDensity(FixedDtype, ABC):
 
     def store(self, average: list[Tensor], keep_old: Tensor) -> None:
         """Make ``average`` the module's own, unless the 0-dim bool ``keep_old`` holds (no sync)."""
-        for buffer, new in zip(self.state, average, strict=True):
+        for buffer, new in zip(self.state, average):
             buffer.copy_(buffer.where(keep_old, new))
 
     def density(self, counts: Tensor, average: list[Tensor]) -> Tensor:

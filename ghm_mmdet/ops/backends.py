@@ -18,7 +18,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
 from typing import NamedTuple
@@ -126,7 +126,7 @@ def module_for(device: torch.device, name: str | None) -> ModuleType:
     return load(choice.name)
 
 
-@cache
+@lru_cache(maxsize=None)
 def load(name: str) -> ModuleType:
     """The back end's module, imported when it is first used: Triton need not be installed.
 
@@ -149,11 +149,11 @@ def _check_name(place: str, name: str) -> None:
         raise ValueError(f'{place}={name!r}: must be one of {", ".join(sorted(MODULES))}')
 
 
-@cache
+@lru_cache(maxsize=None)
 def _cpp_obstacle() -> str | None:
     return cpp_ops.obstacle()
 
 
-@cache
+@lru_cache(maxsize=None)
 def _warn(message: str) -> None:
     warnings.warn(message, stacklevel=2)

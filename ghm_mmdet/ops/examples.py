@@ -87,7 +87,7 @@ class RegionSums(NamedTuple):
         """The summary of the examples of all parts together."""
         if len(parts) == 1:
             return parts[0]
-        return cls(*(torch.stack(fields).sum(0) for fields in zip(*parts, strict=True)))
+        return cls(*(torch.stack(fields).sum(0) for fields in zip(*parts)))
 
 
 @overload
@@ -122,7 +122,7 @@ def total_of_levels(
     Returns:
         The summary; and each level's examples that are not finite, int64, shape (L,).
     """
-    pairs = zip(levels, parts, strict=True)
+    pairs = zip(levels, parts)
     factored = [part._replace(losses=scaled(part.losses, level.factor)) for level, part in pairs]
     return RegionSums.total(factored), torch.stack([part.nonfinite for part in parts])
 

@@ -22,6 +22,7 @@ from ghm_mmdet.method.balance import Balance
 from ghm_mmdet.method.criteria import Criterion
 from ghm_mmdet.method.density import GradientDensity
 from ghm_mmdet.ops import backends, from_sums, operators
+from ghm_mmdet.ops.compiling import is_compiling
 from ghm_mmdet.ops.examples import (
     Examples,
     RegionSums,
@@ -37,7 +38,7 @@ EXACT_TYPES = (Tensor, nn.Parameter)
 
 def choose_backend(levels: Sequence[Examples]) -> ModuleType | None:
     """The back end of a call and of its backward pass; None if the operators are to choose."""
-    if torch.compiler.is_compiling():
+    if is_compiling():
         return None
     if not all(type(level.prediction) in EXACT_TYPES for level in levels):
         return None

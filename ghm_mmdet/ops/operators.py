@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.library import custom_op
 
 from ghm_mmdet.method.criteria import Criterion, DenseTarget, LabelTarget, Target, working_dtype
 from ghm_mmdet.ops import backends, reference
+from ghm_mmdet.ops.compiling import custom_op
 from ghm_mmdet.ops.examples import Examples, RegionSums
 
 

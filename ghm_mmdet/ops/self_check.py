@@ -80,8 +80,8 @@ def loss_disagreement(compute: Callable[..., Harmonized], device: torch.device) 
             )
             for regions, balance in BALANCES
         ]
-    for (regions, _), (expected, found) in zip(BALANCES, results, strict=True):
-        pairs = zip(expected, found, strict=True)
+    for (regions, _), (expected, found) in zip(BALANCES, results):
+        pairs = zip(expected, found)
         if not all(torch.allclose(theirs, mine, rtol=1e-4, atol=1e-6) for mine, theirs in pairs):
             return f'its loss of the sums in {regions} regions is wrong'
     return None

@@ -37,7 +37,7 @@ def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Ten
     layout = torch.preserve_format if prediction.dim() <= 2 else torch.contiguous_format
     result = torch.empty_like(prediction, memory_format=layout)
     outs = _two_dimensional(result).split(_rows_per_chunk(result))
-    for rows, out in zip(_chunks(examples), outs, strict=True):
+    for rows, out in zip(_chunks(examples), outs):
         _chunk_gradient(criterion, rows, edges, scale, out)
     return result
 

@@ -80,7 +80,7 @@ def level_sums(
     taken = [call for call in calls if call is not None]
     at_once = regions <= FEW_REGIONS and len(taken) == len(calls)
     if not (at_once and are_identical([level.factor for level in levels])):
-        pairs = zip(levels, calls, strict=True)
+        pairs = zip(levels, calls)
         return total_of_levels(levels, [_one_level(criterion, *pair, edges) for pair in pairs])
     with torch.cuda.device_of(levels[0].prediction):
         sums, nonfinite = _few_regions(taken, regions)
@@ -160,7 +160,7 @@ def _with_bad_targets(
     """The sums with the bad targets that the kernels do not count, see ``load_examples``."""
     missing = [
         bad_targets(criterion, level)
-        for level, (batch, _) in zip(levels, calls, strict=True)
+        for level, (batch, _) in zip(levels, calls)
         if batch.options['WEIGHT'] == 'example' and isinstance(level.target, LabelTarget)
     ]
     return sums._replace(bad_targets=sum(missing, sums.bad_targets))
@@ -176,7 +176,7 @@ def _few_regions(calls: Sequence[tuple[Layout, dict]], regions: int) -> tuple[Re
     sums = new((regions + 1, columns), dtype=torch.float32)
     wrong = calls[0][0].prediction[0].new_zeros(1 + len(calls), dtype=torch.int64)
     first = 0
-    for index, ((batch, mathematics), grid) in enumerate(zip(calls, grids, strict=True)):
+    for index, ((batch, mathematics), grid) in enumerate(zip(calls, grids)):
         kernels.few_regions_kernel[(grid.programs,)](
             *batch[:4],
             counts=counts,

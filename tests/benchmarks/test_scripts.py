@@ -88,7 +88,7 @@ def test_the_detectors_differ_in_their_losses_alone(losses):
         for config, change in [(training_step.PYRAMID, {}), (training_step.LEVELS, losses)]
     )
     assert type(one.bbox_head.loss_cls) is not type(other.bbox_head.loss_cls)
-    for ours, theirs in zip(one.parameters(), other.parameters(), strict=True):
+    for ours, theirs in zip(one.parameters(), other.parameters()):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 

@@ -4,6 +4,7 @@ Run as it is or by torchrun; every rank writes its final weights to WORK_DIR.
 """
 
 import os
+import re
 import sys
 import weakref
 
@@ -52,7 +53,7 @@ def main(work_dir: str, batch_size: str, launcher: str) -> None:
         trainer.train()
         wrapper = weakref.ref(trainer.model)
         weights = {
-            name.removeprefix('module.'): value
+            re.sub('^module[.]', '', name): value
             for name, value in trainer.model.state_dict().items()
         }
         torch.save(weights, f'{work_dir}/rank{os.environ.get("RANK", 0)}.pt')

@@ -4,6 +4,8 @@ Two trainings side by side would not do: rounding moves single examples to the n
 that changes grows from step to step, as it does for any loss.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

@@ -25,7 +25,7 @@ def path(coco_folder, edit_json):
     path = coco_folder / 'annotations' / 'instances_train.json'
 
     def change(content):
-        for each, change in zip(content['annotations'], VARIANTS.values(), strict=False):
+        for each, change in zip(content['annotations'], VARIANTS.values()):
             each.update(change)
         content['annotations'][6].update(iscrowd=1, area=0)
         content['images'][7].update(height=31)

@@ -142,7 +142,7 @@ def test_of_what_is_judged(path, edit_json, findings, change, messages):
 
 def _check(warnings, path, messages):
     assert len(warnings) == len(messages), warnings
-    for warning, message in zip(warnings, messages, strict=True):
+    for warning, message in zip(warnings, messages):
         assert warning.startswith(f'{path}: ')
         assert re.search(message, warning), warning
         assert '\n' not in warning

@@ -23,8 +23,14 @@ def content_of(names, categories=CATEGORIES):
             for number, name in enumerate(names, 1)
         ],
         'annotations': [
-            dict(id=2 * number + place, image_id=number, category_id=each['id'])
-            | dict(bbox=[1, 1, 4, 4], area=16, iscrowd=0)
+            {
+                'id': 2 * number + place,
+                'image_id': number,
+                'category_id': each['id'],
+                'bbox': [1, 1, 4, 4],
+                'area': 16,
+                'iscrowd': 0,
+            }
             for number in range(1, len(names) + 1)
             for place, each in enumerate(categories[-2:])
         ],
@@ -65,11 +71,11 @@ def usual(tmp_path):
     ],
 )
 def test_usual_layouts(tmp_path, names, folders):
-    for split, name, folder in zip(SPLITS, names, folders, strict=True):
+    for split, name, folder in zip(SPLITS, names, folders):
         write(tmp_path / 'annotations' / name, content_of([f'{split}.jpg']), tmp_path / folder)
     found = find_coco_folder(tmp_path)
     assert found.classes == ('cup', 'plate')
-    for split, name, folder in zip((found.train, found.val), names, folders, strict=True):
+    for split, name, folder in zip((found.train, found.val), names, folders):
         prefix = f'{folder}/' if folder else ''
         assert split == CocoSplit(f'annotations/{name}', prefix, 1)
 

@@ -73,7 +73,7 @@ def test_printed_numbers_are_those_of_the_distribution(folder, capsys):
         ],
         [100 * values[part].sum() for part in (easy, outlier) for values in norms.values()],
     ]
-    for sentence, values, digits in zip(sentences, expected, (2, 2, 1), strict=True):
+    for sentence, values, digits in zip(sentences, expected, (2, 2, 1)):
         np.testing.assert_allclose(numbers(sentence), values, rtol=0, atol=0.501 * 10**-digits)
 
 

@@ -86,7 +86,7 @@ def gradient_sums(model: nn.Module, batches: list[dict]) -> dict[str, float]:
         if not inputs:
             continue
         gradients = torch.autograd.grad(total, inputs, allow_unused=True)
-        for name, gradient in zip(names, gradients, strict=True):
+        for name, gradient in zip(names, gradients):
             sums[name] += 0 if gradient is None else float(gradient.abs().sum()) / len(batches)
     return dict(sums)
 

@@ -47,7 +47,7 @@ def changed(base: object, ours: object, name: str = '') -> Iterator[str]:
         for each in base.keys() | ours.keys():
             yield from changed(base.get(each), ours.get(each), f'{name}.{each}'.strip('.'))
     elif isinstance(ours, list) and len(base) == len(ours):
-        for each in zip(base, ours, strict=True):
+        for each in zip(base, ours):
             yield from changed(*each, f'{name}[*]')
     elif base != ours:
         yield name
@@ -61,7 +61,7 @@ def differences(path: Path) -> set[str]:
     for config in (base, ours):
         config.pop('default_hooks')
         config.pop('reliable_hooks', None)
-    return {name.removeprefix('model.') for name in changed(base, ours)}
+    return {re.sub('^model[.]', '', name) for name in changed(base, ours)}
 
 
 def edited(other: Config, path: Path) -> Config:
@@ -77,8 +77,8 @@ def edited(other: Config, path: Path) -> Config:
 def _copy(target: Config, source: Config, keys: list[str]) -> None:
     first, *rest = keys
     if first.endswith('[*]'):
-        name = first.removesuffix('[*]')
-        for each, from_each in zip(target[name], source[name], strict=True):
+        name = first.split('[*]')[0]
+        for each, from_each in zip(target[name], source[name]):
             _copy(each, from_each, rest)
     elif rest:
         _copy(target[first], source[first], rest)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -72,7 +72,9 @@ def trained(name: str, rank: int) -> dict[str, torch.Tensor]:
 def main(folder: str) -> None:
     distributed.init_process_group('gloo')
     init_default_scope('mmdet')
-    utils.load = cache(utils.load)  # the metafiles that MMEngine reads anew for each config
+    utils.load = lru_cache(maxsize=None)(
+        utils.load
+    )  # the metafiles that MMEngine reads anew for each config
     MessageHub.get_current_instance().update_info('epoch', 0)
     rank = distributed.get_rank()
     torch.save([trained(name, rank) for name in CASES], Path(folder) / f'rank{rank}.pt')

@@ -14,7 +14,7 @@ def watch_targets(head, found):
     """Collect the targets of the positives."""
 
     def before(loss, args, kwargs):
-        values = dict(zip(('pred', 'target', 'weight'), args, strict=False), **kwargs)
+        values = dict(zip(('pred', 'target', 'weight'), args), **kwargs)
         target, weight = values['target'], values.get('weight')
         if weight is not None:
             target = target[(weight.reshape(len(target), -1) > 0).any(1)]
@@ -32,9 +32,9 @@ def are_boxes(targets):
 def test_heads_said_to_regress_decoded_boxes_are_those_that_do(detector, batch):
     heads = [module for module in detector.modules() if hasattr(module, 'loss_bbox')]
     found = [[] for _ in heads]
-    for head, targets in zip(heads, found, strict=True):
+    for head, targets in zip(heads, found):
         watch_targets(head, targets)
     detector.loss(*batch(SOME, OTHERS))
-    for head, targets in zip(heads, found, strict=True):
+    for head, targets in zip(heads, found):
         config = dict(GHM_R, reg_decoded_bbox=getattr(head, 'reg_decoded_bbox', False))
         assert regresses_decoded_boxes(type(head), config) == are_boxes(torch.cat(targets))

@@ -78,7 +78,7 @@ def test_logs_every_so_often_and_changes_nothing(train):
 def test_what_is_logged_belongs_together(train):
     runner, _, seen, _ = train('watched', [dict(type='GradientDensityHook', interval=6)])
     assert len(seen) == len(LOSSES)
-    for each, (name, bins) in zip(seen, LOSSES.items(), strict=True):
+    for each, (name, bins) in zip(seen, LOSSES.items()):
         tag = f'gradient_density/{name}'
 
         def values(what, tag=tag, line=each):

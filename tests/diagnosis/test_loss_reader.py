@@ -30,7 +30,7 @@ SOFT = torch.rand(ROWS, CLASSES, generator=GENERATOR) * (LABELS[:, None] == torc
 def one_by_one(norms, positives, groups, weights, num_groups):
     """Counts of examples, one after another."""
     counts = torch.zeros(2, num_groups, REGIONS, dtype=torch.int64)
-    for norm, positive, group, weight in zip(norms, positives, groups, weights, strict=True):
+    for norm, positive, group, weight in zip(norms, positives, groups, weights):
         if weight > 0:
             region = min(int(float(norm) * REGIONS), REGIONS - 1)
             counts[int(positive), int(group), region] += 1
@@ -149,7 +149,7 @@ def test_a_call_that_only_scores_is_none():
 @pytest.mark.parametrize('names', [('target', 'weight'), ('label', 'label_weight')])
 def test_target_and_weight_may_be_named(names):
     reader = LossReader(FocalLoss(use_sigmoid=True), region_edges(REGIONS), mu=None)
-    named = dict(zip(names, (LABELS, WEIGHT), strict=True), avg_factor=3.0)
+    named = dict(zip(names, (LABELS, WEIGHT)), avg_factor=3.0)
     _, _, expected = CALLS['labels and weights']
     torch.testing.assert_close(reader.read((LOGITS,), named).counts, expected)
 

@@ -79,7 +79,7 @@ class Recorder(torch.nn.Module):
         return prediction.sum()
 
     def concatenated(self):
-        return tuple(torch.cat(parts) for parts in zip(*self.calls, strict=True))
+        return tuple(torch.cat(parts) for parts in zip(*self.calls))
 
 
 @pytest.mark.parametrize('boxes', [BOXES, NO_BOXES], ids=['boxes', 'no boxes'])
@@ -105,7 +105,7 @@ def test_it_is_the_loss_of_all_levels_concatenated(boxes):
             plain.zero_grad()
             losses[name].backward(retain_graph=True)
             expected.backward()
-            for ours, theirs in zip(head.parameters(), plain.parameters(), strict=True):
+            for ours, theirs in zip(head.parameters(), plain.parameters()):
                 torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-7)
     for name, oracle in oracles.items():
         torch.testing.assert_close(getattr(head, name).state_dict(), oracle.state_dict())

@@ -54,7 +54,7 @@ def losses(head, boxes):
     generator = torch.Generator().manual_seed(1)
     features = [
         torch.randn(2, channels, SIZE // stride, SIZE // stride, generator=generator)
-        for channels, stride in zip(CHANNELS, STRIDES, strict=True)
+        for channels, stride in zip(CHANNELS, STRIDES)
     ]
     instances = [
         InstanceData(bboxes=torch.tensor(b).reshape(-1, 4), labels=torch.arange(len(b)) % CLASSES)
@@ -79,7 +79,7 @@ def test_each_loss_is_called_once_with_every_anchor():
     head = build(loss_cls=GHM_C, loss_bbox=GHM_R)
     losses(head, BOXES)
     per_cell = head.num_base_priors
-    anchors = sum(n * (SIZE // stride) ** 2 for n, stride in zip(per_cell, STRIDES, strict=True))
+    anchors = sum(n * (SIZE // stride) ** 2 for n, stride in zip(per_cell, STRIDES))
     assert head.loss_cls.statistics.counts.sum() == 2 * anchors
     assert 0 < head.loss_bbox.statistics.counts.sum() < 4 * 2 * anchors
 

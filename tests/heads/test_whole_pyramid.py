@@ -26,7 +26,7 @@ class ScalingHead(nn.Module):
 
     def loss_by_feat(self, logits, labels):
         losses = map(self.loss_cls, logits, labels)
-        scaled = [factor * loss / 1 for factor, loss in zip(self.factors, losses, strict=True)]
+        scaled = [factor * loss / 1 for factor, loss in zip(self.factors, losses)]
         return dict(loss_cls=scaled)
 
 
@@ -52,7 +52,7 @@ def test_each_level_counts_with_its_factor_unless_ignored(levels, factors, ignor
     head = WholePyramidHead('ScalingHead', ignore_avg_factor=ignore, factors=factors)
     shares = beta_times_loss(*levels)
     weights = (1.0, 1.0) if ignore else factors
-    expected = sum(weight * share for weight, share in zip(weights, shares, strict=True))
+    expected = sum(weight * share for weight, share in zip(weights, shares))
     loss = head.loss_by_feat(*levels)['loss_cls']
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(
@@ -66,7 +66,7 @@ def test_the_levels_have_the_reduction_of_their_calls(levels, reduction, overrid
     logits, labels = levels
     loss = GHMCLoss(use_sigmoid=True, bins=10, reduction=reduction)
     with loss.split_levels():
-        shares = [loss(*each, reduction_override=override) for each in zip(*levels, strict=True)]
+        shares = [loss(*each, reduction_override=override) for each in zip(*levels)]
     expected = loss(torch.cat(logits), torch.cat(labels), reduction_override=override)
     torch.testing.assert_close(loss.merge(shares), expected)
 

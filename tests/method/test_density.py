@@ -45,7 +45,7 @@ def test_regions_are_half_open_between_float32_edges(bins):
         [edges, edges.nextafter(torch.tensor(-1.0)), edges.nextafter(torch.tensor(2.0))]
     )
     norms = torch.cat([neighbours.clamp(0, 1), draw('uniform', 500)])
-    for norm, index in zip(norms.tolist(), region_index(norms, edges).tolist(), strict=True):
+    for norm, index in zip(norms.tolist(), region_index(norms, edges).tolist()):
         assert edges[index] <= norm
         assert norm < edges[index + 1] or index == bins - 1
 

@@ -10,7 +10,7 @@ from ghm_mmdet.method.isotonic import non_increasing
 
 VALUES = st.floats(-30, 9).map(lambda power: 10**power)
 REGIONS = st.lists(st.tuples(VALUES, st.booleans()), min_size=1, max_size=40).map(
-    lambda regions: tuple(map(torch.tensor, zip(*regions, strict=True)))
+    lambda regions: tuple(map(torch.tensor, zip(*regions)))
 )
 
 

@@ -59,7 +59,7 @@ CASES = pytest.mark.parametrize(
 def with_factors(batch, factors):
     return [
         level._replace(prediction=level.prediction.detach().requires_grad_(), factor=factor)
-        for level, factor in zip(batch, factors, strict=True)
+        for level, factor in zip(batch, factors)
     ]
 
 
@@ -67,10 +67,7 @@ def one_by_one(criterion, batch, scale):
     """Sums and loss through the operators; autograd follows the factors by itself."""
     parts = [region_sums(criterion, level, EDGES) for level in batch]
     sums = RegionSums.total(
-        [
-            part._replace(losses=part.losses * level.factor)
-            for part, level in zip(parts, batch, strict=True)
-        ]
+        [part._replace(losses=part.losses * level.factor) for part, level in zip(parts, batch)]
     )
     return sums, [part.nonfinite.item() for part in parts], (scale * sums.losses).sum()
 
@@ -90,7 +87,7 @@ def assert_same(criterion, make, tolerance):
         sums, nonfinite, loss = compute(criterion, batch, scale)
         (3 * loss).backward()
         results.append((sums, nonfinite, loss, [level.prediction.grad for level in batch]))
-    for ours, oracle in zip(*results, strict=True):
+    for ours, oracle in zip(*results):
         torch.testing.assert_close(ours, oracle, **tolerance, equal_nan=True)
 
 
@@ -123,9 +120,7 @@ def test_gradcheck(criterion, case):
     def loss(*predictions):
         given = [
             level._replace(prediction=prediction, factor=factor)
-            for level, prediction, factor in zip(
-                batch, predictions, FACTORS['a factor each'], strict=True
-            )
+            for level, prediction, factor in zip(batch, predictions, FACTORS['a factor each'])
         ]
         return at_once(criterion, given, scale)[-1]
 

@@ -80,7 +80,7 @@ def test_sums_of_parts_add_up(case):
         for part in (slice(0, 9), slice(9, 9), slice(9, None))
     ]
     merged = RegionSums.total(parts)
-    for ours, oracle in zip(merged, whole, strict=True):
+    for ours, oracle in zip(merged, whole):
         torch.testing.assert_close(ours, oracle)
 
 
@@ -125,7 +125,7 @@ def test_ignored_examples_leave_no_trace(case):
     sums = region_sums(criterion, Examples(poisoned, target, weight), edges)
     sums.losses.sum().backward()
     clean = region_sums(criterion, Examples(prediction, target, weight), edges)
-    for ours, oracle in zip(sums, clean, strict=True):
+    for ours, oracle in zip(sums, clean):
         torch.testing.assert_close(ours, oracle, rtol=0, atol=0)
     assert (poisoned.grad[ignored] == 0).all()
 

@@ -89,7 +89,7 @@ def assert_same(fused, kind, calls=3, **arguments):
     assert len(fused) == calls
     oracle = run('reference', kind, calls, **arguments)
     assert len(fused) == calls
-    for mine, theirs in zip(ours, oracle, strict=True):
+    for mine, theirs in zip(ours, oracle):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-7, equal_nan=True)
 
 
@@ -150,7 +150,7 @@ def test_levels_make_the_loss_of_all_their_examples(make):
     loss = copy.deepcopy(whole)
     for _ in range(2):
         with loss.split_levels():
-            levels = zip(by_level.split(13), target.split(13), strict=True)
+            levels = zip(by_level.split(13), target.split(13))
             parts = [loss(*level) for level in levels]
         ours, oracle = loss.merge(parts), whole(at_once, target)
         ours.backward()

@@ -91,7 +91,7 @@ def assert_agrees(criterion, prediction, target, weight, edges):
     """Counts to the last one, sums and gradients to rounding."""
     ours = triton_ops.region_sums(criterion, Examples(prediction, target, weight), edges)
     oracle = reference.region_sums(criterion, Examples(prediction, target, weight), edges)
-    for mine, theirs in zip(ours, oracle, strict=True):
+    for mine, theirs in zip(ours, oracle):
         torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-6)
     scale = torch.linspace(-1, 2, edges.numel() - 1, device=edges.device)
     ours = triton_ops.gradient(criterion, Examples(prediction, target, weight), edges, scale)
@@ -279,7 +279,7 @@ def test_two_runs_agree_to_the_bit(regions):
     first, second = (
         triton_ops.region_sums(criterion, Examples(prediction, target), edges) for _ in range(2)
     )
-    for one, other in zip(first, second, strict=True):
+    for one, other in zip(first, second):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
@@ -318,7 +318,7 @@ def test_the_rest_is_left_to_the_reference(change):
     criterion, prediction, values = change(criterion, prediction, target.values)
     arguments = (criterion, Examples(prediction, DenseTarget(values)), edges)
     ours, oracle = triton_ops.region_sums(*arguments), reference.region_sums(*arguments)
-    for mine, theirs in zip(ours, oracle, strict=True):
+    for mine, theirs in zip(ours, oracle):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
     scale = torch.ones(FEW, device=DEVICE)
     torch.testing.assert_close(
@@ -355,7 +355,7 @@ def test_levels_make_the_sums_of_all_their_examples(cases, factors, regions):
         dict(shape=(1, 5)),
     ]
     batch = []
-    for case, factor, change in zip(cases, factors, changes, strict=False):
+    for case, factor, change in zip(cases, factors, changes):
         criterion, prediction, target, edges = draw(case, regions, **change)
         batch.append(Examples(prediction, target, weights(prediction, len(batch) != 1), factor))
     batch[-1].prediction[0, :2] = torch.tensor([torch.nan, torch.inf], device=DEVICE)

@@ -1,5 +1,7 @@
 """Broken environments for subprocesses: the installed packages, but for what a test takes away."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys

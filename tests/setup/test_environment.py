@@ -1,5 +1,7 @@
 """The import of the package, and the doctor's problems, in broken environments."""
 
+from __future__ import annotations
+
 import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 
@@ -189,7 +191,7 @@ def pins(family: str) -> dict[str, str]:
     """The version of every package that a family is tested with, on this Python."""
     lines = [each for each in pinned(*FILES[family]) if not each.marker or each.marker.evaluate()]
     assert len({each.name for each in lines}) == len(lines)
-    return {each.name: str(each.specifier).removeprefix('==') for each in lines}
+    return {each.name: str(each.specifier).strip('=') for each in lines}
 
 
 @pytest.mark.parametrize('family', FILES)

@@ -26,7 +26,7 @@ def test_the_looks_of_the_last_start_in_order(tmp_path):
     write_start(tmp_path, [train_line(40)], start='3')
     looks = read_looks(tmp_path, LOSS)
     assert [look.iteration for look in looks] == [20, 30]
-    for look, first in zip(looks, (2, 3), strict=True):
+    for look, first in zip(looks, (2, 3)):
         for values in (look.counts, look.share_before, look.share_after):
             np.testing.assert_array_equal(values, np.arange(REGIONS) + first)
 
@@ -45,5 +45,5 @@ def test_first_and_last_look_are_drawn_for_each_run(tmp_path):
     for left in axes[::2]:
         labels = left.get_legend_handles_labels()[1]
         assert labels == ['iteration 10', 'iteration 30']
-        for drawn, look in zip(left.patches, (looks[0], looks[-1]), strict=True):
+        for drawn, look in zip(left.patches, (looks[0], looks[-1])):
             np.testing.assert_array_equal(drawn.get_data().values, look.counts)

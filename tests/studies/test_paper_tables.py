@@ -42,7 +42,7 @@ def test_readme_lists_every_row_with_its_number():
     for line in (line for line in lines if line.startswith('| ') and '.py)' in line):
         cells = [cell.strip() for cell in line.strip('|').split('|')]
         table = cells[0].strip('`') or table
-        path = cells[2].partition('](')[2].removesuffix(')')
+        path = cells[2].partition('](')[2].rstrip(')')
         path = (CONFIGS / 'paper' / path).resolve().relative_to(CONFIGS.resolve()).as_posix()
         listed.append((table, cells[1].strip('`'), path, float(cells[3].split()[0])))
     assert listed == [(name, row.name, row.config, row.published.ap) for name, row in ROWS]

@@ -68,7 +68,7 @@ def test_mean_and_deviation_over_seeds(work_dirs):
 def cells(text):
     table = [line for line in text.splitlines() if line.startswith('|')]
     header, _, *rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in table]
-    return [dict(zip(header, row, strict=True)) for row in rows]
+    return [dict(zip(header, row)) for row in rows]
 
 
 def test_markdown_says_what_the_numbers_are_of(work_dirs):

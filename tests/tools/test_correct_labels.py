@@ -111,7 +111,7 @@ def test_ids_may_be_text_and_a_category_may_have_no_objects(noisy, coco_folder, 
     main(['mixed.json', 'worst.json', 'new.json'])
     new = read('new.json')
     assert new['categories'] == source['categories']
-    for corrected, true in zip(new['annotations'], source['annotations'], strict=True):
+    for corrected, true in zip(new['annotations'], source['annotations']):
         corrected.pop('annotated_category_id', None)
         corrected.pop('true_category_id', None)
         assert corrected == true

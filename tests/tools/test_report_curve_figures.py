@@ -29,7 +29,7 @@ def test_panel(draw, lines, factor):
     assert axes.get_ylabel() and axes.get_title()
     assert (axes.get_yscale(), axes.get_xlim()) == ('log', (0, 1))
     assert [text.get_text() for text in axes.get_legend().get_texts()] == list(lines)
-    for patch, (name, values) in zip(axes.patches, lines.items(), strict=True):
+    for patch, (name, values) in zip(axes.patches, lines.items()):
         np.testing.assert_array_equal(patch.get_data().values, values * factor)
         assert to_hex(patch.get_edgecolor()) == COLOURS[name].lower()
     legend = axes.get_legend().get_window_extent()

@@ -75,7 +75,7 @@ def test_what_was_changed_and_what_is_missing_is_said(source, tmp_path, capsys):
     words = ["20 file names, such as 'images\\\\0.jpg'", 'numbered from 1', 'no part has an object']
     words += ["val does not have an object of ['jar']", "test does not have an object of ['jar']"]
     assert len(notes) == len(words)
-    assert all(word in note for word, note in zip(words, notes, strict=True))
+    assert all(word in note for word, note in zip(words, notes))
     ids = []
     for name in ('train', 'val', 'test'):
         part = json.loads((tmp_path / f'split/instances_{name}.json').read_text('utf-8'))

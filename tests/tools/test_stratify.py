@@ -28,7 +28,7 @@ def file_of(classes_of_images, names=None, **more):
         for number, name in enumerate(names, start=1)
     ]
     annotations = []
-    for image, classes in zip(images, classes_of_images, strict=True):
+    for image, classes in zip(images, classes_of_images):
         for each in classes:
             number = len(annotations) + 1
             annotations.append({'id': number, 'image_id': image['id'], 'category_id': each})
@@ -59,7 +59,7 @@ def random_units(seed, count=60):
 
 def given(units, parts, count):
     numbers = [Counter() for _ in range(count)]
-    for unit, part in zip(units, parts, strict=True):
+    for unit, part in zip(units, parts):
         numbers[part].update(unit)
     return numbers
 
@@ -68,7 +68,7 @@ def off_share(units, parts, shares):
     """By kind the largest distance of a part from its share of it."""
     total = sum(units, Counter())
     numbers = given(units, parts, len(shares))
-    pairs = list(zip(numbers, shares, strict=True))
+    pairs = list(zip(numbers, shares))
     return {kind: max(abs(n[kind] - s * total[kind]) for n, s in pairs) for kind in total}
 
 
@@ -77,7 +77,7 @@ def imbalance(units, parts, shares):
     numbers = given(units, parts, len(shares))
     return sum(
         (own[kind] - share * total[kind]) ** 2 / total[kind]
-        for own, share in zip(numbers, shares, strict=True)
+        for own, share in zip(numbers, shares)
         for kind in total
     )
 
@@ -191,7 +191,7 @@ def test_a_seed_decides(mixed):
 
 def test_pictures_without_objects_are_spread():
     file = file_of([['a']] * 50 + [[]] * 50)
-    for part, count in zip(split_coco(file, (0.8, 0.1, 0.1), 0).values(), (40, 5, 5), strict=True):
+    for part, count in zip(split_coco(file, (0.8, 0.1, 0.1), 0).values(), (40, 5, 5)):
         assert len(part['images']) == 2 * count and len(part['annotations']) == count
 
 

@@ -51,7 +51,7 @@ def coco_ap(ann_file, results):
             found = result['pred_instances']
             corners = found['bboxes'].tolist()
             for (x1, y1, x2, y2), score, label in zip(
-                corners, found['scores'].tolist(), found['labels'].tolist(), strict=True
+                corners, found['scores'].tolist(), found['labels'].tolist()
             ):
                 detections.append(
                     {

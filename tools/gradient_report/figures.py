@@ -55,7 +55,7 @@ class Picture:
             rows.writerow(['from', 'to', *self.table])
             values = np.stack([*self.table.values()], axis=1)
             edges = np.arange(len(values) + 1) / len(values)
-            for row in zip(edges[:-1], edges[1:], *values.T, strict=True):
+            for row in zip(edges[:-1], edges[1:], *values.T):
                 rows.writerow([f'{value:.6g}' for value in row])
         return [*files, path]
 
@@ -123,7 +123,7 @@ def _levels(record: LossRecord, strides: Sequence[int]) -> Picture:
         what = 'level of the pyramid'
     colours = matplotlib.colormaps['viridis'](np.linspace(0, 0.85, len(calls)))
     figure, (axes,) = panels(1)
-    for name, counts, colour in zip(names, calls, colours, strict=True):
+    for name, counts, colour in zip(names, calls, colours):
         stairs(axes, counts, name, to_hex(colour))
     axes.set(yscale='log', ylabel='examples per region')
     axes.set_ylim(bottom=0.5)
@@ -132,7 +132,7 @@ def _levels(record: LossRecord, strides: Sequence[int]) -> Picture:
         f'A loss that is called for each {what} makes a density of each of these curves; with one '
         'density for all, the largest outvotes the others.'
     )
-    table = dict(zip(names, calls, strict=True))
+    table = dict(zip(names, calls))
     return _picture(record, sentence, figure, table, '_levels', f', each {what}')
 
 
@@ -157,7 +157,7 @@ def _classes(record: LossRecord, classes: Sequence[str]) -> Picture:
     hardest = [i for i in np.argsort(-mean)[:3] if total[i]]
     listed = ', '.join(f'{classes[i]} ({mean[i]:.2f})' for i in hardest)
     sentence = f'A row is a class. The hardest by their mean g: {listed}.'
-    table = dict(zip(classes, positives, strict=True))
+    table = dict(zip(classes, positives))
     return _picture(record, sentence, figure, table, '_classes', ', positives of each class')
 
 

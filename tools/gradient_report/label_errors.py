@@ -79,7 +79,7 @@ def annotated_suspects(sample: DetDataSample, num_classes: int) -> list[Suspect]
     columns = (boxes, labels, label_score, other, other_score, norm)
     return [
         Suspect(*_image_of(sample), tuple(box), label, score, believed if p else None, p, g)
-        for box, label, score, believed, p, g in zip(*map(Tensor.tolist, columns), strict=True)
+        for box, label, score, believed, p, g in zip(*map(Tensor.tolist, columns))
     ]
 
 
@@ -99,7 +99,7 @@ def unannotated_suspects(sample: DetDataSample) -> list[Suspect]:
     columns = (found.bboxes, found.labels, found.scores)
     return [
         Suspect(*_image_of(sample), tuple(box), None, 0.0, label, score, score)
-        for box, label, score in zip(*map(Tensor.tolist, columns), strict=True)
+        for box, label, score in zip(*map(Tensor.tolist, columns))
     ]
 
 
@@ -164,7 +164,7 @@ def coco_of_suspects(
         images[each.image_id] = dict(id=each.image_id, file_name=name, height=height, width=width)
         found = _take(known[each.image_id], each, numbers)
         annotations.append(_annotation(each, numbers, number if found is None else found))
-    categories = [dict(id=number, name=name) for number, name in zip(numbers, classes, strict=True)]
+    categories = [dict(id=number, name=name) for number, name in zip(numbers, classes)]
     return dict(images=[*images.values()], categories=categories, annotations=annotations)
 
 
@@ -206,4 +206,4 @@ def _distance(annotation: dict, suspect: Suspect) -> float:
     x, y, w, h = annotation['bbox']
     # resizing clips boxes to the picture
     corners = (max(x, 0), max(y, 0), min(x + w, width), min(y + h, height))
-    return max(abs(a - b) for a, b in zip(corners, suspect.box, strict=True))
+    return max(abs(a - b) for a, b in zip(corners, suspect.box))

@@ -48,12 +48,12 @@ def write_report(
         config: The whole config's text.
     """
     environment = Environment(autoescape=True)
-    environment.filters |= {
-        'svg': lambda picture: b64encode(svg(picture.figure, picture.name)).decode(),
-        'jpeg': lambda suspect: b64encode(crop(suspect)).decode(),
-        'said': lambda suspect: _said(suspect, classes),
-        'file': lambda suspect: Path(suspect.image_path).name,
-    }
+    environment.filters.update(
+        svg=lambda picture: b64encode(svg(picture.figure, picture.name)).decode(),
+        jpeg=lambda suspect: b64encode(crop(suspect)).decode(),
+        said=lambda suspect: _said(suspect, classes),
+        file=lambda suspect: Path(suspect.image_path).name,
+    )
     template = environment.from_string(TEMPLATE.read_text('utf-8'))
     page = template.render(
         title=title, facts=facts, pictures=pictures, galleries=galleries, config=config

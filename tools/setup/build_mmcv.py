@@ -8,6 +8,8 @@ the operators out without a word. pip keeps what it has built, whatever it was b
 from its cache is tried before it is trusted.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import re

@@ -5,6 +5,8 @@
 Exits with 1 where a problem keeps the plugin from working.
 """
 
+from __future__ import annotations
+
 import argparse
 import platform
 import sys

@@ -4,6 +4,8 @@ Only the standard library is imported at the top, here and in the modules that j
 facts: they have to run where everything else is missing.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import shlex

@@ -4,6 +4,8 @@ Two groups of checks: `blockers` stop the import, `advice` is about what works, 
 Only the standard library is imported at the top: the checks run where everything else is missing.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ghm_mmdet.losses.run_state import training_iteration
+from ghm_mmdet.ops.compiling import is_compiling
 from ghm_mmdet.ops.target_range import bad_targets_error
 
 
@@ -42,7 +43,7 @@ class LabelCheck(nn.Module):
         """
         self.bad.add_(count)
         self._allowed = allowed
-        if not torch.compiler.is_compiling() and self._is_due(count.device):
+        if not is_compiling() and self._is_due(count.device):
             self.raise_if_bad()
 
     def raise_if_bad(self) -> None:
