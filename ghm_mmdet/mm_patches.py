@@ -7,7 +7,8 @@ When the package is imported
       ``custom_imports``, so a script that parses such a config imports ``ghm_mmdet`` first.
     - Since 2.6, ``torch.load`` refuses every global that it does not know, and MMEngine 0.10.7 does
       not name those that its runner's checkpoints hold. :func:`checkpoint_globals` lists them, and
-      none of them does more than hold data.
+      none of them does more than hold data. With an older torch, ``weights_only=True`` reads by the
+      unpickler of :mod:`ghm_mmdet.data_pickle`, which knows the same list.
 
 When a command line is started
     - :func:`import_mmdet_quietly` and :func:`ignore_pkg_resources` drop lines that mmdet and
@@ -28,8 +29,8 @@ State of the process that the package itself keeps: the table of criteria by key
 back end (``ops.backends._forced``), and the classes of ``WholePyramidHead`` by head.
 
 Parts of torch and MMEngine without a promise, for whoever upgrades them:
-``torch._C._current_graph_task_id`` (losses/restart.py), ``torch._dynamo.disable`` where there is no
-``torch.compiler`` (ops/compiling.py),
+``torch._C._current_graph_task_id`` (losses/restart.py), ``torch._dynamo.disable`` below 2.4
+(ops/compiling.py), ``torch.serialization._weights_only_unpickler`` below 2.6 (data_pickle.py),
 ``torch._foreach_norm`` (hooks/harmonized_loss_hook.py), ``vars(loader)['sampler']``
 (datasets/seeded_loading.py), the internals of ``CheckpointHook`` (hooks/atomic_checkpoint_hook.py).
 """
@@ -53,6 +54,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+
+from ghm_mmdet.data_pickle import use_for_weights_only
 
 # The value stands for what MMEngine takes the folder of. By the name of the distribution, MMEngine
 # 0.10.7 looks beside the installed metadata, which for an editable install is not where the package
@@ -114,11 +117,13 @@ def checkpoint_globals() -> dict[str, Callable]:
     }
 
 
-# Earlier releases load everything by default, and their lists take no names.
+# The lists of earlier releases take no names.
 if torch.__version__ >= (2, 6):
     torch.serialization.add_safe_globals(
         [(content, name) for name, content in checkpoint_globals().items()]
     )
+else:
+    use_for_weights_only(checkpoint_globals())
 
 
 def guard_checkpoints(trusted: bool) -> None:

@@ -85,6 +85,7 @@ class HarmonizedLossHook(Hook):
         # a training that was cut off has left them
         self._let_optimizers_be()
         if self.skip_nonfinite:
+            _check_step_hooks(runner)
             self._before_steps = [
                 optimizer.register_step_pre_hook(_drop_nonfinite_gradients)
                 for optimizer in _optimizers(runner.optim_wrapper)
@@ -143,6 +144,15 @@ class HarmonizedLossHook(Hook):
             f'{last - longest + 1} to {last}, in level {level} (from 0); resume from a checkpoint '
             'before that with a smaller learning rate or a longer warm-up, or look for what makes '
             'it in the data'
+        )
+
+
+def _check_step_hooks(runner: Runner) -> None:
+    # where torch 2.0 or 2.1 has compiled anything, no optimizer calls its hooks any more
+    if torch.__version__ < (2, 4) and runner.cfg.get('compile'):
+        raise ValueError(
+            f'HarmonizedLossHook: skip_nonfinite=True with compile and torch {torch.__version__}: '
+            'needs torch 2.4; leave one of the two out'
         )
 
 

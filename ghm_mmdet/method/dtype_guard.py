@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -15,8 +16,9 @@ class FixedDtype(nn.Module):
     not kept off; the losses undo it in their next call.
     """
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
-        return super()._apply(lambda tensor: _of_same_dtype(fn, tensor), recurse)
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> nn.Module:
+        # torch 2.0 has no further argument, later ones have `recurse`
+        return super()._apply(lambda tensor: _of_same_dtype(fn, tensor), *args, **kwargs)
 
 
 def _of_same_dtype(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:

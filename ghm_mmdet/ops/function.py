@@ -103,7 +103,7 @@ def with_gradient(
         return loss  # the operators have left it a graph
     tensors: list[Tensor | None] = []
     for level in levels:
-        tensors += level.prediction, *operators.unpack(level.target), level.weight
+        tensors += [level.prediction, *operators.unpack(level.target), level.weight]
     factors = [level.factor for level in levels]
     return _HarmonizedLoss.apply(loss, scale, edges, criterion, backend, factors, *tensors)
 

@@ -87,6 +87,8 @@ def _is_in_range(values: Tensor) -> bool:
         return False
     if not values.numel() or values.dtype == torch.bool:
         return True
+    if values.dtype == torch.float16:
+        values = values.float()  # torch below 2.2 cannot compare it on a CPU
     low, high = (each.item() for each in values.aminmax())
     return low >= -ROUNDING and high <= 1 + ROUNDING
 

@@ -5,10 +5,12 @@ import copy
 import pytest
 import torch
 
+from tests.back_ends import NEEDS_TORCH_2_4
 from tests.losses.kinds import KINDS, WIDTH
 
 pytestmark = pytest.mark.parametrize('kind', KINDS)
-HALF = pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+FLOAT16 = pytest.param(torch.float16, marks=NEEDS_TORCH_2_4)
+HALF = pytest.mark.parametrize('dtype', [FLOAT16, torch.bfloat16])
 SCALE = 2.0**12
 
 
@@ -52,6 +54,7 @@ def test_a_scaled_loss_has_exactly_the_scaled_gradient(kind, dtype, device):
     torch.testing.assert_close(scaled.double() / SCALE, plain.double(), rtol=0, atol=atol)
 
 
+@NEEDS_TORCH_2_4
 @pytest.mark.parametrize('bad', [float('inf'), float('nan')])
 def test_grad_scaler_skips_a_step_on_logits_that_are_not_finite(kind, bad, device):
     features, arguments = KINDS[kind].call(150, device=device)

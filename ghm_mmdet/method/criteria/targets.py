@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 from torch import Tensor
 
@@ -56,4 +56,4 @@ class DenseTarget(NamedTuple):
         return DenseTarget(change(self.values))
 
 
-Target = LabelTarget | DenseTarget
+Target = Union[LabelTarget, DenseTarget]
