@@ -6,17 +6,20 @@ PYTHON ?= python3
 DATA ?=
 WHEELS ?=
 VENV := .venv
-PACKAGES := requirements/packages.txt
+TORCH := requirements/torch.txt
 MMCV := requirements/mmcv.txt
-OTHER_PYTHONS := requirements/python3.10.txt
+PACKAGES := requirements/packages.txt requirements/python3.10.txt requirements/dev.txt
+PYTHONS := 3.10 3.13
 WORKERS ?= auto
-UPSTREAM := VENV=.venv-openmmlab PACKAGES=requirements/openmmlab.txt \
-  MMCV=requirements/mmcv-openmmlab.txt
+CLASSIC := TORCH=requirements/torch-classic.txt MMCV=requirements/mmcv-classic.txt \
+  PACKAGES=requirements/classic.txt PYTHONS='3.8 3.10' \
+  $(if $(filter file,$(origin VENV)),VENV=.venv-classic) \
+  $(if $(filter file,$(origin PYTHON)),PYTHON=python3.10)
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip
 INSTALL := $(PIP) install -q --no-deps --no-build-isolation
 DONE := $(VENV)/.done
-TARGETS := setup demo test test-long soak test-upstream test-long-upstream bench bench-cuda lint format docs doctor ops clean
+TARGETS := setup demo test test-long soak test-classic test-long-classic bench bench-cuda lint format docs doctor ops clean
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -39,11 +42,11 @@ test-long: setup ## run the long tests
 soak: setup ## call each loss 20,000 times on each back end of the CPU: nothing grows or drifts
 	$(RUN) -m pytest -m soak -n $(WORKERS) --maxprocesses 8
 
-test-upstream: ## run the tests with OpenMMLab's own packages, in .venv-openmmlab
-	$(MAKE) test $(UPSTREAM)
+test-classic: ## run the tests with torch 2.1 and OpenMMLab's own packages, in .venv-classic
+	$(MAKE) test $(CLASSIC)
 
-test-long-upstream: ## run the long tests with them
-	$(MAKE) test-long $(UPSTREAM)
+test-long-classic: ## run the long tests with them (PYTHON=python3.8 VENV=.venv-3.8 for another Python)
+	$(MAKE) test-long $(CLASSIC)
 
 bench: setup ## measure the losses and a training step on this machine, for about 10 minutes
 	$(RUN) -m benchmarks.ghmc_loss
@@ -79,9 +82,10 @@ clean: ## remove caches and build products; .venv, data and work_dirs stay
 	find ghm_mmdet tools tests configs demo studies benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 $(DONE)/venv:
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 10) <= v[:2] <= (3, 12))' || { \
-	  echo "Python 3.10, 3.11 or 3.12 is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1): make setup PYTHON=python3.11"; \
-	  exit 1; }
+	@$(PYTHON) -c 'import sys; low, high = (tuple(map(int, each.split("."))) for each in sys.argv[1:]); \
+	  sys.exit(not low <= sys.version_info[:2] <= high)' $(PYTHONS) || { \
+	  echo "Python $(firstword $(PYTHONS)) to $(lastword $(PYTHONS)) is needed, $(PYTHON) is" \
+	    "$$($(PYTHON) -V 2>&1): name another one, as PYTHON=python3.10"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@mkdir -p $(DONE) && touch $@
 
@@ -90,14 +94,14 @@ $(DONE)/build: requirements/build.txt $(DONE)/venv
 	@touch $@
 
 # Before mmcv, whose operators are compiled against it; its own dependencies as they are pinned below.
-$(DONE)/torch: requirements/torch.txt $(DONE)/build
-	$(PIP) install -r $< -c $(PACKAGES) -c $(OTHER_PYTHONS)
+$(DONE)/torch: $(TORCH) $(DONE)/build
+	$(PIP) install -r $< $(PACKAGES:%=-c %)
 	@touch $@
 
 # All OpenCV packages own the same files: removing one alone would break another.
-$(DONE)/packages: $(PACKAGES) $(OTHER_PYTHONS) requirements/dev.txt $(DONE)/torch
+$(DONE)/packages: $(PACKAGES) $(DONE)/torch
 	$(PIP) uninstall -qqy opencv-python opencv-python-headless
-	$(INSTALL) -r $(PACKAGES) -r $(OTHER_PYTHONS) -r requirements/dev.txt
+	$(INSTALL) $(PACKAGES:%=-r %)
 	@touch $@
 
 $(DONE)/docs: requirements/docs.txt $(DONE)/build

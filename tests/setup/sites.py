@@ -9,6 +9,8 @@ import sysconfig
 from importlib.metadata import version
 from pathlib import Path
 
+from installed_packages import wanted
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 INSTALLED = Path(sysconfig.get_paths()['purelib'])
 
@@ -31,7 +33,7 @@ def failing_cv2(message: str) -> dict[str, str]:
 
 # What is hidden, what is replaced, and what the summary and the repair then say.
 BROKEN = {
-    'torch is missing': (('torch',), {}, 'torch is not installed', '-m pip install torch==2.13.0'),
+    'torch is missing': (('torch',), {}, 'torch is not installed', f'-m pip install {wanted("torch")}'),
     'mmengine is missing': (
         ('mmengine',),
         {},

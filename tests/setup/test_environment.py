@@ -176,7 +176,7 @@ def test_obstacles_to_cuda_operators(torch_cuda, nvcc, obstacle):
 
 FILES = {
     'onedl': ('build', 'torch', 'dev', 'python3.10', 'mmcv', 'packages'),
-    'openmmlab': ('build', 'torch', 'dev', 'python3.10', 'mmcv-openmmlab', 'openmmlab'),
+    'openmmlab': ('build', 'torch-classic', 'mmcv-classic', 'classic'),
 }
 
 
@@ -226,22 +226,21 @@ def test_pinned_packages_find_all_that_they_require(name):
     assert unmet == []
 
 
-def test_families_differ_in_no_more_than_they_have_to():
-    onedl, openmmlab = (
-        {each.name: str(each) for each in pinned(name)} for name in ('packages', 'openmmlab')
-    )
-    shared = onedl.keys() & openmmlab.keys()
-    differing = {name for name in shared if onedl[name] != openmmlab[name]}
-    assert differing == {'numpy', 'opencv-python-headless'}
-    assert openmmlab.keys() - shared == {'mmengine', 'mmdet'}
-
-
-def test_python_3_10_has_a_pin_for_each_that_has_left_it():
-    newer = [each for each in pinned('packages', 'openmmlab', 'dev') if each.marker]
-    older = {each.name: each for each in pinned('python3.10')}
-    assert {str(each.marker) for each in newer} == {'python_version >= "3.11"'}
-    assert {str(each.marker) for each in older.values()} == {'python_version < "3.11"'}
-    assert {each.name for each in newer} <= older.keys()
+@pytest.mark.parametrize(
+    ('family', 'python'),
+    [
+        *(('onedl', python) for python in ('3.10', '3.11', '3.12', '3.13')),
+        *(('openmmlab', python) for python in ('3.8', '3.9', '3.10')),
+    ],
+)
+def test_every_python_has_one_pin_for_each_package(family, python):
+    lines = pinned(*FILES[family])
+    on = {'python_version': python, 'python_full_version': f'{python}.0'}
+    names = [each.name for each in lines if not each.marker or each.marker.evaluate(on)]
+    assert len(names) == len(set(names))
+    # what only one of them needs has a marker without a counterpart
+    everywhere = {each.name for each in pinned('packages', 'dev')} if family == 'onedl' else set()
+    assert everywhere <= set(names)
 
 
 def test_upstream_packages_are_completed_by_upstream_packages(monkeypatch):

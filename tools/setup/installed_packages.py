@@ -32,22 +32,27 @@ PROVIDERS = {
     'mmdet': ('onedl-mmdetection', 'mmdet'),
 }
 
+# The last torch with prebuilt mmcv on Python 3.10 and 3.12; Python 3.11 has none with any torch.
+TORCH = '2.8.0' if sys.version_info < (3, 11) else '2.10.0'
+if sys.version_info[:2] == (3, 11):
+    TORCH = '2.13.0'
+
 # Both families of OpenMMLab's packages, with the versions that the tests run with; requirements/
 # pins the same. OpenMMLab's own are older than numpy 2.
 TESTED = {
     'onedl': {
         'packaging': '26.3',
         'numpy': '2.2.6',
-        'torch': '2.13.0',
+        'torch': TORCH,
         'opencv-python-headless': '4.12.0.88',
         'onedl-mmengine': '0.10.12',
         'onedl-mmcv': '2.3.6',
         'onedl-mmdetection': '3.5.1',
     },
     'openmmlab': {
-        'packaging': '26.3',
-        'numpy': '1.26.4',
-        'torch': '2.13.0',
+        'packaging': '26.2',
+        'numpy': '1.26.4' if sys.version_info >= (3, 9) else '1.24.4',
+        'torch': '2.1.2',
         'opencv-python-headless': '4.11.0.86',
         'mmengine': '0.10.7',
         'mmcv': '2.1.0',
