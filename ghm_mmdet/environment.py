@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 MODULES = ('numpy', 'torch', 'cv2', 'mmengine', 'mmcv', 'mmcv._ext', 'mmdet')
+OLDEST_TORCH = (2, 0)
 DOCTOR = 'tools/setup/doctor.py'
 HERE = Path(__file__).parent
 
@@ -41,3 +42,19 @@ def require() -> None:
                 f'ghm_mmdet cannot be imported: {module} cannot be imported ({reason}); '
                 f'for the repair run: {shlex.join([sys.executable, str(doctor())])}'
             ) from error
+    require_torch()
+
+
+def require_torch() -> None:
+    """Check that torch, which has to be installed, is new enough.
+
+    Raises:
+        ImportError: With its version, the oldest one, and what to do.
+    """
+    found = import_module('torch').__version__
+    if found < OLDEST_TORCH:
+        oldest = '.'.join(map(str, OLDEST_TORCH))
+        raise ImportError(
+            f'ghm_mmdet cannot be imported: torch {found} is too old, {oldest} is needed; install '
+            'one into a new environment, together with an mmcv for it'
+        )

@@ -33,7 +33,12 @@ def failing_cv2(message: str) -> dict[str, str]:
 
 # What is hidden, what is replaced, and what the summary and the repair then say.
 BROKEN = {
-    'torch is missing': (('torch',), {}, 'torch is not installed', f'-m pip install {wanted("torch")}'),
+    'torch is missing': (
+        ('torch',),
+        {},
+        'torch is not installed',
+        f'-m pip install {wanted("torch")}',
+    ),
     'mmengine is missing': (
         ('mmengine',),
         {},

@@ -4,7 +4,7 @@ import doctor
 import pytest
 from problems import Problem
 
-from ghm_mmdet.ops import backends, self_check
+from ghm_mmdet.ops import backends, compiling, self_check
 
 
 def test_doctor_shows_versions_and_operators(capsys, monkeypatch):
@@ -41,6 +41,12 @@ def test_doctor_shows_the_back_end_of_each_gpu(obstacle, shown, monkeypatch):
     rows = doctor.facts()
     for device in ('cuda:0', 'cuda:1'):
         assert rows[f'back end {device}'].startswith(shown)
+
+
+@pytest.mark.parametrize(('has_operators', 'shown'), [(True, 'takes in'), (False, 'below 2.4')])
+def test_doctor_shows_what_torch_compile_does(has_operators, shown, monkeypatch):
+    monkeypatch.setattr(compiling, 'OPERATORS', has_operators)
+    assert shown in doctor.facts()['torch.compile']
 
 
 def test_advice_is_shown_and_does_not_fail(capsys, monkeypatch):

@@ -8,9 +8,11 @@ from importlib.metadata import PackageNotFoundError, requires, version
 import installed_packages
 import problems
 import pytest
+import torch
 from installed_packages import PROVIDERS, TESTED, family, installed, wanted
 from packaging.requirements import Requirement
 from problems import advice, blockers, cuda_build_obstacle
+from torch.torch_version import TorchVersion
 
 from ghm_mmdet import environment
 from tests.setup.sites import (
@@ -116,6 +118,20 @@ def test_the_repair_of_a_failed_import_names_what_can_be_installed(
     monkeypatch.setattr(problems, 'import_module', fail)
     (problem,) = blockers()
     assert fix in problem.fix
+
+
+def test_a_torch_that_is_too_old_is_named_with_the_oldest_that_will_do(monkeypatch):
+    monkeypatch.setattr(torch, '__version__', TorchVersion('1.13.1'))
+    with pytest.raises(ImportError, match=r'torch 1\.13\.1 is too old, 2\.0 is needed') as raised:
+        environment.require()
+    assert '\n' not in str(raised.value)
+
+
+def test_the_doctor_imports_the_package_itself(tmp_path):
+    site = make_site(tmp_path / 'site', stubs={'ghm_mmdet/__init__.py': 'import no_such_module'})
+    result = run_in_site(site, 'tools/setup/doctor.py')
+    assert result.returncode == 1
+    assert "problem: ghm_mmdet cannot be imported (No module named 'no_such" in result.stdout
 
 
 def test_nothing_blocks_where_the_tests_run():

@@ -36,6 +36,7 @@ def facts() -> dict[str, str]:
         'mmcv operators': _operators(),
         'GPU': _gpus(),
         'nvcc': nvcc_version() or 'none',
+        'torch.compile': _compiler(),
         **_back_ends(),
     }
 
@@ -69,6 +70,18 @@ def _gpus() -> str:
     except Exception:
         return 'unknown without torch'
     return ', '.join(names) or f'none that torch can use (its CUDA: {cuda or "none"})'
+
+
+def _compiler() -> str:
+    try:
+        from ghm_mmdet.ops.compiling import OPERATORS
+    except Exception:
+        return 'unknown until the problems are repaired'
+    return (
+        'takes in the losses'
+        if OPERATORS
+        else 'leaves its graph for the losses, as torch is below 2.4'
+    )
 
 
 def _back_ends() -> dict[str, str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import requires
 from importlib.util import find_spec
+from pathlib import Path
 
 from installed_packages import (
     OPENMMLAB,
@@ -24,6 +25,8 @@ from installed_packages import (
     torch_cuda_version,
     wanted,
 )
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 # What installs a module that is not named like its distribution.
 DISTRIBUTIONS = {
@@ -58,6 +61,10 @@ def blockers() -> Iterator[Problem]:
         except Exception as error:
             yield _import_failure(module, error)
             return
+    try:
+        import_module('ghm_mmdet')
+    except Exception as error:
+        yield _own_failure(error)
 
 
 def advice() -> Iterator[Problem]:
@@ -133,6 +140,15 @@ def _import_failure(module: str, error: Exception) -> Problem:
         return Problem(summary, build_mmcv_command())
     fix = pip_command('install', '--force-reinstall', '--no-deps', wanted(module))
     return Problem(summary, fix)
+
+
+def _own_failure(error: Exception) -> Problem:
+    reason = ' '.join(str(error).split()) or repr(error)
+    if 'too old' in reason:
+        fix = f'{pip_command("install", wanted("torch"))} && {build_mmcv_command()}'
+        return Problem(reason, fix)
+    fix = pip_command('install', '--force-reinstall', '--no-deps', str(CHECKOUT))
+    return Problem(f'ghm_mmdet cannot be imported ({reason})', fix)
 
 
 def _install_command(module: str, requirement: str) -> str:
