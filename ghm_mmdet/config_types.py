@@ -13,12 +13,16 @@ def config_class(kind: object, registry: Registry) -> object | None:
     Args:
         kind: A class, as pure Python configs have it, or a name with or without a scope, such as
             ``'LoadAnnotations'`` and ``'mmdet.LoadAnnotations'``.
-        registry: Where names are looked up; MMDetection's, which look in MMEngine's as well.
+        registry: Where names are looked up, after the registry of the default scope, such as
+            'mmrotate'; MMDetection's, which look in MMEngine's as well.
 
     Returns:
         None where nothing is registered by that name, or there is none.
     """
-    return registry.get(kind) if isinstance(kind, str) else kind
+    if not isinstance(kind, str):
+        return kind
+    with registry.switch_scope_and_registry(None) as current:
+        return current.get(kind) or registry.get(kind)
 
 
 def is_a(config: object, registry: Registry, *classes: type) -> bool:

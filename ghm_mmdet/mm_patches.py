@@ -10,9 +10,13 @@ When the package is imported
       none of them does more than hold data. With an older torch, ``weights_only=True`` reads by the
       unpickler of :mod:`ghm_mmdet.data_pickle`, which knows the same list.
 
+When a config imports ``ghm_mmdet.drop_in``
+    - ``GHMC`` and ``GHMR`` of MMDetection's registry are classes of this package.
+
 When a command line is started
     - :func:`import_mmdet_quietly` and :func:`ignore_pkg_resources` drop lines that mmdet and
       MMEngine print about optional packages.
+    - The config's ``default_scope`` is set before the config is checked, as the runner does later.
     - :func:`guard_checkpoints` sets one of two environment variables of ``torch.load``.
     - :func:`cpu_ranks` puts a function without effect in place of ``torch.cuda.set_device`` while a
       distributed runner without GPUs exists.

@@ -26,7 +26,7 @@ from ghm_mmdet.config_types import config_class, is_a
 from ghm_mmdet.datasets.check import read_data
 from ghm_mmdet.datasets.pictures import warn_of_sizes
 from ghm_mmdet.datasets.splits import Split
-from ghm_mmdet.losses import GHMCLoss, OHEMLoss
+from ghm_mmdet.losses import GHMCLoss, GHMRLoss, OHEMLoss
 
 LOOP_PARTS = {
     'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
@@ -66,6 +66,7 @@ def check_config(cfg: Config, loops: Sequence[str]) -> None:
     for head in heads:
         check_head(*head)
     if 'train' in loops:
+        _check_code_weights(cfg, heads)
         _warn_of_decoded_boxes(heads)
 
 
@@ -186,6 +187,19 @@ def _heads(cfg: Config) -> Iterator[tuple[str, type, Mapping]]:
             kind = config_class(part.get('head'), MODELS)
         if isinstance(kind, type):
             yield name, kind, part
+
+
+def _check_code_weights(cfg: Config, heads: Sequence[tuple[str, type, Mapping]]) -> None:
+    """Refuse coordinates of different weight, as in 3D, where GHM-R counts each of them once."""
+    if not any(is_a(loss, MODELS, GHMRLoss) for _, _, head in heads for loss in head.values()):
+        return
+    for name, part in _nested(cfg.model, 'model'):
+        weights = part.get('code_weight') or ()
+        if len({weight for weight in weights if weight > 0}) > 1:
+            raise ConfigError(
+                f'{name}.code_weight={list(weights)}: GHM-R counts every coordinate once, whatever '
+                'its weight; must be 0 or one number for all, or leave GHM-R out'
+            )
 
 
 def _warn_of_decoded_boxes(heads: Sequence[tuple[str, type, Mapping]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 
 import torch
@@ -51,7 +52,14 @@ def check_head(name: str, kind: type, part: Mapping) -> None:
     Raises:
         ConfigError: It does not.
     """
+    known = _names_of_ghm(kind)
     for key, loss in harmonized_losses(part).items():
+        if known and key == 'loss_cls' and loss['type'] not in known:
+            raise ConfigError(
+                f'{name}.{key}.type={loss["type"]!r} in a {kind.__name__}, which decides by the '
+                f'name whether to sample anchors: must be {" or ".join(sorted(known))}, and '
+                'custom_imports must have ghm_mmdet.drop_in'
+            )
         if not _takes(kind, key):
             hint = "; use type='GHMSSDHead'" if issubclass(kind, SSDHead) else ''
             raise ConfigError(
@@ -72,6 +80,16 @@ def check_head(name: str, kind: type, part: Mapping) -> None:
                 f'{name}.{key}: sync=True in a {kind.__name__}, which skips this loss on a rank '
                 'without positives, where the others would wait for it; must be False'
             )
+
+
+def _names_of_ghm(kind: type) -> set[str]:
+    """Names of mmdet's GHM-C that a head's constructor has in its code, to compare types with."""
+    code = getattr(kind.__init__, '__code__', None)
+    if code is None:
+        return set()
+    nested = (each if isinstance(each, (tuple, frozenset)) else (each,) for each in code.co_consts)
+    names = (each for group in nested for each in group if isinstance(each, str))
+    return {each for each in names if re.fullmatch(r'(\w+\.)?GHMC', each)}
 
 
 def _may_skip(kind: type, key: str) -> bool:

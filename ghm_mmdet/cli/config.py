@@ -13,6 +13,7 @@ from mmengine.device import get_device
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.registry import init_default_scope
 
 from ghm_mmdet.config_types import config_class, is_a
 from ghm_mmdet.hooks import (
@@ -51,6 +52,8 @@ def load_config(
         cause = _import_failure(error)
         raise ConfigError(f'config {path}: {type(cause).__name__}: {cause}') from error
     merge_options(cfg, options or {}, path)
+    if cfg.get('default_scope'):
+        init_default_scope(cfg.default_scope)
     return cfg
 
 

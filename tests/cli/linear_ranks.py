@@ -35,6 +35,7 @@ def main(work_dir: str, batch_size: str, launcher: str) -> None:
     cfg = Config(
         dict(
             model=dict(type='LinearModel'),
+            default_scope='mmdet',
             work_dir=work_dir,
             train_dataloader=dict(
                 batch_size=int(batch_size),

@@ -1,6 +1,8 @@
 """Checks of a config, and of the data that it names."""
 
 import pytest
+from mmdet.models.dense_heads import RetinaHead
+from mmdet.models.losses import GHMC
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -9,6 +11,7 @@ from ghm_mmdet.cli import check_config as checks
 from ghm_mmdet.cli import check_head
 from ghm_mmdet.cli.config import ConfigError
 from ghm_mmdet.datasets.findings import DataError
+from ghm_mmdet.losses import GHMCLoss
 
 HEAD = 'model.bbox_head'
 
@@ -301,3 +304,40 @@ def test_predicting_needs_no_boxes(cfg, coco_folder, edit_json):
         checks.check_data(cfg, ('test',))
     cfg.test_evaluator.format_only = True
     checks.check_data(cfg, ('test',))
+
+
+class NamesHead(RetinaHead):
+    """Compares the name of its loss, as the anchor head of MMDetection3D does."""
+
+    def __init__(self, *args, **kwargs):
+        self.samples = kwargs['loss_cls']['type'] not in ('mmdet.FocalLoss', 'mmdet.GHMC')
+        super().__init__(*args, **kwargs)
+
+
+@pytest.mark.parametrize('kind', ['GHMCLoss', 'mmdet.GHMCLoss', 'mmdet.GHMC'])
+def test_a_head_that_compares_the_name_of_its_loss_takes_the_names_of_the_drop_in(cfg, kind):
+    MODELS.register_module(name='GHMC', module=GHMCLoss, force=True)
+    head = cfg.model.bbox_head
+    head.type, head.loss_cls.type = NamesHead, kind
+    try:
+        if kind == 'mmdet.GHMC':
+            checks.check_config(cfg, ('train',))
+            return
+        with pytest.raises(
+            ConfigError, match=r"loss_cls.type=.*must be mmdet.GHMC, and"
+        ):
+            checks.check_config(cfg, ('train',))
+    finally:
+        MODELS.register_module(name='GHMC', module=GHMC, force=True)
+
+
+@pytest.mark.parametrize(('weights', 'is_refused'), [([1, 1, 0], False), ([1.0, 0.2], True)])
+def test_coordinates_of_different_weight_are_refused_with_ghm_r(cfg, weights, is_refused):
+    cfg.model.train_cfg.code_weight = weights
+    if not is_refused:
+        checks.check_config(cfg, ('train',))
+        return
+    with pytest.raises(ConfigError, match=r'train_cfg.code_weight=\[1.0, 0.2\]: GHM-R counts'):
+        checks.check_config(cfg, ('train',))
+    cfg.model.bbox_head.loss_bbox = dict(type='L1Loss')
+    checks.check_config(cfg, ('train',))
