@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from ghm_mmdet.datasets.class_counts import class_counts
 from ghm_mmdet.losses.ghm_loss import GHMLoss
 from ghm_mmdet.method.arguments import check_positive_integer
 
@@ -28,6 +29,7 @@ class HarmonizedLossHook(Hook):
 
     - Tells them where an iteration begins and where the optimizer steps: with accumulated
       gradients, their moving averages then change once per step, by the counts of all of it.
+    - Counts the objects of each class for those with ``class_weight='auto'``.
     - Logs ``nonfinite_iterations``, how many had NaN or infinite input, as soon as there is one.
     - Ends a run in which a level has had such input in ``patience`` iterations in a row.
     - With ``skip_nonfinite``, sets all gradients of an optimizer step to zero if any is not finite.
@@ -82,6 +84,7 @@ class HarmonizedLossHook(Hook):
         if runner.iter == 0:
             for loss in self._losses.values():
                 loss.reset()
+        self._count_classes(runner)
         # a training that was cut off has left them
         self._let_optimizers_be()
         if self.skip_nonfinite:
@@ -90,6 +93,19 @@ class HarmonizedLossHook(Hook):
                 optimizer.register_step_pre_hook(_drop_nonfinite_gradients)
                 for optimizer in _optimizers(runner.optim_wrapper)
             ]
+
+    def _count_classes(self, runner: Runner) -> None:
+        weights = [loss.class_weight for loss in self._losses.values()]
+        automatic = [each for each in weights if each is not None and each.exponent is not None]
+        if not automatic:
+            return
+        dataset = runner.train_dataloader.dataset
+        counts = class_counts(dataset)
+        for weight in automatic:
+            weight.count(counts)
+            values = zip(dataset.metainfo['classes'], weight.values.tolist())
+            listed = ', '.join(f'{name} {value:.3g}' for name, value in values)
+            runner.logger.info(f'class_weight by the objects of the training set: {listed}')
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None

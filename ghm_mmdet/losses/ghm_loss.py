@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ghm_mmdet.losses.all_reduce import over_ranks
+from ghm_mmdet.losses.class_weight import ClassWeight
 from ghm_mmdet.losses.monitors import NonfiniteFlags
 from ghm_mmdet.losses.optimizer_step import OptimizerStep
 from ghm_mmdet.losses.restart import check_and_restart
@@ -160,6 +161,7 @@ class GHMLoss(nn.Module):
         self.loss_weight = loss_weight
         self.reduction = reduction
         self.sync = sync
+        self.class_weight: ClassWeight | None = None
         self.nonfinite_flags = NonfiniteFlags()
         self.step = OptimizerStep()
         self.statistics: Statistics | None = None
@@ -245,7 +247,10 @@ class GHMLoss(nn.Module):
         sums, _ = level_sums(self.criterion, [examples], edges, choose_backend([examples]))
         self._check_targets(examples, sums.bad_targets)
         beta, _ = region_weights(self.density, self.balance, self._reduction('none'), sums)
-        losses = example_losses(self.criterion, examples, edges, beta * self.loss_weight)
+        beta = beta * self.loss_weight
+        losses = example_losses(self.criterion, examples, edges, beta)
+        if self.class_weight is not None:
+            losses = self.class_weight.weigh(losses, self.criterion, examples, edges, beta)
         losses = scaled(losses, examples.factor)
         return losses if losses.shape == examples.prediction.shape else losses.squeeze(-1)
 
@@ -270,7 +275,11 @@ class GHMLoss(nn.Module):
         if update_unless is not None:
             self._update_running_stats(step_sums, update_unless)
         self.statistics = Statistics(sums.counts, sums.losses.detach(), beta)
-        return with_gradient(loss, scale, self.criterion, levels, edges, backend)
+        loss = with_gradient(loss, scale, self.criterion, levels, edges, backend)
+        if self.class_weight is not None:
+            self.class_weight.check_counted(trains)
+            loss = loss + self.class_weight.extra(self.criterion, levels, edges, scale.detach())
+        return loss
 
     def _reduction(self, name: str, ranks: int = 1) -> Reduction:
         mean = name == 'mean'

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from mmdet.registry import MODELS
 from torch import Tensor
 
+from ghm_mmdet.losses.class_weight import ClassWeight, Setting
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_density
 from ghm_mmdet.losses.monitors import LabelCheck
 from ghm_mmdet.method.arguments import check_choice
@@ -63,6 +64,10 @@ class GHMCLoss(GHMLoss):
             entropy) and ``outliers`` ('damp' takes weight from a crowd of hard examples, 'keep' has
             weights that never fall as g grows; not with the exact density); its ``preset`` names
             the balance that it changes.
+        class_weight: What the loss of a positive is multiplied with, by its class, see
+            :class:`ghm_mmdet.losses.class_weight.ClassWeight`: one number per class, without
+            background; or 'auto' or ``dict(auto=exponent)`` for the rarer classes of the training
+            set. Densities and beta stay as they are.
         sync: Whether the density and the moving average are those of all ranks' examples together
             (False: each rank's own, as in mmdet). For heads that call the loss on every rank, also
             without positives.
@@ -95,6 +100,7 @@ class GHMCLoss(GHMLoss):
         density: str = 'mmdet',
         bias_correction: bool = False,
         balance: str | Mapping[str, object] | Balance = 'weight',
+        class_weight: Setting | None = None,
         sync: bool = False,
     ) -> None:
         check_choice('use_sigmoid', use_sigmoid, (True, False))
@@ -112,6 +118,8 @@ class GHMCLoss(GHMLoss):
         self.use_sigmoid = use_sigmoid
         self.activated = activated
         self.label_check = LabelCheck()
+        if class_weight is not None:
+            self.class_weight = ClassWeight(class_weight)
 
     @not_traced
     def forward(

@@ -323,9 +323,7 @@ def test_a_head_that_compares_the_name_of_its_loss_takes_the_names_of_the_drop_i
         if kind == 'mmdet.GHMC':
             checks.check_config(cfg, ('train',))
             return
-        with pytest.raises(
-            ConfigError, match=r"loss_cls.type=.*must be mmdet.GHMC, and"
-        ):
+        with pytest.raises(ConfigError, match=r'loss_cls.type=.*must be mmdet.GHMC, and'):
             checks.check_config(cfg, ('train',))
     finally:
         MODELS.register_module(name='GHMC', module=GHMC, force=True)

@@ -1,0 +1,141 @@
+"""The part that class weights add to a harmonized loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Union
+
+import torch
+from torch import Tensor
+
+from ghm_mmdet.method.arguments import check_interval
+from ghm_mmdet.method.class_weight import inverse_frequency
+from ghm_mmdet.method.criteria import Criterion, DenseTarget
+from ghm_mmdet.method.dtype_guard import FixedDtype
+from ghm_mmdet.ops import Examples, example_losses, scaled
+
+Setting = Union[str, Mapping[str, float], Sequence[float]]
+ALLOWED = "must be one positive number per class, 'auto', or dict(auto=exponent)"
+
+
+class ClassWeight(FixedDtype):
+    """f_i = 1 + (w_c - 1) t_i, what class weights multiply the loss of an example with.
+
+    t_i is the target at class c: a positive counts w_c, a negative 1, and what lies between in
+    proportion. Background always counts 1. Densities and beta know nothing of it.
+
+    Args:
+        setting: One weight per class; or 'auto', :func:`inverse_frequency` with an exponent of 0.5;
+            or ``dict(auto=exponent)``, with the exponent in (0, 1].
+
+    Attributes:
+        exponent: Of 'auto', else None.
+
+    Raises:
+        ValueError: The setting is none of these.
+    """
+
+    values: Tensor
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__()
+        self.exponent: float | None = None
+        weights: Sequence[float] = ()
+        if setting == 'auto':
+            setting = dict(auto=0.5)
+        if isinstance(setting, Mapping) and setting.keys() == {'auto'}:
+            check_interval('class_weight.auto', setting['auto'], '(0, 1]')
+            self.exponent = setting['auto']
+        elif isinstance(setting, Sequence) and not isinstance(setting, str) and setting:
+            weights = setting
+            for weight in weights:
+                check_interval('class_weight', weight, '(0, inf)')
+        else:
+            raise ValueError(f'class_weight={setting!r}: {ALLOWED}')
+        # a config has them, or the training set: a checkpoint does not
+        self.register_buffer('values', torch.tensor(weights), persistent=False)
+
+    def count(self, objects: Sequence[int]) -> None:
+        """Take the weights of 'auto' from the number of objects of each class."""
+        assert self.exponent is not None
+        self.values = inverse_frequency(objects, self.exponent).to(self.values.device)
+
+    def check_counted(self, trains: bool) -> None:
+        """Raise ValueError where the weights of 'auto' are not known in a call that trains."""
+        if trains and not len(self.values):
+            raise ValueError(
+                "class_weight='auto': must be counted before the training; add HarmonizedLossHook "
+                'to the config, or write one weight per class'
+            )
+
+    def extra(
+        self, criterion: Criterion, levels: Sequence[Examples], edges: Tensor, scale: Tensor
+    ) -> Tensor:
+        """What the weights add to a loss, sum_i scale_j (f_i - 1) l_i over all levels, 0-dim.
+
+        Args:
+            criterion: What an example is.
+            levels: At least one.
+            edges: Region edges, shape (M + 1,).
+            scale: Derivative of the loss with respect to each region's loss sum, a constant in the
+                backward pass, shape (M,).
+
+        Raises:
+            ValueError: There are weights for another number of classes.
+        """
+        parts = [self._extra(criterion, level, edges, scale)[0].sum() for level in levels]
+        return torch.stack([scaled(part, each.factor) for part, each in zip(parts, levels)]).sum()
+
+    def weigh(
+        self, losses: Tensor, criterion: Criterion, examples: Examples, edges: Tensor, beta: Tensor
+    ) -> Tensor:
+        """beta_i f_i l_i of every example.
+
+        Args:
+            losses: beta_i l_i, in the shape of the criterion's examples.
+            criterion: See :meth:`extra`, as what follows.
+            examples: Their factor is not applied.
+            edges: Shape (M + 1,).
+            beta: Weight per region, shape (M,).
+        """
+        extra, column = self._extra(criterion, examples, edges, beta)
+        return losses + extra if column is None else losses.scatter_add(1, column, extra)
+
+    def _extra(
+        self, criterion: Criterion, examples: Examples, edges: Tensor, scale: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """scale_j (f_i - 1) l_i of the examples for which that is not always 0.
+
+        Returns:
+            For labels in sigmoid cross entropy a number per anchor, (N, 1), and its column, int64,
+            (N, 1); else the shape of the criterion's examples, and None.
+        """
+        prediction, target, weight, _ = examples
+        classes = criterion.background(prediction)
+        more, by_row = self._more(classes), prediction.size(-1) > classes
+        if isinstance(target, DenseTarget):
+            more = more * target.values[..., :classes]
+            if by_row:
+                more = more.sum(-1, keepdim=True)
+            return more * example_losses(criterion, examples, edges, scale), None
+        is_object = (target.labels >= 0) & (target.labels < classes)
+        column = target.labels.where(is_object, 0).unsqueeze(1)
+        share = is_object if target.score is None else target.score.where(is_object, 0)
+        share = share.to(more.dtype).unsqueeze(1)
+        more = more[column] * share
+        if by_row:
+            return more * example_losses(criterion, examples, edges, scale), None
+        # all other examples of the row are negatives
+        weight = None if weight is None else weight.expand_as(prediction).gather(1, column)
+        at_label = Examples(prediction.gather(1, column), DenseTarget(share), weight)
+        return more * example_losses(criterion, at_label, edges, scale), column
+
+    def _more(self, classes: int) -> Tensor:
+        """w_c - 1, shape (C,)."""
+        known = len(self.values)
+        if known not in (0, classes):
+            raise ValueError(
+                f'class_weight of {known} classes: must have {classes}, as the head; give one '
+                'weight per class'
+            )
+        return self.values - 1 if known else self.values.new_zeros(classes)
