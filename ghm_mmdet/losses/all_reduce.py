@@ -40,7 +40,7 @@ def over_ranks(sums: RegionSums) -> RegionSums:
 
 
 # An operator, so that a compiled graph sees one opaque node.
-@custom_op('ghm_mmdet::sum_over_ranks', mutates_args=())
+@custom_op('ghm_mmdet::sum_over_ranks', mutates_args=(), schema='(Tensor values) -> Tensor')
 def _sum_over_ranks(values: Tensor) -> Tensor:
     total = values.clone()
     all_reduce(total)

@@ -43,7 +43,12 @@ def _check_and_restart(state: list[Tensor], was_restored: bool) -> None:
             buffer.zero_()
 
 
-_operator = custom_op('ghm_mmdet::check_and_restart', _check_and_restart, mutates_args=('state',))
+_operator = custom_op(
+    'ghm_mmdet::check_and_restart',
+    _check_and_restart,
+    mutates_args=('state',),
+    schema='(Tensor(a!)[] state, bool was_restored) -> ()',
+)
 
 
 def _is_recomputed() -> bool:

@@ -50,7 +50,7 @@ if TYPE_CHECKING or OPERATORS:
 else:
     from torch._dynamo import disable as not_traced
 
-    def custom_op(name, function=None, *, mutates_args):
+    def custom_op(name, function=None, *, mutates_args, schema):
         """Make an operator of a function."""
         return _Operator if function is None else _Operator(function)
 

@@ -21,6 +21,12 @@ from ghm_mmdet.ops import backends, reference
 from ghm_mmdet.ops.compiling import custom_op
 from ghm_mmdet.ops.examples import Examples, RegionSums
 
+# torch 2.4 reads no schema from annotations that are strings
+TENSORS = 'Tensor prediction, Tensor? labels, Tensor? score, Tensor? values, Tensor? weight'
+OF_REGIONS = f'{TENSORS}, Tensor edges, str criterion, str? backend'
+OF_EXAMPLES = f'{TENSORS}, Tensor edges, Tensor beta, str criterion'
+FIVE = '(Tensor, Tensor, Tensor, Tensor, Tensor)'
+
 
 def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> RegionSums:
     """Counts and differentiable loss sums per region of the gradient norm.
@@ -91,7 +97,9 @@ def _compute_sums(
     return tuple(module.region_sums(Criterion.by_key(criterion), examples, edges))
 
 
-_region_sums = custom_op('ghm_mmdet::region_sums', _compute_sums, mutates_args=())
+_region_sums = custom_op(
+    'ghm_mmdet::region_sums', _compute_sums, mutates_args=(), schema=f'({OF_REGIONS}) -> {FIVE}'
+)
 
 
 @_region_sums.register_fake
@@ -124,7 +132,10 @@ def _compute_gradient(
 
 
 _region_sums_gradient = custom_op(
-    'ghm_mmdet::region_sums_gradient', _compute_gradient, mutates_args=()
+    'ghm_mmdet::region_sums_gradient',
+    _compute_gradient,
+    mutates_args=(),
+    schema=f'(Tensor scale, {OF_REGIONS}) -> Tensor',
 )
 
 
@@ -146,7 +157,7 @@ def _region_sums_backward(ctx, _counts, scale, _weight_sum, _nonfinite, _bad_tar
 _region_sums.register_autograd(_region_sums_backward, setup_context=_save_region_sums)
 
 
-@custom_op('ghm_mmdet::example_losses', mutates_args=())
+@custom_op('ghm_mmdet::example_losses', mutates_args=(), schema=f'({OF_EXAMPLES}) -> Tensor')
 def _example_losses(
     prediction: Tensor,
     labels: Tensor | None,
@@ -170,7 +181,11 @@ def _(prediction, *arguments):
     return torch.empty_like(examples, dtype=working_dtype(prediction))
 
 
-@custom_op('ghm_mmdet::example_losses_gradient', mutates_args=())
+@custom_op(
+    'ghm_mmdet::example_losses_gradient',
+    mutates_args=(),
+    schema=f'(Tensor grad_output, {OF_EXAMPLES}) -> Tensor',
+)
 def _example_losses_gradient(
     grad_output: Tensor,
     prediction: Tensor,

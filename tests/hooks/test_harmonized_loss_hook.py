@@ -153,7 +153,7 @@ def two_optimizers():
     }
     parts['loss'] = GHMCLoss(use_sigmoid=True)
     return SimpleNamespace(
-        hooks=[], model=parts, iter=0, optim_wrapper=OptimWrapperDict(**wrappers)
+        hooks=[], cfg={}, model=parts, iter=0, optim_wrapper=OptimWrapperDict(**wrappers)
     )
 
 
@@ -232,9 +232,10 @@ def test_each_micro_batch_of_an_optimizer_that_counts_by_itself_is_a_step():
     model = Levels()
     runner = SimpleNamespace(
         hooks=[],
+        cfg={},
         model=model,
         iter=0,
-        optim_wrapper=DeepSpeedOptimWrapper(torch.optim.SGD(model.parameters())),
+        optim_wrapper=DeepSpeedOptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0)),
     )
     hook = HarmonizedLossHook()
     hook.before_train(runner)
