@@ -139,7 +139,8 @@ def harmonized_loss(
     """
     check_choice('reduction', reduction, ('mean', 'sum'))
     if not isinstance(density, GradientDensity):
-        density = UnitRegionDensity(density).to(prediction.device)
+        # not moved there afterwards, which torch 2.8 does not trace
+        density = UnitRegionDensity(density, device=prediction.device)
     balance = build_balance(balance, density)
     levels = [Examples.of_call(criterion, prediction, target, weight)]
     backend = choose_backend(levels)

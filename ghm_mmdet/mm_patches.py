@@ -33,7 +33,7 @@ State of the process that the package itself keeps: the table of criteria by key
 back end (``ops.backends._forced``), and the classes of ``WholePyramidHead`` by head.
 
 Parts of torch and MMEngine without a promise, for whoever upgrades them:
-``torch._C._current_graph_task_id`` (losses/restart.py), ``torch._dynamo.disable`` below 2.4
+``torch._C._current_graph_task_id`` (losses/restart.py), ``torch._dynamo.disable`` below 2.8
 (ops/compiling.py), ``torch.serialization._weights_only_unpickler`` below 2.6 (data_pickle.py),
 ``torch._foreach_norm`` (hooks/harmonized_loss_hook.py), ``vars(loader)['sampler']``
 (datasets/seeded_loading.py), the internals of ``CheckpointHook`` (hooks/atomic_checkpoint_hook.py).

@@ -8,5 +8,5 @@ from ghm_mmdet.ops.compiling import OPERATORS
 _OBSTACLE = cpp_ops.obstacle()
 COMPILED = pytest.param('cpp', marks=pytest.mark.skipif(bool(_OBSTACLE), reason=str(_OBSTACLE)))
 ON_CPU = ['reference', 'torch', COMPILED]
-NEEDS_TORCH_2_4 = pytest.mark.skipif(not OPERATORS, reason='needs torch 2.4')
+NEEDS_TORCH_2_8 = pytest.mark.skipif(not OPERATORS, reason='needs torch 2.8')
 """For its custom operators, and for what it has of float16 on a CPU."""

@@ -6,7 +6,7 @@ import torch
 from ghm_mmdet.functional import ExactDensity, UnitRegionDensity, ghm_c, ghm_r, harmonized_loss
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
 from ghm_mmdet.method.criteria import ProbabilityCrossEntropy
-from tests.back_ends import NEEDS_TORCH_2_4
+from tests.back_ends import NEEDS_TORCH_2_8
 from tests.losses.kinds import KINDS, WIDTH
 from tests.setup.sites import make_site, run_in_site
 
@@ -114,7 +114,7 @@ def boxes(*arguments):
     return ghm_r(*arguments, mu=0.123)  # of which no criterion has been made before
 
 
-@NEEDS_TORCH_2_4
+@NEEDS_TORCH_2_8
 @pytest.mark.parametrize('function', [ghm_c, softmax, boxes])
 def test_a_graph_is_the_function(function):
     prediction, (labels,) = KINDS['labels'].call(60)

@@ -32,7 +32,7 @@ def over_ranks(sums: RegionSums) -> RegionSums:
         ]
     )
     counts, (weight_sum, nonfinite) = _sum_over_ranks(mine).split([regions, 2])
-    return sums._replace(
+    return sums.changed(
         counts=counts.to(sums.counts.dtype),
         weight_sum=weight_sum.to(sums.weight_sum.dtype),
         nonfinite=nonfinite.to(sums.nonfinite.dtype),

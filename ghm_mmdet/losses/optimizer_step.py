@@ -75,7 +75,7 @@ class OptimizerStep:
             )
             self._counted[call] = counts, weight_sum, any_poisoned
         counts, weight_sum = map(torch.add, before, mine)
-        return sums._replace(counts=counts, weight_sum=weight_sum), any_poisoned
+        return sums.changed(counts=counts, weight_sum=weight_sum), any_poisoned
 
     @property
     def is_last(self) -> bool:

@@ -21,9 +21,9 @@ from ghm_mmdet.method.arguments import check_choice, check_interval, check_posit
 from ghm_mmdet.method.dtype_guard import FixedDtype
 
 
-def region_edges(bins: int) -> Tensor:
+def region_edges(bins: int, device: torch.device | None = None) -> Tensor:
     """Edges of the unit regions r_j = [(j-1)/M, j/M), float32, shape (M + 1,)."""
-    return torch.arange(bins + 1, dtype=torch.float32) / bins
+    return torch.arange(bins + 1, dtype=torch.float32, device=device) / bins
 
 
 def region_centres(edges: Tensor) -> Tensor:
@@ -81,6 +81,7 @@ class GradientDensity(FixedDtype, ABC):
             from which S starts does not inflate the first weights. False is mmdet's behaviour.
         decays: Whether the zero of a region without an example is averaged in (paper), or leaves
             S_j as it is (mmdet).
+        device: Of the buffers.
 
     Raises:
         ValueError: An argument is out of range, or there is a bias correction and no momentum.
@@ -90,7 +91,14 @@ class GradientDensity(FixedDtype, ABC):
     moving_average: Tensor
     moving_weight: Tensor
 
-    def __init__(self, bins: int, momentum: float, bias_correction: bool, decays: bool) -> None:
+    def __init__(
+        self,
+        bins: int,
+        momentum: float,
+        bias_correction: bool,
+        decays: bool,
+        device: torch.device | None = None,
+    ) -> None:
         super().__init__()
         check_positive_integer('bins', bins)
         check_interval('momentum', momentum, '[0, 1)')
@@ -101,7 +109,7 @@ class GradientDensity(FixedDtype, ABC):
         self.momentum = momentum
         self.bias_correction = bias_correction
         self.decays = decays
-        self.register_buffer('edges', region_edges(bins), persistent=False)
+        self.register_buffer('edges', region_edges(bins, device), persistent=False)
         if momentum > 0:
             zeros = torch.zeros_like(self.edges[1:])
             self.register_buffer('moving_average', zeros)
@@ -171,6 +179,7 @@ class UnitRegionDensity(GradientDensity):
             among all M regions, and the moving average of an empty one decays.
         momentum: See :class:`GradientDensity`.
         bias_correction: See :class:`GradientDensity`.
+        device: See :class:`GradientDensity`.
 
     Raises:
         ValueError: ``form`` is neither, or see :class:`GradientDensity`.
@@ -182,9 +191,10 @@ class UnitRegionDensity(GradientDensity):
         form: str = 'mmdet',
         momentum: float = 0,
         bias_correction: bool = False,
+        device: torch.device | None = None,
     ) -> None:
         check_choice('form', form, ('mmdet', 'paper'))
-        super().__init__(bins, momentum, bias_correction, decays=form == 'paper')
+        super().__init__(bins, momentum, bias_correction, form == 'paper', device)
         self.form = form
 
     def _density(self, smoothed: Tensor, counts: Tensor) -> Tensor:

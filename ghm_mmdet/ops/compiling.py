@@ -1,7 +1,8 @@
 """What torch.compile needs of the losses, in every torch from 2.0 on.
 
-``torch.library.custom_op`` came with torch 2.4. With an older torch an operator is a function with
-a gradient, no call is traced, and a compiled model leaves its graph for the losses.
+``torch.library.custom_op`` came with torch 2.4, and torch 2.8 is the first whose compiler traces the
+losses as they are. With an older one an operator is a function with a gradient, no call is traced,
+and a compiled model leaves its graph for the losses.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import torch
 
 __all__ = ['OPERATORS', 'assume_constant_result', 'custom_op', 'is_compiling', 'not_traced']
 
-OPERATORS = hasattr(torch.library, 'custom_op')
-"""Whether this torch has custom operators, so that the losses become part of a compiled graph."""
+OPERATORS = torch.__version__ >= (2, 8)
+"""Whether the losses are custom operators here, and become part of a compiled graph."""
 
 
 class _Operator:
@@ -44,7 +45,7 @@ if TYPE_CHECKING or OPERATORS:
     from torch.library import custom_op
 
     def not_traced(function: Callable) -> Callable:
-        """Take a function out of the graphs of a torch without custom operators."""
+        """Take a function out of the graphs where there are no custom operators."""
         return function
 
 else:

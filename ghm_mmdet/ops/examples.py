@@ -82,6 +82,16 @@ class RegionSums(NamedTuple):
     nonfinite: Tensor
     bad_targets: Tensor
 
+    def changed(self, **fields: Tensor) -> RegionSums:
+        """The summary with other fields, as ``_replace``, which torch 2.8 does not trace."""
+        return RegionSums(
+            fields.get('counts', self.counts),
+            fields.get('losses', self.losses),
+            fields.get('weight_sum', self.weight_sum),
+            fields.get('nonfinite', self.nonfinite),
+            fields.get('bad_targets', self.bad_targets),
+        )
+
     @classmethod
     def total(cls, parts: Sequence[RegionSums]) -> RegionSums:
         """The summary of the examples of all parts together."""
@@ -123,7 +133,7 @@ def total_of_levels(
         The summary; and each level's examples that are not finite, int64, shape (L,).
     """
     pairs = zip(levels, parts)
-    factored = [part._replace(losses=scaled(part.losses, level.factor)) for level, part in pairs]
+    factored = [part.changed(losses=scaled(part.losses, level.factor)) for level, part in pairs]
     return RegionSums.total(factored), torch.stack([part.nonfinite for part in parts])
 
 

@@ -27,7 +27,7 @@ def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> Regi
     parts = [_chunk_sums(criterion, rows, edges) for rows in _chunks(examples)]
     total = RegionSums.total(parts)
     dtype = working_dtype(examples.prediction)
-    return total._replace(losses=total.losses.to(dtype), weight_sum=total.weight_sum.to(dtype))
+    return total.changed(losses=total.losses.to(dtype), weight_sum=total.weight_sum.to(dtype))
 
 
 def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def _chunk_sums(criterion: Criterion, rows: Examples, edges: Tensor) -> RegionSu
     if valid is not None:
         rows = rows.rows(valid)
     sums = reference.region_sums(criterion, rows, edges)
-    return sums._replace(losses=sums.losses.double(), weight_sum=sums.weight_sum.double())
+    return sums.changed(losses=sums.losses.double(), weight_sum=sums.weight_sum.double())
 
 
 def _chunk_gradient(

@@ -85,7 +85,7 @@ def level_sums(
     with torch.cuda.device_of(levels[0].prediction):
         sums, nonfinite = _few_regions(taken, regions)
         sums = _with_bad_targets(sums, criterion, levels, taken)
-    return sums._replace(losses=scaled(sums.losses, levels[0].factor)), nonfinite
+    return sums.changed(losses=scaled(sums.losses, levels[0].factor)), nonfinite
 
 
 def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Tensor) -> Tensor:
@@ -163,7 +163,7 @@ def _with_bad_targets(
         for level, (batch, _) in zip(levels, calls)
         if batch.options['WEIGHT'] == 'example' and isinstance(level.target, LabelTarget)
     ]
-    return sums._replace(bad_targets=sum(missing, sums.bad_targets))
+    return sums.changed(bad_targets=sum(missing, sums.bad_targets))
 
 
 def _few_regions(calls: Sequence[tuple[Layout, dict]], regions: int) -> tuple[RegionSums, Tensor]:

@@ -5,11 +5,11 @@ import copy
 import pytest
 import torch
 
-from tests.back_ends import NEEDS_TORCH_2_4
+from tests.back_ends import NEEDS_TORCH_2_8
 from tests.losses.kinds import KINDS, WIDTH
 
 pytestmark = pytest.mark.parametrize('kind', KINDS)
-FLOAT16 = pytest.param(torch.float16, marks=NEEDS_TORCH_2_4)
+FLOAT16 = pytest.param(torch.float16, marks=NEEDS_TORCH_2_8)
 HALF = pytest.mark.parametrize('dtype', [FLOAT16, torch.bfloat16])
 SCALE = 2.0**12
 
@@ -54,7 +54,7 @@ def test_a_scaled_loss_has_exactly_the_scaled_gradient(kind, dtype, device):
     torch.testing.assert_close(scaled.double() / SCALE, plain.double(), rtol=0, atol=atol)
 
 
-@NEEDS_TORCH_2_4
+@NEEDS_TORCH_2_8
 @pytest.mark.parametrize('bad', [float('inf'), float('nan')])
 def test_grad_scaler_skips_a_step_on_logits_that_are_not_finite(kind, bad, device):
     features, arguments = KINDS[kind].call(150, device=device)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from tests.back_ends import NEEDS_TORCH_2_4
+from tests.back_ends import NEEDS_TORCH_2_8
 from tests.losses.kinds import KINDS, STATES, WIDTH
 
 REENTRANT = pytest.mark.parametrize('reentrant', [True, False])
@@ -83,7 +83,7 @@ def test_a_checkpointed_loss_is_the_same_where_it_updates_at_most_once(call, ree
 
 
 @pytest.mark.usefixtures('fresh_compiler')
-@pytest.mark.parametrize('compiled', [False, pytest.param(True, marks=NEEDS_TORCH_2_4)])
+@pytest.mark.parametrize('compiled', [False, pytest.param(True, marks=NEEDS_TORCH_2_8)])
 @pytest.mark.parametrize('state', STATES)
 @CALLS
 def test_a_checkpointed_loss_refuses_to_update_twice(call, state, compiled):

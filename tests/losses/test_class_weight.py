@@ -6,7 +6,7 @@ import torch
 from ghm_mmdet.losses import GHMCLoss
 from ghm_mmdet.losses.class_weight import ClassWeight
 from ghm_mmdet.method.density import region_index
-from tests.back_ends import NEEDS_TORCH_2_4
+from tests.back_ends import NEEDS_TORCH_2_8
 
 CLASSES = 4
 WEIGHTS = [0.5, 1.0, 3.0, 20.0]
@@ -126,7 +126,7 @@ def test_what_is_ignored_or_background_leaves_no_trace():
     assert not prediction.grad[weight == 0].any()
 
 
-@NEEDS_TORCH_2_4
+@NEEDS_TORCH_2_8
 def test_a_graph_is_the_loss():
     loss = GHMCLoss(use_sigmoid=True, class_weight=WEIGHTS, momentum=0.5)
     graph = torch.compile(loss, backend='aot_eager', fullgraph=True)

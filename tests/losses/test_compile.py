@@ -8,10 +8,10 @@ import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from ghm_mmdet.ops import backends, use_backend
-from tests.back_ends import NEEDS_TORCH_2_4
+from tests.back_ends import NEEDS_TORCH_2_8
 from tests.losses.kinds import KINDS, STATES, WIDTH
 
-pytestmark = [pytest.mark.usefixtures('fresh_compiler'), NEEDS_TORCH_2_4]
+pytestmark = [pytest.mark.usefixtures('fresh_compiler'), NEEDS_TORCH_2_8]
 SIZES = [40, 41, 7, 100, 5, 64, 33, 2, 12, 90]
 RECOMPILATIONS = 2
 NEVER_FALLING = dict(balance='small-data')

@@ -11,7 +11,7 @@ from ghm_mmdet.heads.whole_pyramid import _merge_levels
 from ghm_mmdet.losses import GHMRLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss
 from ghm_mmdet.method.median_error import MedianError
-from tests.back_ends import NEEDS_TORCH_2_4
+from tests.back_ends import NEEDS_TORCH_2_8
 
 BINS = 10
 ERRORS = {
@@ -153,7 +153,7 @@ def test_a_median_of_zero_ends_nothing(share):
     assert loss.mu == pytest.approx(0.0674, rel=0.1)
 
 
-@NEEDS_TORCH_2_4
+@NEEDS_TORCH_2_8
 def test_compiled_as_a_whole():
     loss, compiled = settled(), settled()
     function = torch.compile(compiled, fullgraph=True, backend='aot_eager')

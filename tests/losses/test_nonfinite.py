@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ghm_mmdet.losses.monitors import NonfiniteFlags
-from tests.back_ends import NEEDS_TORCH_2_4
+from tests.back_ends import NEEDS_TORCH_2_8
 from tests.losses.kinds import KINDS
 
 POISON = [float('nan'), float('inf'), float('-inf')]
@@ -83,7 +83,7 @@ def test_an_ignored_number_poisons_nothing():
     assert logits.grad[[0, 2, 3]].all() and not logits.grad[1].any()
 
 
-@NEEDS_TORCH_2_4
+@NEEDS_TORCH_2_8
 @pytest.mark.usefixtures('fresh_compiler')
 def test_a_graph_notes_a_poisoned_level_before_a_finite_one():
     loss = KINDS['labels'].make(momentum=0.5)

@@ -13,7 +13,7 @@ from ghm_mmdet.method.criteria import (
 )
 from ghm_mmdet.method.density import region_edges
 from ghm_mmdet.ops import Examples, function, operators, torch_ops
-from tests.back_ends import NEEDS_TORCH_2_4
+from tests.back_ends import NEEDS_TORCH_2_8
 
 EDGES = region_edges(10)
 MATRICES = {
@@ -64,7 +64,7 @@ class LargeResults(TorchDispatchMode):
         return result
 
 
-@NEEDS_TORCH_2_4
+@NEEDS_TORCH_2_8
 @pytest.mark.parametrize('layout', [*MATRICES, *MAPS])
 def test_results_have_the_layout_that_compiled_graphs_expect(layout, backend):
     if layout in MATRICES:
@@ -88,7 +88,7 @@ def test_results_have_the_layout_that_compiled_graphs_expect(layout, backend):
         torch.library.opcheck(operator, arguments, test_utils=checks)
 
 
-@NEEDS_TORCH_2_4
+@NEEDS_TORCH_2_8
 @pytest.mark.parametrize('layout', MATRICES)
 @pytest.mark.parametrize('form', ['labels', 'labels and score', 'values', 'boxes'])
 def test_a_loss_copies_nothing_before_its_operators(layout, form, monkeypatch):

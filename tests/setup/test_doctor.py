@@ -43,7 +43,7 @@ def test_doctor_shows_the_back_end_of_each_gpu(obstacle, shown, monkeypatch):
         assert rows[f'back end {device}'].startswith(shown)
 
 
-@pytest.mark.parametrize(('has_operators', 'shown'), [(True, 'takes in'), (False, 'below 2.4')])
+@pytest.mark.parametrize(('has_operators', 'shown'), [(True, 'takes in'), (False, 'below 2.8')])
 def test_doctor_shows_what_torch_compile_does(has_operators, shown, monkeypatch):
     monkeypatch.setattr(compiling, 'OPERATORS', has_operators)
     assert shown in doctor.facts()['torch.compile']

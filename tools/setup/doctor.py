@@ -80,7 +80,7 @@ def _compiler() -> str:
     return (
         'takes in the losses'
         if OPERATORS
-        else 'leaves its graph for the losses, as torch is below 2.4'
+        else 'leaves its graph for the losses, as torch is below 2.8'
     )
 
 
