@@ -1,8 +1,8 @@
 """What torch.compile needs of the losses, in every torch from 2.0 on.
 
-``torch.library.custom_op`` came with torch 2.4, and torch 2.8 is the first whose compiler traces the
-losses as they are. With an older one an operator is a function with a gradient, no call is traced,
-and a compiled model leaves its graph for the losses.
+``torch.library.custom_op`` came with torch 2.4, and torch 2.8 is the first whose compiler traces
+the losses as they are. With an older one an operator is a function with a gradient, no call is
+traced, and a compiled model leaves its graph for the losses.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 __all__ = ['OPERATORS', 'assume_constant_result', 'custom_op', 'is_compiling', 'not_traced']
 
-OPERATORS = torch.__version__ >= (2, 8)
+OPERATORS = torch.__version__ >= (2, 8)  # type: ignore[operator]
 """Whether the losses are custom operators here, and become part of a compiled graph."""
 
 
