@@ -15,6 +15,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 PATIENCE = 240  # seconds
 
+# --standalone of torch 2.0 and 2.1 has one port for all tests of a machine
+ON_A_FREE_PORT = ('--rdzv-backend=c10d', '--rdzv-endpoint=localhost:0')
+
 
 def environment(**more: str) -> dict[str, str]:
     """Variables with which a process has this repository's package, and one thread."""
@@ -33,7 +36,7 @@ def wait_for_checkpoint(
 
 def run_on_ranks(script: str, ranks: int, folder: Path, timeout: float = 300) -> list:
     """What the ranks have saved as ``FOLDER/rankN.pt``, by rank; the script takes the folder."""
-    torchrun = ['-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={ranks}']
+    torchrun = ['-m', 'torch.distributed.run', *ON_A_FREE_PORT, f'--nproc-per-node={ranks}']
     done = subprocess.run(
         [sys.executable, *torchrun, script, folder],
         env=environment(),

@@ -12,6 +12,7 @@ from torch import distributed
 
 from ghm_mmdet.mm_patches import cpu_ranks
 from tests.cli import linear_ranks
+from tests.processes import ON_A_FREE_PORT
 
 SCRIPT = linear_ranks.__file__
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -19,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def train_on_ranks(work_dir, *arguments, ranks):
     """Final weights of every rank."""
-    torchrun = ['-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={ranks}']
+    torchrun = ['-m', 'torch.distributed.run', *ON_A_FREE_PORT, f'--nproc-per-node={ranks}']
     command = [sys.executable, *torchrun, SCRIPT, work_dir, *arguments]
     environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY), 'OMP_NUM_THREADS': '1'}
     environment['CUDA_VISIBLE_DEVICES'] = ''
