@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -20,6 +21,8 @@ from setuptools import setup
 Path('mmcv').mkdir(exist_ok=True)
 Path('mmcv/__init__.py').touch()
 cuda = '13.0' if os.environ['FORCE_CUDA'] == '1' else 'not available'
+Path('mmcv/ops.py').write_text('from types import SimpleNamespace as Kept; '
+    'nms = lambda *arguments: (None, Kept(tolist=lambda: [0, 2]))')
 Path('mmcv/_ext.py').write_text('get_compiling_cuda_version = lambda: ' + repr(cuda))
 setup(name={name!r}, version={version!r}, packages=['mmcv'])
 """
@@ -27,6 +30,7 @@ TORCH_WITH_A_GPU = """
 from types import SimpleNamespace
 
 version = SimpleNamespace(cuda='13.0')
+tensor = lambda values, device: values
 cuda = SimpleNamespace(
     is_available=lambda: True, device_count=lambda: 1, get_device_name=lambda index: 'a GPU'
 )
@@ -67,9 +71,10 @@ def gpu_machine(tmp_path, requirement):
         'PIP_CONFIG_FILE': os.devnull,
     }
 
-    def build(cuda_home: Path) -> subprocess.CompletedProcess:
+    def build(cuda_home: Path, *options: object) -> subprocess.CompletedProcess:
+        script = REPOSITORY / 'tools/setup/build_mmcv.py'
         return subprocess.run(
-            [tmp_path / 'venv/bin/python', REPOSITORY / 'tools/setup/build_mmcv.py', requirement],
+            [tmp_path / 'venv/bin/python', script, requirement, *options],
             cwd=REPOSITORY,
             env={**variables, 'CUDA_HOME': str(cuda_home)},
             capture_output=True,
@@ -84,17 +89,45 @@ def test_operators_follow_the_machine_and_no_stale_wheel_is_reused(
 ):
     without_nvcc = gpu_machine(tmp_path / 'nowhere')
     assert without_nvcc.returncode == 0, without_nvcc.stderr
-    assert 'a GPU: no CUDA operators' in without_nvcc.stdout.splitlines()[0]
+    lines = without_nvcc.stdout.splitlines()
+    assert lines[0].startswith(f'{requirement}: no prebuilt wheel that runs here on https://')
+    assert 'a GPU: no CUDA operators' in lines[1]
     assert 'install nvcc of CUDA 13.0' in without_nvcc.stdout
-    assert without_nvcc.stdout.endswith('its CPU operators load\n')
+    assert without_nvcc.stdout.endswith('its CPU operators run\n')
 
     with_nvcc = gpu_machine(tmp_path / 'cuda')
     assert with_nvcc.returncode == 0, with_nvcc.stderr
     assert 'The wheel in the cache of pip does not fit' in with_nvcc.stdout
-    assert with_nvcc.stdout.endswith('its CUDA operators load\n')
+    assert with_nvcc.stdout.endswith('its CUDA operators run\n')
 
     again = gpu_machine(tmp_path / 'cuda')
-    assert again.stdout == f'{requirement} is installed, its CUDA operators load\n'
+    assert again.stdout == f'{requirement} is installed, its CUDA operators run\n'
+
+
+def test_a_prebuilt_wheel_is_taken_where_its_operators_run(gpu_machine, requirement, tmp_path):
+    assert gpu_machine(tmp_path / 'cuda').returncode == 0
+    (wheel,) = (tmp_path / 'cache').rglob('*.whl')
+    shelf = tmp_path / 'shelf'
+    shelf.mkdir()
+    wheel.rename(shelf / wheel.name)
+    for folder in (tmp_path / 'venv').glob('lib/python*/site-packages/*mmcv*'):
+        shutil.rmtree(folder)
+    # without nvcc, which would compile
+    again = gpu_machine(tmp_path / 'nowhere', '--wheels', shelf)
+    assert again.stdout == f'{requirement} is installed, its CUDA operators run\n'
+
+
+@pytest.mark.parametrize(
+    ('requirement', 'machine', 'page'),
+    [
+        ('onedl-mmcv==2.3.6', ('2.10.0+cpu', None, None), 'onedl.ai/cpu-torch2100/simple/'),
+        ('onedl-mmcv==2.3.6', ('2.8.0', '12.8', 'a GPU'), 'onedl.ai/cu128-torch280/simple/'),
+        ('mmcv==2.1.0', ('2.1.2', '12.1', 'a GPU'), 'dist/cu121/torch2.1.0/index.html'),
+        ('mmcv==2.1.0', ('2.1.2', '12.1', None), 'dist/cpu/torch2.1.0/index.html'),
+    ],
+)
+def test_the_page_of_prebuilt_wheels_is_that_of_torch_and_the_gpu(requirement, machine, page):
+    assert page in build_mmcv.wheels_page(requirement, *machine)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
-"""Builds mmcv with compiled operators that fit the torch and the GPU of this environment.
+"""Installs mmcv with compiled operators that fit the torch and the GPU of this environment.
 
-    python tools/setup/build_mmcv.py [requirement]
+    python tools/setup/build_mmcv.py [requirement] [--wheels PAGE_OR_FOLDER]
 
-Does nothing where that is so already. It needs torch, setuptools, wheel and a C++ compiler, and
-ninja for its pace. A plain `pip install` builds in isolation, where torch is not seen, and leaves
-the operators out without a word. pip keeps what it has built, whatever it was built for, so a wheel
-from its cache is tried before it is trusted.
+Does nothing where that is so already. A wheel with operators that its makers have built for this
+Python and torch is tried first. Where there is none, the operators are compiled, which needs
+torch, setuptools, wheel and a C++ compiler, and ninja for its pace. A plain `pip install` builds in
+isolation, where torch is not seen, and leaves the operators out without a word. pip keeps what it
+has built, whatever it was built for. So an operator is run before any wheel is trusted.
 """
 
 from __future__ import annotations
@@ -33,7 +34,24 @@ from problems import cuda_build_obstacle
 
 HEARTBEAT_SECONDS = 30
 LOG_TAIL_LINES = 40
-SHOW_OPS = 'from mmcv import _ext; print(_ext.get_compiling_cuda_version())'
+WHEELS = {
+    'onedl-mmcv': 'https://mmwheels.onedl.ai/{device}-torch{major}{minor}0/simple/onedl-mmcv/index.html',
+    'mmcv': 'https://download.openmmlab.com/mmcv/dist/{device}/torch{major}.{minor}.0/index.html',
+}
+"""Pages of prebuilt wheels, by the distribution."""
+
+RUN_OPS = """
+import torch
+from mmcv import _ext
+from mmcv.ops import nms
+compiled_for = _ext.get_compiling_cuda_version()
+on_gpu = torch.cuda.is_available() and compiled_for != 'not available'
+for device in ('cpu', 'cuda') if on_gpu else ('cpu',):
+    boxes = torch.tensor([[0.0, 0, 2, 2], [0, 0, 2, 1.9], [5, 5, 6, 6]], device=device)
+    kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7], device=device), 0.5)[1]
+    assert kept.tolist() == [0, 2]
+print(compiled_for)
+"""
 
 
 @dataclass(frozen=True)
@@ -75,17 +93,39 @@ def build_variables(plan: Plan, inherited: dict[str, str]) -> dict[str, str]:
 
 
 def is_right(requirement: str, plan: Plan) -> bool:
-    """Whether the installed mmcv is the required one with operators that load, as planned."""
+    """Whether the installed mmcv is the required one with operators that run, as planned."""
     from packaging.requirements import Requirement
 
     asked = Requirement(requirement)
     found = release(asked.name)
     if found is None or not asked.specifier.contains(found, prereleases=True):
         return False
-    shown = subprocess.run([sys.executable, '-c', SHOW_OPS], capture_output=True, text=True)
+    shown = subprocess.run([sys.executable, '-c', RUN_OPS], capture_output=True, text=True)
     if shown.returncode:
         return False
-    return not plan.cuda or shown.stdout.strip() != 'not available'
+    return not plan.cuda or shown.stdout.split()[-1:] != ['available']
+
+
+def wheels_page(requirement: str, torch: str, torch_cuda: str | None, gpu: str | None) -> str:
+    """Return the page with the prebuilt wheels of an mmcv for this torch.
+
+    Args:
+        requirement: Of mmcv, such as ``onedl-mmcv==2.3.6``.
+        torch: Its release, such as '2.8.0+cu128'.
+        torch_cuda: The CUDA release of torch; None for a torch without CUDA.
+        gpu: What the operators are to run on; None for the CPU alone.
+    """
+    device = f'cu{torch_cuda.replace(".", "")}' if gpu and torch_cuda else 'cpu'
+    major, minor = torch.split('.')[:2]
+    return WHEELS[requirement.split('==')[0]].format(device=device, major=major, minor=minor)
+
+
+def _install_prebuilt(requirement: str, plan: Plan, page: str) -> bool:
+    options = ['-q', '--no-deps', '--force-reinstall', '--only-binary=:all:', '--no-index']
+    patience = ['--timeout=15', '--retries=0', '--disable-pip-version-check']
+    command = [sys.executable, '-m', 'pip', 'install', *options, *patience, '-f', page, requirement]
+    done = subprocess.run(command, capture_output=True)
+    return done.returncode == 0 and is_right(requirement, plan)
 
 
 def run_with_heartbeat(command: list[str], variables: dict[str, str], log: Path) -> int:
@@ -123,24 +163,14 @@ def _forget_cached_wheel(log: Path) -> bool:
     return subprocess.run(command).returncode == 0
 
 
-def main() -> int:
-    """Build and install what is missing; return the exit status."""
-    parser = argparse.ArgumentParser(description='Build mmcv with operators that fit.')
-    parser.add_argument('requirement', nargs='?', help='such as onedl-mmcv==2.3.6')
-    asked = parser.parse_args().requirement
-    for module in ('packaging', 'torch'):
-        if find_spec(module) is None:
-            install = pip_command('install', wanted(module))
-            print(f'{module} has to be installed first: {install}', file=sys.stderr)
-            return 1
-    requirement = asked or wanted('mmcv')
-    names = gpu_names() or (['FORCE_CUDA=1'] if os.environ.get('FORCE_CUDA') == '1' else [])
-    plan = plan_build(next(iter(names), None), torch_cuda_version(), nvcc_version())
+def _build(requirement: str, plan: Plan) -> int:
+    """Compile and install mmcv, unless that is done; return the exit status."""
     kind = 'CUDA' if plan.cuda else 'CPU'
+    success = f'{requirement} is installed, its {kind} operators run'
     if plan.note:
         print(plan.note)
     if is_right(requirement, plan):
-        print(f'{requirement} is installed, its {kind} operators load')
+        print(success)
         return 0
     log = Path(sys.prefix, 'mmcv-build.log')
     print(
@@ -153,11 +183,35 @@ def main() -> int:
         print('The wheel in the cache of pip does not fit, building a new one', flush=True)
         done = _install(requirement, plan, log)
     if done:
-        print(f'{requirement} is installed, its {kind} operators load')
+        print(success)
         return 0
     print(*log.read_text().splitlines()[-LOG_TAIL_LINES:], sep='\n', file=sys.stderr)
     print(f'{requirement} could not be built with its operators: see {log}', file=sys.stderr)
     return 1
+
+
+def main() -> int:
+    """Build and install what is missing; return the exit status."""
+    parser = argparse.ArgumentParser(description='Build mmcv with operators that fit.')
+    parser.add_argument('requirement', nargs='?', help='such as onedl-mmcv==2.3.6')
+    parser.add_argument('--wheels', help='page or folder of prebuilt wheels (the public ones)')
+    args = parser.parse_args()
+    for module in ('packaging', 'torch'):
+        if find_spec(module) is None:
+            install = pip_command('install', wanted(module))
+            print(f'{module} has to be installed first: {install}', file=sys.stderr)
+            return 1
+    requirement = args.requirement or wanted('mmcv')
+    names = gpu_names() or (['FORCE_CUDA=1'] if os.environ.get('FORCE_CUDA') == '1' else [])
+    gpu, torch_cuda = next(iter(names), None), torch_cuda_version()
+    # prebuilt ones need no compiler for CUDA
+    ready = Plan(cuda=bool(gpu and torch_cuda))
+    page = args.wheels or wheels_page(requirement, release('torch') or '', torch_cuda, gpu)
+    if is_right(requirement, ready) or _install_prebuilt(requirement, ready, page):
+        print(f'{requirement} is installed, its {"CUDA" if ready.cuda else "CPU"} operators run')
+        return 0
+    print(f'{requirement}: no prebuilt wheel that runs here on {page}')
+    return _build(requirement, plan_build(gpu, torch_cuda, nvcc_version()))
 
 
 if __name__ == '__main__':
