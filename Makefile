@@ -19,7 +19,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip
 INSTALL := $(PIP) install -q --no-deps --no-build-isolation
 DONE := $(VENV)/.done
-TARGETS := setup demo test test-long soak test-classic test-long-classic bench bench-cuda lint format docs doctor ops clean
+TARGETS := setup demo test test-long soak test-classic test-long-classic bench bench-cuda lint format docs dist doctor ops clean
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -69,6 +69,9 @@ format: setup ## bring the code into its style
 docs: $(DONE)/docs ## build the documentation into site/ and check its links
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 	@echo 'site/index.html; its search needs a server: python3 -m http.server -d site'
+
+dist: setup ## build the wheel, which needs no compiler, and the source package into dist/
+	GHM_MMDET_COMPILE=0 $(RUN) -m build --no-isolation --outdir dist
 
 doctor: ## show what is installed, and how to repair what is wrong
 	@test -x $(RUN) || { echo 'no environment yet: run `make setup`'; exit 1; }

@@ -1,8 +1,8 @@
 """What the build adds to pyproject.toml.
 
 First, the compiled back end for the CPU. It is left out where torch is not there while the package
-is built, as in pip's isolated builds, where no compiler is, and where GHM_MMDET_COMPILE=0 says so:
-the package works without it.
+is built, as in pip's isolated builds, where no compiler is that works, and where
+GHM_MMDET_COMPILE=0 says so: the package works without it.
 
 Second, the files that OpenMMLab's tools look for in a package. MMEngine and MIM read a package's
 configs, tools and model index from its folder `.mim`. Here they stand at the top of the repository,
@@ -83,11 +83,17 @@ def compiled_back_end() -> dict:
         extra_compile_args=flags,
         optional=True,
     )
+
     # without ninja, whose errors setuptools does not take for those of an optional extension
-    return {
-        'ext_modules': [extension],
-        'cmdclass': {'build_ext': BuildExtension.with_options(use_ninja=False)},
-    }
+    class OptionalBuild(BuildExtension.with_options(use_ninja=False)):
+        def build_extensions(self) -> None:
+            # torch looks at the compiler first, and raises where it finds none that it takes
+            try:
+                super().build_extensions()
+            except Exception as error:
+                print(f'ghm_mmdet: the compiled back end is left out: {error}')
+
+    return {'ext_modules': [extension], 'cmdclass': {'build_ext': OptionalBuild}}
 
 
 compiled = compiled_back_end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from installed_packages import OPENMMLAB, PROVIDERS, TESTED
 from packaging.requirements import Requirement
 
+from ghm_mmdet.version import __version__
 from tests.configs_compared import without_scope
 from tests.setup.sites import REPOSITORY, make_site, run_in_site
 
@@ -86,6 +88,19 @@ def wheel(folder, checkout) -> Path:
     out = folder / 'wheel'
     subprocess.run([*pip, '--no-build-isolation', '-w', out, sdist], check=True)
     return next(out.glob('*.whl'))
+
+
+@pytest.mark.parametrize('compiler', ['false', 'no-such-compiler'])
+def test_a_compiler_that_does_not_work_is_done_without(compiler, checkout, tmp_path, monkeypatch):
+    monkeypatch.setenv('GHM_MMDET_COMPILE', '1')
+    monkeypatch.setenv('CC', compiler)
+    monkeypatch.setenv('CXX', compiler)
+    source = shutil.copytree(checkout, tmp_path / 'source', symlinks=True)
+    built = build('wheel', source, tmp_path / 'wheel')
+    with zipfile.ZipFile(built) as archive:
+        names = archive.namelist()
+    assert 'ghm_mmdet/ops/cpp_ops.py' in names
+    assert not any(name.endswith('.so') for name in names)
 
 
 @pytest.fixture(scope='module')
@@ -173,14 +188,30 @@ def test_configs_elsewhere_inherit_from_every_config(
     assert without_scope(result['here']) == without_scope(result['original'])
 
 
-def test_training_from_the_installed_package(small_config, installed, tmp_path):
+def test_the_installed_package_trains_tests_and_reports(small_config, installed, tmp_path):
     mine = small_config.read_text().replace(f'{REPOSITORY}/configs/', 'ghm_mmdet::')
     assert "_base_ = 'ghm_mmdet::" in mine
     small_config.write_text(mine)
-    tool = installed / 'ghm_mmdet' / '.mim' / 'tools' / 'train.py'
-    done = run_in_site(installed, str(tool), str(small_config), folder=tmp_path)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert (tmp_path / 'work_dirs' / 'small' / 'epoch_1.pth').is_file()
+    checkpoint = tmp_path / 'work_dirs' / 'small' / 'epoch_1.pth'
+    for tool, *arguments in (
+        ('train.py', small_config),
+        ('test.py', small_config, checkpoint),
+        ('analyze_gradients.py', small_config, checkpoint, '--out', 'report'),
+    ):
+        script = installed / 'ghm_mmdet' / '.mim' / 'tools' / tool
+        done = run_in_site(installed, str(script), *map(str, arguments), folder=tmp_path)
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert checkpoint.is_file()
+    assert list((tmp_path / 'report').glob('*.html'))
+
+
+def test_the_version_is_that_of_the_changelog_and_of_a_tag():
+    heading = re.search(r'^## (.*)$', (REPOSITORY / 'CHANGELOG.md').read_text(), re.M)[1]
+    assert re.search(r'\d+\.\d+\.\d+', heading)[0] == __version__
+    tags = subprocess.run(
+        ['git', 'tag', '--points-at', 'HEAD'], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert set(tags.stdout.split()) <= {f'v{__version__}'}
 
 
 @pytest.mark.parametrize('tool', ['train.py', 'test.py'])
