@@ -98,6 +98,7 @@ def compiled_back_end() -> dict:
 
 compiled = compiled_back_end()
 setup(
+    license='Apache-2.0',
     ext_modules=compiled.get('ext_modules', []),
     cmdclass={'build_py': BuildWithMim, **compiled.get('cmdclass', {})},
 )

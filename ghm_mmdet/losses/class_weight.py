@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Union
 
 import torch
 from torch import Tensor
@@ -14,7 +13,6 @@ from ghm_mmdet.method.criteria import Criterion, DenseTarget
 from ghm_mmdet.method.dtype_guard import FixedDtype
 from ghm_mmdet.ops import Examples, example_losses, scaled
 
-Setting = Union[str, Mapping[str, float], Sequence[float]]
 ALLOWED = "must be one positive number per class, 'auto', or dict(auto=exponent)"
 
 
@@ -37,7 +35,7 @@ class ClassWeight(FixedDtype):
 
     values: Tensor
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: str | Mapping[str, float] | Sequence[float]) -> None:
         super().__init__()
         self.exponent: float | None = None
         weights: Sequence[float] = ()

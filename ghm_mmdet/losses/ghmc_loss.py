@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from ghm_mmdet.losses.class_weight import ClassWeight, Setting
+from ghm_mmdet.losses.class_weight import ClassWeight
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_density
 from ghm_mmdet.losses.monitors import LabelCheck
 from ghm_mmdet.method.arguments import check_choice
@@ -100,7 +100,7 @@ class GHMCLoss(GHMLoss):
         density: str = 'mmdet',
         bias_correction: bool = False,
         balance: str | Mapping[str, object] | Balance = 'weight',
-        class_weight: Setting | None = None,
+        class_weight: str | Mapping[str, float] | Sequence[float] | None = None,
         sync: bool = False,
     ) -> None:
         check_choice('use_sigmoid', use_sigmoid, (True, False))
