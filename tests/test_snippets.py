@@ -77,6 +77,12 @@ def test_the_published_settings_in_a_stock_config(stock):
     assert cfg.optim_wrapper == shipped.optim_wrapper
 
 
+def test_class_weights_in_a_stock_config(stock):
+    cfg = stock(snippet('docs/settings.md', 'class_weight'))
+    check_config(cfg, ('train', 'val'))
+    assert MODELS.build(cfg.model.bbox_head.loss_cls).class_weight.exponent == 0.5
+
+
 def test_reliable_hooks_are_inherited_or_written_out(stock, tmp_path):
     page = 'docs/reliability.md'
     inheriting = tmp_path / 'inheriting.py'
