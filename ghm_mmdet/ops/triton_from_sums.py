@@ -149,7 +149,8 @@ def gradient_density(
             weight = average(old_weight, 1.0, region_counts, momentum, rest, PAPER)
             smoothed = new / tl.where(weight > 0, weight, 1.0)
         if STORES:
-            stores = inside & (tl.load(update_unless) == 0)
+            # read once per region, as Triton 3.9 interprets no mask of a single number
+            stores = inside & (tl.load(update_unless + tl.zeros_like(region)) == 0)
             # several warps may hold the same regions, and all of them have to have read them
             tl.debug_barrier()
             tl.store(moving_average + region, new, mask=stores)

@@ -369,7 +369,8 @@ def add_programs_kernel(
         places = row + first + tl.arange(0, BLOCK)
         mask = inside(first, columns, BLOCK)
         total += tl.load(partial_sums + places, mask=mask, other=0.0).to(tl.float64)
-        mask = mask & (region < REGIONS)
+        # of rows past the last region; a comparison of tensors, as Triton 3.9 interprets no other
+        mask = mask & (places < REGIONS * columns)
         count += tl.load(partial_counts + places, mask=mask, other=0)
     if region < REGIONS:
         tl.store(counts + region, tl.sum(count))
