@@ -9,6 +9,7 @@ takes, and two runs agree to the bit whatever the number of threads. The computa
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from types import ModuleType
 
 import torch
@@ -33,6 +34,8 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 def obstacle() -> str | None:
     """Why this back end cannot be used, in one line; None if it can."""
+    if find_spec('ghm_mmdet.ops._cpu') is None:
+        return 'the package was installed without the compiled one, which needs a C++ compiler'
     try:
         compiled = _compiled()
     # an extension compiled for another torch raises more than ImportError
