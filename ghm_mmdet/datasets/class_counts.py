@@ -6,7 +6,7 @@ from typing import Any
 
 
 def class_counts(dataset: Any) -> list[int]:
-    """Objects by class, without those that are ignored; images that are repeated count again.
+    """Number of objects per class. Ignored objects do not count, repeated images count again.
 
     Args:
         dataset: Of MMDetection, or a wrapper of some.

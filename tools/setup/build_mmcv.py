@@ -117,7 +117,8 @@ def wheels_page(requirement: str, torch: str, torch_cuda: str | None, gpu: str |
     """
     device = f'cu{torch_cuda.replace(".", "")}' if gpu and torch_cuda else 'cpu'
     major, minor = torch.split('.')[:2]
-    return WHEELS[requirement.split('==')[0]].format(device=device, major=major, minor=minor)
+    page = WHEELS['onedl-mmcv' if requirement.startswith('onedl-') else 'mmcv']
+    return page.format(device=device, major=major, minor=minor)
 
 
 def _install_prebuilt(requirement: str, plan: Plan, page: str) -> bool:
