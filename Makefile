@@ -51,6 +51,7 @@ test-long-classic: ## run the long tests with them (PYTHON=python3.8 VENV=.venv-
 bench: setup ## measure the losses and a training step on this machine, for about 10 minutes
 	$(RUN) -m benchmarks.ghmc_loss
 	$(RUN) -m benchmarks.ghmr_loss
+	$(RUN) -m benchmarks.fixed_cost
 	$(RUN) -m benchmarks.training_step
 	$(RUN) -m benchmarks.targets
 

@@ -67,19 +67,15 @@ def compiled_back_end() -> dict:
     if os.environ.get('GHM_MMDET_COMPILE') == '0':
         return {}
     try:
-        import torch
         from torch.utils.cpp_extension import BuildExtension, CppExtension
     except ImportError:
         return {}
-    capability = 'DEFAULT'
-    flags = ['-O3', '-fopenmp']
-    if torch.backends.cpu.get_cpu_capability().startswith('AVX'):
-        capability = 'AVX2'  # by it ATen's headers choose their vectors
-        flags += ['-mavx2', '-mfma', '-mf16c', '-DCPU_CAPABILITY_AVX2']
-    flags += [f'-DCPU_CAPABILITY={capability}', f'-DGHM_MMDET_CAPABILITY="{capability}"']
+    # the latter two: loops with a square root or a comparison become vectors
+    flags = ['-O3', '-fopenmp', '-fno-math-errno', '-fno-trapping-math']
     extension = CppExtension(
         'ghm_mmdet.ops._cpu',
-        ['ghm_mmdet/ops/csrc/region_sums.cpp'],
+        ['ghm_mmdet/ops/csrc/operators.cpp'],
+        depends=[str(path) for path in Path('ghm_mmdet/ops/csrc').glob('*.h')],
         extra_compile_args=flags,
         optional=True,
     )

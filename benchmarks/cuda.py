@@ -77,6 +77,7 @@ def plan(
         Step("mmcv's focal loss", module('mmcv_focal.build'), 120),
         Step('GHM-C', module('ghmc_loss', *options), 120),
         Step('GHM-R', module('ghmr_loss', *options), 90),
+        Step('fixed cost', module('fixed_cost', *options), 30),
         Step('training step', module('training_step', *options), 90),
         Step('targets', module('targets', *([str(results)] if results else [])), 20),
         Step('tests', [python, '-m', 'pytest', *TEST_OPTIONS, *TESTS], 200),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.command_line import RESULTS
+from benchmarks.fixed_cost import OPERATION
 from benchmarks.ghmc_loss import BINS, TARGET_EXAMPLES
 from benchmarks.table import Row, read_csv
 
@@ -64,6 +65,8 @@ def targets(rows: Sequence[Row], device_type: str) -> list[Target]:
             and (row.dtype, row.examples) == (dtype, TARGET_EXAMPLES[device_type])
         ]
         result += _loss_targets(_finder(call), dtype, is_cuda=device_type == 'cuda')
+    fixed = [row for row in rows if row.operation == OPERATION]
+    result += _fixed_cost_targets(_finder(fixed), device_type)
     if device_type == 'cuda':
         result += _step_targets(_finder([row for row in rows if row.operation == 'training step']))
     return result
@@ -90,6 +93,16 @@ def _loss_targets(find: Find, dtype: str, is_cuda: bool) -> Iterator[Target]:
         )
         yield Target(f'GHM-C exact / GHM-C (an aim), {dtype}', _ratio(exact, ours), 3)
     yield Target(f'GHM-C, peak memory / logits, {dtype}', memory.memory if memory else None, 1.1)
+
+
+def _fixed_cost_targets(find: Find, device_type: str) -> Iterator[Target]:
+    limits = {'cpu': (0.6, 0.4), 'cuda': (0.5, 0.5)}[device_type]
+    focal = find('mmdet FocalLoss')
+    for name in ('GHM-C', 'GHM-C small-data'):
+        yield Target(f'{name} / mmdet FocalLoss, 64 anchors', _ratio(find(name), focal), limits[0])
+    name = 'GHM-C + GHM-R, pyramid'
+    ratio = _ratio(find(name), find('focal + L1'))
+    yield Target(f'{name} / focal + L1, 64 anchors', ratio, limits[1])
 
 
 def _step_targets(find: Find) -> Iterator[Target]:

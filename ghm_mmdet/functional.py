@@ -31,11 +31,9 @@ from ghm_mmdet.ops import (
     Examples,
     Reduction,
     choose_backend,
-    level_sums,
-    loss_from_sums,
     use_backend,
-    with_gradient,
 )
+from ghm_mmdet.ops import harmonized_loss as operator
 from ghm_mmdet.ops.compiling import assume_constant_result, is_compiling, not_traced
 from ghm_mmdet.ops.target_range import allowed_targets, bad_targets_error
 
@@ -144,13 +142,11 @@ def harmonized_loss(
     balance = build_balance(balance, density)
     levels = [Examples.of_call(criterion, prediction, target, weight)]
     backend = choose_backend(levels)
-    sums, _ = level_sums(criterion, levels, density.edges, backend)
-    _check_targets(criterion, levels[0], sums.bad_targets)
     trains = density.training and torch.is_grad_enabled()
-    update_unless = sums.nonfinite if trains else None
     how = Reduction(mean=reduction == 'mean', by_weight=False, loss_weight=1.0)
-    loss, _, scale = loss_from_sums(density, balance, how, sums, sums, update_unless, backend)
-    return with_gradient(loss, scale, criterion, levels, density.edges, backend)
+    result = operator(criterion, levels, density, balance, how, trains, backend)
+    _check_targets(criterion, levels[0], result.bad_targets)
+    return result.loss
 
 
 @assume_constant_result

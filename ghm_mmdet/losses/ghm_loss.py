@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -29,10 +30,11 @@ from ghm_mmdet.method.density import (
 )
 from ghm_mmdet.ops import (
     Examples,
+    HarmonizedLoss,
     Reduction,
-    RegionSums,
     choose_backend,
     example_losses,
+    harmonized_loss,
     level_sums,
     loss_from_sums,
     region_weights,
@@ -165,8 +167,7 @@ class GHMLoss(nn.Module):
         self.nonfinite_flags = NonfiniteFlags()
         self.step = OptimizerStep()
         self.statistics: Statistics | None = None
-        self._splits_levels = False
-        self._ignores_factors = False
+        self._ignores_factors: bool | None = None  # a bool while levels are split
         self._was_restored = False
         self._was_cast = False
 
@@ -208,11 +209,11 @@ class GHMLoss(nn.Module):
         Args:
             ignore_factors: Whether what a head multiplies a level's loss with has no effect.
         """
-        self._splits_levels, self._ignores_factors = True, ignore_factors
+        self._ignores_factors = ignore_factors
         try:
             yield
         finally:
-            self._splits_levels = False
+            self._ignores_factors = None
 
     @not_traced
     def merge(self, parts: Sequence[PartialLoss]) -> Tensor:
@@ -232,17 +233,18 @@ class GHMLoss(nn.Module):
             examples: Of the call.
             reduction: Overrides that of the constructor unless None.
         """
-        self._undo_casts()
-        check_choice('reduction_override', reduction, (None, *REDUCTIONS))
-        reduction = reduction or self.reduction
+        if reduction is None:
+            reduction = self.reduction
+        check_choice('reduction_override', reduction, REDUCTIONS)
         if reduction == 'none':
             return self._losses_of_examples(examples)
-        if self._splits_levels:
+        if self._ignores_factors is not None:
             return PartialLoss(self, examples, reduction, self._ignores_factors)
         return self._reduce([examples], reduction)
 
     def _losses_of_examples(self, examples: Examples) -> Tensor:
         """beta_i l_i of every example; this changes no state."""
+        self._undo_casts()
         edges = self.density.edges
         sums, _ = level_sums(self.criterion, [examples], edges, choose_backend([examples]))
         self._check_targets(examples, sums.bad_targets)
@@ -255,31 +257,55 @@ class GHMLoss(nn.Module):
         return losses if losses.shape == examples.prediction.shape else losses.squeeze(-1)
 
     def _reduce(self, levels: Sequence[Examples], reduction: str) -> Tensor:
-        trains = self._trains
-        edges, backend = self.density.edges, choose_backend(levels)
-        sums, nonfinite = level_sums(self.criterion, levels, edges, backend)
-        self._check_targets(levels[0], sums.bad_targets)
+        self._undo_casts()
+        trains, backend = self._trains, choose_backend(levels)
         ranks = get_world_size() if self.sync and trains else 1
-        if ranks > 1:
-            sums = over_ranks(sums)
-        step_sums, update_unless = self._accumulate(sums, nonfinite) if trains else (sums, None)
-        loss, beta, scale = loss_from_sums(
-            self.density,
-            self.balance,
-            self._reduction(reduction, ranks),
-            sums,
-            step_sums,
-            update_unless,
-            backend,
-        )
-        if update_unless is not None:
-            self._update_running_stats(step_sums, update_unless)
-        self.statistics = Statistics(sums.counts, sums.losses.detach(), beta)
-        loss = with_gradient(loss, scale, self.criterion, levels, edges, backend)
+        how = self._reduction(reduction, ranks)
+        if trains:
+            self._check_and_restart()
+        if ranks == 1 and (self.step.is_one_call or not trains):
+            result = harmonized_loss(
+                self.criterion, levels, self.density, self.balance, how, trains, backend
+            )
+            self._check_targets(levels[0], result.bad_targets)
+            if trains:
+                self.nonfinite_flags.note(self.step.next_call(), result.nonfinite)
+                self._update_running_stats(result.counts, result.nonfinite)
+        else:
+            result = self._of_whole_step(levels, how, ranks, backend)
+        loss, beta, scale, counts, losses, *_ = result
+        self.statistics = Statistics(counts, losses, beta)
         if self.class_weight is not None:
             self.class_weight.check_counted(trains)
-            loss = loss + self.class_weight.extra(self.criterion, levels, edges, scale.detach())
+            edges = self.density.edges
+            loss = loss + self.class_weight.extra(self.criterion, levels, edges, scale)
         return loss
+
+    def _of_whole_step(
+        self,
+        levels: Sequence[Examples],
+        how: Reduction,
+        ranks: int,
+        backend: ModuleType | None,
+    ) -> HarmonizedLoss:
+        """The loss of a call whose density is that of all ranks, or of several micro-batches."""
+        edges = self.density.edges
+        sums, nonfinite = level_sums(self.criterion, levels, edges, backend)
+        self._check_targets(levels[0], sums.bad_targets)
+        if ranks > 1:
+            sums = over_ranks(sums)
+        call = self.step.next_call()
+        self.nonfinite_flags.note(call, nonfinite)
+        step_sums, poisoned = self.step.accumulate(call, sums)
+        update_unless = poisoned if self.step.is_last else None
+        loss, beta, scale = loss_from_sums(
+            self.density, self.balance, how, sums, step_sums, update_unless, backend
+        )
+        if update_unless is not None:
+            self._update_running_stats(step_sums.counts, update_unless)
+        loss = with_gradient(loss, scale, self.criterion, levels, edges, backend)
+        fields = scale.detach(), sums.counts, sums.losses.detach(), nonfinite, sums.bad_targets
+        return HarmonizedLoss(loss, beta, *fields)
 
     def _reduction(self, name: str, ranks: int = 1) -> Reduction:
         mean = name == 'mean'
@@ -288,28 +314,15 @@ class GHMLoss(nn.Module):
     def _check_targets(self, examples: Examples, bad_targets: Tensor) -> None:
         """Note the number of targets that are out of range, int64, 0-dim; for subclasses."""
 
-    @torch.no_grad()
-    def _accumulate(self, sums: RegionSums, nonfinite: Tensor) -> tuple[RegionSums, Tensor | None]:
-        """Add a call that trains to its optimizer step.
-
-        Returns:
-            The sums with the counts of the step so far; and, if the optimizer steps after this
-            call, a 0-dim number that is 0 unless input was not finite, else None.
-        """
-        self._check_and_restart()
-        call = self.step.next_call()
-        self.nonfinite_flags(call, nonfinite)
-        step_sums, poisoned = self.step.accumulate(call, sums)
-        return step_sums, poisoned if self.step.is_last else None
-
     def _check_and_restart(self) -> None:
         state = self.state
         if state:
             check_and_restart(state, self._was_restored)
-            self._was_restored = False
+            if self._was_restored:
+                self._was_restored = False
 
-    def _update_running_stats(self, step_sums: RegionSums, update_unless: Tensor) -> None:
-        """Update further running statistics if ``update_unless`` is 0; for subclasses."""
+    def _update_running_stats(self, counts: Tensor, update_unless: Tensor) -> None:
+        """Update further running statistics unless a number of ``update_unless`` is not 0."""
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any

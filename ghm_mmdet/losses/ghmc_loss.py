@@ -21,7 +21,6 @@ from ghm_mmdet.method.criteria import (
 )
 from ghm_mmdet.ops import Examples
 from ghm_mmdet.ops.compiling import not_traced
-from ghm_mmdet.ops.target_range import allowed_targets
 
 CRITERIA: dict[tuple[bool, bool], Callable[[], Criterion]] = {
     (True, False): SigmoidCrossEntropy,
@@ -157,4 +156,4 @@ class GHMCLoss(GHMLoss):
         return self.harmonize(examples, reduction_override)
 
     def _check_targets(self, examples: Examples, bad_targets: Tensor) -> None:
-        self.label_check(bad_targets, allowed_targets(self.criterion, examples))
+        self.label_check.note(bad_targets, self.criterion, examples)

@@ -16,7 +16,7 @@ from ghm_mmdet.method.balance import Balance
 from ghm_mmdet.method.call_forms import either_weight
 from ghm_mmdet.method.criteria import AuthenticSmoothL1, DenseTarget, working_dtype
 from ghm_mmdet.method.median_error import MedianError
-from ghm_mmdet.ops import Examples, RegionSums
+from ghm_mmdet.ops import Examples
 from ghm_mmdet.ops.compiling import is_compiling, not_traced
 
 
@@ -129,8 +129,6 @@ class GHMRLoss(GHMLoss):
         if self.median_error:
             self._undo_casts()  # mu is read before the rest of the buffers
             examples = self._in_units_of_mu(examples)
-        elif not is_compiling() and self.statistics is not None:
-            self.outlier_watch(self.statistics.counts, self.criterion.mu)
         return self.harmonize(examples, reduction_override)
 
     @contextmanager
@@ -153,7 +151,7 @@ class GHMRLoss(GHMLoss):
         return Examples(difference / self.mu_of_call, zero, weight, factor=self.mu_of_call)
 
     def _current_mu(self) -> Tensor:
-        if self._splits_levels and self._mu_of_levels is not None:
+        if self._ignores_factors is not None and self._mu_of_levels is not None:
             return self._mu_of_levels
         trains = self._trains
         if trains and self._was_restored:
@@ -168,6 +166,9 @@ class GHMRLoss(GHMLoss):
         self._mu_of_levels = mu
         return mu
 
-    def _update_running_stats(self, step_sums: RegionSums, update_unless: Tensor) -> None:
-        if self.median_error and self._mu_of_step is not None:
-            self.median_error.update(step_sums.counts, self._mu_of_step, update_unless != 0)
+    def _update_running_stats(self, counts: Tensor, update_unless: Tensor) -> None:
+        if self.median_error is None:
+            if not is_compiling():
+                self.outlier_watch(counts, self.criterion.mu)
+        elif self._mu_of_step is not None:
+            self.median_error.update(counts, self._mu_of_step, (update_unless != 0).any())

@@ -42,6 +42,11 @@ class OptimizerStep:
             return True
         return self._call == 0 and not self._counted
 
+    @property
+    def is_one_call(self) -> bool:
+        """Whether the next call has an optimizer step of its own."""
+        return self.is_last and (is_compiling() or not self._counted)
+
     def next_call(self) -> int:
         """Number of this call in its iteration, from 0: the level, where a head calls per level."""
         # a compiled graph would be compiled anew for every number

@@ -35,7 +35,7 @@ def classification_target(
             )
         return LabelTarget(labels, score.detach())
     if target.shape == prediction.shape:
-        return DenseTarget(target.detach())
+        return DenseTarget(_without_graph(target))
     return LabelTarget(_checked_labels(prediction, target))
 
 
@@ -52,7 +52,7 @@ def box_target(prediction: Tensor, target: Tensor | tuple) -> DenseTarget:
             f"target of shape {tuple(target.shape)}: must be the prediction's, "
             f'{tuple(prediction.shape)}'
         )
-    return DenseTarget(target.detach())
+    return DenseTarget(_without_graph(target))
 
 
 def example_weight(prediction: Tensor, weight: Tensor | None) -> Tensor | None:
@@ -71,8 +71,10 @@ def example_weight(prediction: Tensor, weight: Tensor | None) -> Tensor | None:
     """
     if weight is None:
         return None
-    weight, shape = weight.detach(), prediction.shape
-    if weight.shape == shape[:-1] and weight.shape != shape:
+    weight, shape = _without_graph(weight), prediction.shape
+    if weight.shape == shape:
+        return weight
+    if weight.shape == shape[:-1]:
         return weight.unsqueeze(-1)
     if weight.dim() == 1 and len(weight) == shape.numel():
         return weight.reshape(shape)
@@ -94,6 +96,10 @@ def either_weight(weight: Tensor | None, label_weight: Tensor | None) -> Tensor 
     if weight is not None and label_weight is not None:
         raise ValueError('weight and label_weight: must be one of them, they mean the same')
     return weight if label_weight is None else label_weight
+
+
+def _without_graph(tensor: Tensor) -> Tensor:
+    return tensor.detach() if tensor.requires_grad else tensor
 
 
 def _checked_labels(prediction: Tensor, labels: Tensor) -> Tensor:

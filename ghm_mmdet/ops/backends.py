@@ -1,13 +1,15 @@
 """Which back end computes the region sums: the one that is forced, or by device.
 
-A back end is a module with two functions, and up to two more:
+A back end is a module with two functions, and up to three more:
 
 - ``region_sums(criterion, examples, edges)`` returns the :class:`RegionSums` of the examples of one
   call, without their factor and without a gradient;
 - ``gradient(criterion, examples, edges, scale)`` returns each example's gradient times the scale of
   its region, in the prediction's shape and dtype;
 - ``level_sums``, if there is one, does the former for all levels in fewer launches;
-- ``loss_from_sums``, if there is one, computes :func:`ghm_mmdet.ops.from_sums.loss_from_sums`.
+- ``loss_from_sums``, if there is one, computes :func:`ghm_mmdet.ops.from_sums.loss_from_sums`;
+- ``harmonized_loss``, if there is one, computes :func:`ghm_mmdet.ops.harmonized_loss` in one piece,
+  or returns None where it cannot.
 
 :mod:`ghm_mmdet.ops.reference` is the shortest, and the oracle of the others.
 """

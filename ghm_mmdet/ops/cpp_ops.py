@@ -1,29 +1,32 @@
-"""Compiled back end for the CPU: the region sums in one read of the prediction, on all threads.
+"""Compiled back end for the CPU: a loss and its gradient are one operator of PyTorch's dispatcher.
 
 It computes :class:`SigmoidCrossEntropy` and :class:`AuthenticSmoothL1` on float16, bfloat16 and
-float32 predictions that are a matrix, or become one without a copy. All else goes to the chunked
-back end: a user's criterion, softmax, float64, other layouts. The gradient is the only memory it
-takes, and two runs agree to the bit whatever the number of threads. The computation is in
-``csrc/region_sums.cpp``, which is compiled when the package is installed.
+float32 predictions, each level in one read of the prediction and one more for the gradient, on all
+threads. All else goes to the chunked back end: a user's criterion, softmax, float64. The gradient
+is the only memory it takes, but for predictions that are no matrix without a copy, and two runs
+agree to the bit whatever the number of threads.
+
+Its exponential and logarithm are polynomials with a relative error below 2e-7, so an example may be
+in the neighbouring region where its gradient norm is that close to an edge. The computation is in
+``csrc/``, which is compiled when the package is installed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ghm_mmdet.method.criteria import (
-    AuthenticSmoothL1,
-    Criterion,
-    DenseTarget,
-    SigmoidCrossEntropy,
-)
+from ghm_mmdet.method.balance import Balance
+from ghm_mmdet.method.criteria import AuthenticSmoothL1, Criterion, SigmoidCrossEntropy
+from ghm_mmdet.method.density import GradientDensity, UnitRegionDensity
 from ghm_mmdet.ops import torch_ops
-from ghm_mmdet.ops.examples import Examples, RegionSums
-from ghm_mmdet.ops.target_range import bad_targets
+from ghm_mmdet.ops.examples import Examples, RegionSums, level_sums_by
+from ghm_mmdet.ops.from_sums import HarmonizedLoss, Reduction
 
 COMPILED = {
     SigmoidCrossEntropy: 'sigmoid_cross_entropy',
@@ -37,73 +40,88 @@ def obstacle() -> str | None:
     if find_spec('ghm_mmdet.ops._cpu') is None:
         return 'the package was installed without the compiled one, which needs a C++ compiler'
     try:
-        compiled = _compiled()
+        import_module('ghm_mmdet.ops._cpu')
     # an extension compiled for another torch raises more than ImportError
     except Exception as error:
         return f'the compiled one does not load ({" ".join(str(error).split())})'
-    here = torch.backends.cpu.get_cpu_capability()
-    if not here.startswith('AVX') and compiled.capability != 'DEFAULT':
-        return f'the compiled one is for {compiled.capability}, this CPU has {here}'
+    if not hasattr(_operators(), 'harmonized_loss'):
+        return 'the compiled one is of another version of the package, install it again'
     return None
 
 
 def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> RegionSums:
     """Counts and loss sums per region, see :func:`ghm_mmdet.ops.region_sums`; no gradient."""
-    arguments = _arguments(criterion, examples, edges)
-    if arguments is None:
-        return torch_ops.region_sums(criterion, examples, edges)
-    counts, losses, weight_sum, nonfinite = _compiled().region_sums(*arguments)
-    return RegionSums(counts, losses, weight_sum, nonfinite, bad_targets(criterion, examples))
+    return level_sums(criterion, [examples._replace(factor=1.0)], edges)[0]
+
+
+def level_sums(
+    criterion: Criterion, levels: Sequence[Examples], edges: Tensor
+) -> tuple[RegionSums, Tensor]:
+    """Region sums of all levels, see :func:`ghm_mmdet.ops.level_sums`."""
+    if not _computes(criterion, levels):
+        return level_sums_by(torch_ops, criterion, levels, edges)
+    counts, losses, weight_sum, nonfinite, bad_targets = _operators().level_sums(
+        *_arguments(levels), edges, *_named(criterion)
+    )
+    return RegionSums(counts, losses, weight_sum, nonfinite.sum(), bad_targets), nonfinite
 
 
 def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Tensor) -> Tensor:
     """Each example's gradient times the scale of its region, see the reference."""
-    arguments = _arguments(criterion, examples, edges)
-    if arguments is None:
+    if not _computes(criterion, [examples]):
         return torch_ops.gradient(criterion, examples, edges, scale)
-    prediction = examples.prediction
-    layout = torch.preserve_format if prediction.dim() <= 2 else torch.contiguous_format
-    result = torch.empty_like(prediction, memory_format=layout)
-    _compiled().gradient(*arguments, scale.float().contiguous(), _matrix(result))
-    return result
+    return _operators().level_gradient(examples.tensors, scale, edges, *_named(criterion))
 
 
-def _compiled() -> ModuleType:
-    from ghm_mmdet.ops import _cpu  # type: ignore[attr-defined]
+def harmonized_loss(
+    criterion: Criterion,
+    levels: Sequence[Examples],
+    density: GradientDensity,
+    balance: Balance,
+    reduction: Reduction,
+    updates: bool,
+) -> HarmonizedLoss | None:
+    """See :func:`ghm_mmdet.ops.harmonized_loss`; None if the operator cannot compute it."""
+    takes = type(density) is UnitRegionDensity and type(balance) is Balance
+    if not (takes and _computes(criterion, levels)):
+        return None
+    average, average_weight = (*density.state, None, None)[:2]
+    return HarmonizedLoss(
+        *_operators().harmonized_loss(
+            *_arguments(levels),
+            density.edges,
+            average,
+            average_weight,
+            *_named(criterion),
+            density.decays,
+            density.momentum,
+            balance.equal == 'gradient',
+            balance.tempering,
+            balance.outliers == 'keep',
+            *reduction,
+            updates,
+        )
+    )
 
-    return _cpu
+
+def _operators() -> Any:
+    return torch.ops.ghm_mmdet_cpu
 
 
-def _arguments(criterion: Criterion, examples: Examples, edges: Tensor) -> tuple | None:
-    """The arguments of the compiled functions, or None where those cannot compute this."""
-    prediction, target, weight, _ = examples
+def _computes(criterion: Criterion, levels: Sequence[Examples]) -> bool:
     # a subclass may compute something else
-    name = COMPILED.get(type(criterion))
-    matrix = _matrix(prediction)
-    takes = name is not None and prediction.dtype in DTYPES and prediction.numel() > 0
-    if not takes or matrix is None or prediction.device.type != 'cpu':
-        return None
-    labels = score = values = None
-    if isinstance(target, DenseTarget):
-        values = target.values.float().reshape(matrix.shape)
-    else:
-        labels = target.labels.long().contiguous()
-        score = None if target.score is None else target.score.float().contiguous()
-        # the compiled code reads as many of each as there are rows
-        if any(each is not None and each.shape != matrix.shape[:1] for each in (labels, score)):
-            raise ValueError(f'labels and scores: must have the shape ({len(matrix)},)')
-    if weight is not None:
-        weight = weight.float().expand(prediction.shape).reshape(matrix.shape)
-    mu = getattr(criterion, 'mu', 0.0)
-    return name, mu, matrix, labels, score, values, weight, edges.contiguous()
+    return type(criterion) in COMPILED and all(
+        level.prediction.dtype in DTYPES and level.prediction.device.type == 'cpu'
+        for level in levels
+    )
 
 
-def _matrix(tensor: Tensor) -> Tensor | None:
-    """The (N, C) view of (..., C), or of (N, 1) of (N,); None if it takes a copy."""
-    if tensor.dim() == 2:
-        return tensor.detach()
-    columns = tensor.size(-1) if tensor.dim() > 1 else 1
-    try:
-        return tensor.detach().view(-1, columns)
-    except RuntimeError:
-        return None
+def _named(criterion: Criterion) -> tuple[str, float]:
+    return COMPILED[type(criterion)], getattr(criterion, 'mu', 0.0)
+
+
+def _arguments(levels: Sequence[Examples]) -> tuple[list[Tensor | None], list[float]]:
+    tensors: list[Tensor | None] = []
+    for level in levels:
+        tensors += level.tensors
+    return tensors, [float(level.factor) for level in levels]

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from ghm_mmdet.method.call_forms import box_target, classification_target, example_weight
-from ghm_mmdet.method.criteria import Criterion, SoftmaxCrossEntropy, Target
+from ghm_mmdet.method.criteria import (
+    Criterion,
+    DenseTarget,
+    LabelTarget,
+    SoftmaxCrossEntropy,
+    Target,
+)
 
 
 class Examples(NamedTuple):
@@ -56,6 +62,28 @@ class Examples(NamedTuple):
         else:
             parsed = box_target(prediction, target)
         return cls(prediction, parsed, example_weight(criterion.examples(prediction), weight))
+
+    @classmethod
+    def of_tensors(
+        cls,
+        prediction: Tensor,
+        labels: Tensor | None,
+        score: Tensor | None,
+        values: Tensor | None,
+        weight: Tensor | None,
+    ) -> Examples:
+        """The examples of five tensors as an operator's schema has them, see :attr:`tensors`."""
+        if values is not None:
+            return cls(prediction, DenseTarget(values), weight)
+        assert labels is not None, 'a target has labels or values'
+        return cls(prediction, LabelTarget(labels, score), weight)
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+        """Prediction, labels, score, values and weight."""
+        if isinstance(self.target, LabelTarget):
+            return self.prediction, *self.target, None, self.weight
+        return self.prediction, None, None, self.target.values, self.weight
 
     def rows(self, part: slice | Tensor) -> Examples:
         """Some rows of a matrix of examples, by slice or by index."""

@@ -26,6 +26,28 @@ class Harmonized(NamedTuple):
     scale: Tensor
 
 
+class HarmonizedLoss(NamedTuple):
+    """What one call of a loss computes of all of its levels.
+
+    Attributes:
+        loss: With a graph to the predictions, float, 0-dim.
+        beta: Harmonizing weight per region, float32, shape (M,).
+        scale: Derivative of the loss with respect to the loss sums, without a graph, shape (M,).
+        counts: R_j, valid examples per region, int64, shape (M,).
+        losses: Sum of the element losses per region, without a graph, float, shape (M,).
+        nonfinite: Examples of each level with NaN or infinite input, int64, shape (L,).
+        bad_targets: See :class:`RegionSums`.
+    """
+
+    loss: Tensor
+    beta: Tensor
+    scale: Tensor
+    counts: Tensor
+    losses: Tensor
+    nonfinite: Tensor
+    bad_targets: Tensor
+
+
 class Reduction(NamedTuple):
     """How the loss is made of the sum over the examples, beta_i l_i.
 

@@ -30,7 +30,7 @@ from ghm_mmdet.ops.examples import (
     scaled,
     total_of_levels,
 )
-from ghm_mmdet.ops.from_sums import Harmonized, Reduction
+from ghm_mmdet.ops.from_sums import Harmonized, HarmonizedLoss, Reduction
 
 EXACT_TYPES = (Tensor, nn.Parameter)
 """Subclasses, such as FakeTensor and functional wrappers, must go through PyTorch's dispatcher."""
@@ -43,6 +43,50 @@ def choose_backend(levels: Sequence[Examples]) -> ModuleType | None:
     if not all(type(level.prediction) in EXACT_TYPES for level in levels):
         return None
     return backends.module_for(levels[0].prediction.device, backends.forced())
+
+
+def harmonized_loss(
+    criterion: Criterion,
+    levels: Sequence[Examples],
+    density: GradientDensity,
+    balance: Balance,
+    reduction: Reduction,
+    updates: bool,
+    backend: ModuleType | None,
+) -> HarmonizedLoss:
+    """The loss of a call that is an optimizer step of its own, and has the density of its examples.
+
+    A back end may do it in one piece. Otherwise it is :func:`level_sums`, :func:`loss_from_sums`
+    and :func:`with_gradient`.
+
+    Args:
+        criterion: What an example is.
+        levels: At least one.
+        density: Gives the gradient density; its moving average is changed in place.
+        balance: What the weights make equal.
+        reduction: From the sum to the loss.
+        updates: Whether the moving average changes. It stays where input is not finite or, on a
+            CPU, targets are out of range.
+        backend: See :func:`choose_backend`.
+    """
+    compute = getattr(backend, 'harmonized_loss', None)
+    if compute is not None:
+        result = compute(criterion, levels, density, balance, reduction, updates)
+        if result is not None:
+            return result
+    edges = density.edges
+    sums, nonfinite = level_sums(criterion, levels, edges, backend)
+    update_unless = None
+    if updates:
+        on_cpu = edges.device.type == 'cpu'
+        update_unless = sums.nonfinite + sums.bad_targets if on_cpu else sums.nonfinite
+    loss, beta, scale = loss_from_sums(
+        density, balance, reduction, sums, sums, update_unless, backend
+    )
+    loss = with_gradient(loss, scale, criterion, levels, edges, backend)
+    losses = sums.losses.detach()
+    scale = scale.detach()
+    return HarmonizedLoss(loss, beta, scale, sums.counts, losses, nonfinite, sums.bad_targets)
 
 
 def level_sums(
@@ -103,12 +147,12 @@ def with_gradient(
         return loss  # the operators have left it a graph
     tensors: list[Tensor | None] = []
     for level in levels:
-        tensors += [level.prediction, *operators.unpack(level.target), level.weight]
+        tensors += level.tensors
     factors = [level.factor for level in levels]
-    return _HarmonizedLoss.apply(loss, scale, edges, criterion, backend, factors, *tensors)
+    return _Gradient.apply(loss, scale, edges, criterion, backend, factors, *tensors)
 
 
-class _HarmonizedLoss(torch.autograd.Function):
+class _Gradient(torch.autograd.Function):
     """Passes a loss through, and computes the weighted gradient of every example backward."""
 
     PER_LEVEL = 5
@@ -131,15 +175,14 @@ class _HarmonizedLoss(torch.autograd.Function):
             )
         scale, edges, *tensors = ctx.saved_tensors
         scale = scale * above
-        size, first = _HarmonizedLoss.PER_LEVEL, len(ctx.needs_input_grad) - len(tensors)
+        size, first = _Gradient.PER_LEVEL, len(ctx.needs_input_grad) - len(tensors)
         gradients: list[Tensor | None] = [None] * len(ctx.needs_input_grad)
         for index, factor in enumerate(ctx.factors):
             start = index * size
             if not ctx.needs_input_grad[first + start]:
                 continue
-            prediction, *target, weight = tensors[start : start + size]
-            examples = Examples(prediction, operators.pack(*target), weight)
+            examples = Examples.of_tensors(*tensors[start : start + size])
             of_level = scaled(scale, factor)
             gradient = ctx.backend.gradient(ctx.criterion, examples, edges, of_level)
-            gradients[first + start] = operators.laid_out_as(prediction, gradient)
+            gradients[first + start] = operators.laid_out_as(examples.prediction, gradient)
         return tuple(gradients)

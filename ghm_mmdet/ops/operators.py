@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ghm_mmdet.method.criteria import Criterion, DenseTarget, LabelTarget, Target, working_dtype
+from ghm_mmdet.method.criteria import Criterion, working_dtype
 from ghm_mmdet.ops import backends, reference
 from ghm_mmdet.ops.compiling import custom_op
 from ghm_mmdet.ops.examples import Examples, RegionSums
@@ -36,11 +36,7 @@ def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> Regi
         examples: Their factor is not applied.
         edges: Region edges, shape (M + 1,).
     """
-    prediction, target, weight, _ = examples
-    forced = backends.forced()
-    return RegionSums(
-        *_region_sums(prediction, *unpack(target), weight, edges, criterion.key, forced)
-    )
+    return RegionSums(*_region_sums(*examples.tensors, edges, criterion.key, backends.forced()))
 
 
 def example_losses(criterion: Criterion, examples: Examples, edges: Tensor, beta: Tensor) -> Tensor:
@@ -54,22 +50,7 @@ def example_losses(criterion: Criterion, examples: Examples, edges: Tensor, beta
         edges: Shape (M + 1,).
         beta: Weight per region, shape (M,).
     """
-    prediction, target, weight, _ = examples
-    return _example_losses(prediction, *unpack(target), weight, edges, beta, criterion.key)
-
-
-def unpack(target: Target) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Labels, score and values of a target, as an operator's schema takes them."""
-    if isinstance(target, LabelTarget):
-        return target.labels, target.score, None
-    return None, None, target.values
-
-
-def pack(labels: Tensor | None, score: Tensor | None, values: Tensor | None) -> Target:
-    if values is not None:
-        return DenseTarget(values)
-    assert labels is not None, 'a target has labels or values'
-    return LabelTarget(labels, score)
+    return _example_losses(*examples.tensors, edges, beta, criterion.key)
 
 
 def laid_out_as(prediction: Tensor, values: Tensor) -> Tensor:
@@ -92,7 +73,7 @@ def _compute_sums(
     criterion: str,
     backend: str | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    examples = Examples(prediction, pack(labels, score, values), weight)
+    examples = Examples.of_tensors(prediction, labels, score, values, weight)
     module = backends.module_for(prediction.device, backend)
     return tuple(module.region_sums(Criterion.by_key(criterion), examples, edges))
 
@@ -125,7 +106,7 @@ def _compute_gradient(
     criterion: str,
     backend: str | None,
 ) -> Tensor:
-    examples = Examples(prediction, pack(labels, score, values), weight)
+    examples = Examples.of_tensors(prediction, labels, score, values, weight)
     module = backends.module_for(prediction.device, backend)
     gradient = module.gradient(Criterion.by_key(criterion), examples, edges, scale)
     return laid_out_as(prediction, gradient)
@@ -168,7 +149,7 @@ def _example_losses(
     beta: Tensor,
     criterion: str,
 ) -> Tensor:
-    examples = Examples(prediction, pack(labels, score, values), weight)
+    examples = Examples.of_tensors(prediction, labels, score, values, weight)
     chosen = Criterion.by_key(criterion)
     losses = reference.example_losses(chosen, examples, edges, beta)
     return laid_out_as(chosen.examples(prediction), losses)
@@ -197,7 +178,7 @@ def _example_losses_gradient(
     beta: Tensor,
     criterion: str,
 ) -> Tensor:
-    examples = Examples(prediction, pack(labels, score, values), weight)
+    examples = Examples.of_tensors(prediction, labels, score, values, weight)
     chosen = Criterion.by_key(criterion)
     gradient = reference.gradient(chosen, examples, edges, beta, grad_output)
     return laid_out_as(prediction, gradient)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from benchmarks import ghmc_loss, ghmr_loss, training_step
+from benchmarks import fixed_cost, ghmc_loss, ghmr_loss, training_step
 from benchmarks.table import read_csv
 from ghm_mmdet.ops import backends
 
@@ -52,6 +52,20 @@ def test_ghmr_loss(tmp_path):
     assert few == {'GHM-R', 'mmdet GHMR', 'mmdet SmoothL1Loss'}
     assert {name.split(' at ')[0] for name in anchors - few} == {'floor'}
     assert few < anchors
+
+
+def test_fixed_cost(tmp_path):
+    threads = torch.get_num_threads()
+    rows = run(fixed_cost, tmp_path)
+    assert [row.contestant for row in rows] == [
+        'GHM-C',
+        'GHM-C small-data',
+        'mmdet FocalLoss',
+        'GHM-C + GHM-R, pyramid',
+        'GHM-C + GHM-R, per level',
+        'focal + L1',
+    ]
+    assert torch.get_num_threads() == threads
 
 
 def test_training_step(tmp_path):

@@ -68,7 +68,7 @@ def test_a_poisoned_level_has_its_flag_or_the_last(level, size):
     counts[level] = 3
     # one call for each level, and calls for several
     for first, part in zip(range(0, 20, size), counts.split(size)):
-        flags(first, part)
+        flags.note(first, part)
     assert flags.take().nonzero().tolist() == [[min(level, flags.LEVELS - 1)]]
 
 

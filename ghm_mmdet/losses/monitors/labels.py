@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from ghm_mmdet.losses.run_state import training_iteration
+from ghm_mmdet.method.criteria import Criterion
+from ghm_mmdet.ops import Examples
 from ghm_mmdet.ops.compiling import is_compiling
-from ghm_mmdet.ops.target_range import bad_targets_error
+from ghm_mmdet.ops.target_range import allowed_targets, bad_targets_error
 
 
 class LabelCheck(nn.Module):
@@ -31,18 +33,23 @@ class LabelCheck(nn.Module):
         self._allowed = ''
         self._last_read: int | None = None
 
-    def forward(self, count: Tensor, allowed: str) -> None:
+    def note(self, count: Tensor, criterion: Criterion, examples: Examples) -> None:
         """Note how many targets are bad.
 
         Args:
             count: int64, 0-dim.
-            allowed: What they are and have to be, for the message.
+            criterion: For the message, as what follows.
+            examples: Of the call, or of one of its levels.
 
         Raises:
             ValueError: See :meth:`raise_if_bad`.
         """
+        if count.device.type == 'cpu' and not is_compiling():
+            if count:
+                raise bad_targets_error(int(count), allowed_targets(criterion, examples))
+            return
         self.bad.add_(count)
-        self._allowed = allowed
+        self._allowed = allowed_targets(criterion, examples)
         if not is_compiling() and self._is_due(count.device):
             self.raise_if_bad()
 
@@ -58,8 +65,6 @@ class LabelCheck(nn.Module):
             raise bad_targets_error(count, self._allowed)
 
     def _is_due(self, device: torch.device) -> bool:
-        if device.type == 'cpu':
-            return True
         if device.type == 'cuda' and torch.cuda.is_current_stream_capturing():
             return False
         iteration = training_iteration()

@@ -22,7 +22,7 @@ class NonfiniteFlags(nn.Module):
         self.counts: Tensor
         self.register_buffer('counts', zeros, persistent=False)
 
-    def forward(self, first: int, nonfinite: Tensor) -> None:
+    def note(self, first: int, nonfinite: Tensor) -> None:
         """Note how many examples of some levels were not finite.
 
         Args:
@@ -30,11 +30,11 @@ class NonfiniteFlags(nn.Module):
             nonfinite: int64, shape (L,), one for each.
         """
         start = min(first, self.LEVELS - 1)
-        levels = self.counts[start : start + len(nonfinite)]
-        levels += nonfinite[: len(levels)]
-        beyond = nonfinite[len(levels) :]
-        if len(beyond):
-            self.counts[-1] += beyond.sum()
+        room = self.LEVELS - start
+        if nonfinite.numel() > room:
+            self.counts[-1] += nonfinite[room:].sum()
+            nonfinite = nonfinite[:room]
+        self.counts.narrow(0, start, nonfinite.numel()).add_(nonfinite)
 
     def take(self) -> Tensor:
         """Whether each level had non-finite input, bool, shape (LEVELS,); resets the counts."""

@@ -30,7 +30,7 @@ class OutlierWatch:
         self._warned = False
 
     def __call__(self, counts: Tensor, mu: float) -> None:
-        """Look at the counts per region of an earlier call, int64, shape (M,).
+        """Look at the counts per region of a call that trains, int64, shape (M,).
 
         Args:
             counts: Regions of equal width over [0, 1].
