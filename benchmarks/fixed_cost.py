@@ -67,7 +67,7 @@ def whole_pyramid(loss: nn.Module, levels: Sequence[Level]) -> Tensor:
 def contestants(device: torch.device) -> dict[str, dict[str, Call]]:
     """Of each input, the runs by their names; the first of them is that of the ratios."""
     ghmc = partial(GHMCLoss, use_sigmoid=True, bins=30, momentum=0.75)
-    one = [classification(sum(LEVELS), device)]
+    one = classification(sum(LEVELS), device)
     single = {
         'GHM-C': ghmc(),
         'GHM-C small-data': ghmc(**SMALL_DATA),
@@ -86,7 +86,7 @@ def contestants(device: torch.device) -> dict[str, dict[str, Call]]:
 
     return {
         f'{sum(LEVELS)} anchors x {CLASSES} classes, one thread': {
-            name: trained(partial(per_level, loss.to(device), one), one)
+            name: trained(partial(loss.to(device), *one, avg_factor=AVG_FACTOR), [one])
             for name, loss in single.items()
         },
         f'{len(LEVELS)} levels, {sum(LEVELS)} anchors in all, one thread': {

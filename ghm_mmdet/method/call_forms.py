@@ -111,4 +111,4 @@ def _checked_labels(prediction: Tensor, labels: Tensor) -> Tensor:
         )
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(f'target of dtype {labels.dtype}: labels must be integers')
-    return labels.long()
+    return labels if labels.dtype == torch.int64 else labels.long()

@@ -13,10 +13,10 @@ in the neighbouring region where its gradient norm is that close to an edge. The
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ def obstacle() -> str | None:
     # an extension compiled for another torch raises more than ImportError
     except Exception as error:
         return f'the compiled one does not load ({" ".join(str(error).split())})'
-    if not hasattr(_operators(), 'harmonized_loss'):
+    if not hasattr(torch.ops.ghm_mmdet_cpu, 'harmonized_loss'):
         return 'the compiled one is of another version of the package, install it again'
     return None
 
@@ -60,7 +60,7 @@ def level_sums(
     """Region sums of all levels, see :func:`ghm_mmdet.ops.level_sums`."""
     if not _computes(criterion, levels):
         return level_sums_by(torch_ops, criterion, levels, edges)
-    counts, losses, weight_sum, nonfinite, bad_targets = _operators().level_sums(
+    counts, losses, weight_sum, nonfinite, bad_targets = _operator('level_sums')(
         *_arguments(levels), edges, *_named(criterion)
     )
     return RegionSums(counts, losses, weight_sum, nonfinite.sum(), bad_targets), nonfinite
@@ -70,7 +70,7 @@ def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Ten
     """Each example's gradient times the scale of its region, see the reference."""
     if not _computes(criterion, [examples]):
         return torch_ops.gradient(criterion, examples, edges, scale)
-    return _operators().level_gradient(examples.tensors, scale, edges, *_named(criterion))
+    return _operator('level_gradient')(examples.tensors, scale, edges, *_named(criterion))
 
 
 def harmonized_loss(
@@ -87,7 +87,7 @@ def harmonized_loss(
         return None
     average, average_weight = (*density.state, None, None)[:2]
     return HarmonizedLoss(
-        *_operators().harmonized_loss(
+        *_operator('harmonized_loss')(
             *_arguments(levels),
             density.edges,
             average,
@@ -104,8 +104,9 @@ def harmonized_loss(
     )
 
 
-def _operators() -> Any:
-    return torch.ops.ghm_mmdet_cpu
+@lru_cache(maxsize=None)
+def _operator(name: str) -> Callable:
+    return getattr(torch.ops.ghm_mmdet_cpu, name).default
 
 
 def _computes(criterion: Criterion, levels: Sequence[Examples]) -> bool:
