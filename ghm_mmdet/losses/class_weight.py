@@ -44,14 +44,14 @@ class ClassWeight(FixedDtype):
         if isinstance(setting, Mapping) and setting.keys() == {'auto'}:
             check_interval('class_weight.auto', setting['auto'], '(0, 1]')
             self.exponent = setting['auto']
-        elif isinstance(setting, Sequence) and not isinstance(setting, str) and setting:
+        elif isinstance(setting, Sequence) and not isinstance(setting, (str, bytes)) and setting:
             weights = setting
             for weight in weights:
                 check_interval('class_weight', weight, '(0, inf)')
         else:
             raise ValueError(f'class_weight={setting!r}: {ALLOWED}')
         # a config has them, or the training set: a checkpoint does not
-        self.register_buffer('values', torch.tensor(weights), persistent=False)
+        self.register_buffer('values', torch.tensor(weights, dtype=torch.float32), persistent=False)
 
     def count(self, objects: Sequence[int]) -> None:
         """Take the weights of 'auto' from the number of objects of each class."""

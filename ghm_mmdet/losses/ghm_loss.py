@@ -252,6 +252,7 @@ class GHMLoss(nn.Module):
         beta = beta * self.loss_weight
         losses = example_losses(self.criterion, examples, edges, beta)
         if self.class_weight is not None:
+            self.class_weight.check_counted(self._trains)
             losses = self.class_weight.weigh(losses, self.criterion, examples, edges, beta)
         losses = scaled(losses, examples.factor)
         return losses if losses.shape == examples.prediction.shape else losses.squeeze(-1)

@@ -104,6 +104,19 @@ def test_weights_of_one_change_nothing(form):
     torch.testing.assert_close(*values, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize('reduction', ['mean', 'none'])
+@pytest.mark.parametrize('form', FORMS)
+def test_whole_numbers_weigh_like_the_others(form, reduction):
+    prediction, target, _, weight = batch(form)
+    losses = [
+        GHMCLoss(
+            use_sigmoid=not form.startswith('softmax'), class_weight=weights, reduction=reduction
+        )(prediction, target, weight)
+        for weights in ([1, 2, 5, 3], [1.0, 2.0, 5.0, 3.0])
+    ]
+    assert torch.equal(*losses)
+
+
 def test_levels_with_factors_are_one_loss():
     loss = GHMCLoss(use_sigmoid=True, class_weight=WEIGHTS)
     prediction, target, _, weight = batch('labels')
@@ -170,6 +183,7 @@ def test_settings_out_of_range_are_refused_in_one_line(setting, message):
     assert '\n' not in str(error.value)
 
 
+@pytest.mark.parametrize('reduction', ['mean', 'none'])
 @pytest.mark.parametrize(
     ('setting', 'message'),
     [
@@ -177,8 +191,8 @@ def test_settings_out_of_range_are_refused_in_one_line(setting, message):
         ([1, 2], 'class_weight of 2 classes: must have 4, as the head'),
     ],
 )
-def test_weights_that_do_not_fit_are_refused_in_the_first_call(setting, message):
-    loss = GHMCLoss(use_sigmoid=True, class_weight=setting)
+def test_weights_that_do_not_fit_are_refused_in_the_first_call(setting, message, reduction):
+    loss = GHMCLoss(use_sigmoid=True, class_weight=setting, reduction=reduction)
     prediction, target, _, weight = batch('labels')
     with pytest.raises(ValueError, match=f'^{message}') as error:
         loss(prediction.requires_grad_(), target, weight)
