@@ -299,14 +299,12 @@ class GHMLoss(nn.Module):
         self.nonfinite_flags.note(call, nonfinite)
         step_sums, poisoned = self.step.accumulate(call, sums)
         update_unless = poisoned if self.step.is_last else None
-        loss, beta, scale = loss_from_sums(
+        harmonized = loss_from_sums(
             self.density, self.balance, how, sums, step_sums, update_unless, backend
         )
         if update_unless is not None:
             self._update_running_stats(step_sums.counts, update_unless)
-        loss = with_gradient(loss, scale, self.criterion, levels, edges, backend)
-        fields = scale.detach(), sums.counts, sums.losses.detach(), nonfinite, sums.bad_targets
-        return HarmonizedLoss(loss, beta, *fields)
+        return with_gradient(harmonized, sums, nonfinite, self.criterion, levels, edges, backend)
 
     def _reduction(self, name: str, ranks: int = 1) -> Reduction:
         mean = name == 'mean'

@@ -80,13 +80,8 @@ def harmonized_loss(
     if updates:
         on_cpu = edges.device.type == 'cpu'
         update_unless = sums.nonfinite + sums.bad_targets if on_cpu else sums.nonfinite
-    loss, beta, scale = loss_from_sums(
-        density, balance, reduction, sums, sums, update_unless, backend
-    )
-    loss = with_gradient(loss, scale, criterion, levels, edges, backend)
-    losses = sums.losses.detach()
-    scale = scale.detach()
-    return HarmonizedLoss(loss, beta, scale, sums.counts, losses, nonfinite, sums.bad_targets)
+    harmonized = loss_from_sums(density, balance, reduction, sums, sums, update_unless, backend)
+    return with_gradient(harmonized, sums, nonfinite, criterion, levels, edges, backend)
 
 
 def level_sums(
@@ -126,30 +121,34 @@ def loss_from_sums(
 
 
 def with_gradient(
-    loss: Tensor,
-    scale: Tensor,
+    harmonized: Harmonized,
+    sums: RegionSums,
+    nonfinite: Tensor,
     criterion: Criterion,
     levels: Sequence[Examples],
     edges: Tensor,
     backend: ModuleType | None,
-) -> Tensor:
+) -> HarmonizedLoss:
     """The loss with a graph to the predictions: an example of region j gets scale_j dl/dx.
 
     Args:
-        loss: 0-dim, made of :func:`level_sums` of the same arguments.
-        scale: Derivative of the loss with respect to each region's loss sum, shape (M,).
+        harmonized: Made of the sums.
+        sums: Of :func:`level_sums` of the same arguments, as what follows.
+        nonfinite: Of each level, int64, shape (L,).
         criterion: See :func:`level_sums`.
         levels: See :func:`level_sums`.
         edges: See :func:`level_sums`.
         backend: See :func:`level_sums`.
     """
-    if backend is None:
-        return loss  # the operators have left it a graph
-    tensors: list[Tensor | None] = []
-    for level in levels:
-        tensors += level.tensors
-    factors = [level.factor for level in levels]
-    return _Gradient.apply(loss, scale, edges, criterion, backend, factors, *tensors)
+    loss, beta, scale = harmonized
+    if backend is not None:  # otherwise the operators have left it a graph
+        tensors: list[Tensor | None] = []
+        for level in levels:
+            tensors += level.tensors
+        factors = [level.factor for level in levels]
+        loss = _Gradient.apply(loss, scale, edges, criterion, backend, factors, *tensors)
+    losses, scale = sums.losses.detach(), scale.detach()
+    return HarmonizedLoss(loss, beta, scale, sums.counts, losses, nonfinite, sums.bad_targets)
 
 
 class _Gradient(torch.autograd.Function):

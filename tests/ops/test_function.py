@@ -22,6 +22,7 @@ from ghm_mmdet.ops import (
     region_sums,
     with_gradient,
 )
+from ghm_mmdet.ops.from_sums import Harmonized
 
 BINS = 7
 EDGES = region_edges(BINS)
@@ -75,8 +76,9 @@ def one_by_one(criterion, batch, scale):
 def at_once(criterion, batch, scale):
     backend = choose_backend(batch)
     sums, nonfinite = level_sums(criterion, batch, EDGES, backend)
-    loss = (scale * sums.losses).sum()
-    return sums, nonfinite.tolist(), with_gradient(loss, scale, criterion, batch, EDGES, backend)
+    result = Harmonized((scale * sums.losses).sum(), scale, scale)
+    result = with_gradient(result, sums, nonfinite, criterion, batch, EDGES, backend)
+    return sums, nonfinite.tolist(), result.loss
 
 
 def assert_same(criterion, make, tolerance):
@@ -153,8 +155,10 @@ def test_what_needs_no_gradient_costs_none(monkeypatch):
     frozen, _, level = with_factors(classification(torch.float32), FACTORS['no factor'])
     frozen = frozen._replace(prediction=frozen.prediction.detach())
     arguments = SigmoidCrossEntropy(), [frozen, level], EDGES, reference
-    sums, _ = level_sums(*arguments)
-    with_gradient(sums.losses.sum(), torch.ones(BINS), *arguments).backward()
+    sums, nonfinite = level_sums(*arguments)
+    ones = torch.ones(BINS)
+    result = Harmonized(sums.losses.sum(), ones, ones)
+    with_gradient(result, sums, nonfinite, *arguments).loss.backward()
     assert len(calls) == 1
 
 
