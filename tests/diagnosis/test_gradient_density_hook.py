@@ -93,7 +93,7 @@ def test_what_is_logged_belongs_together(train):
         torch.testing.assert_close(values('moving_average'), loss.density.moving_average)
         assert each[f'{tag}/outliers'] == pytest.approx(float(counts[-1] / counts.sum()))
         assert 1 <= each[f'{tag}/effective_regions'] <= bins
-        assert 0 <= each[f'{tag}/positive_share_after'] <= 1
+        assert 0 <= each[f'{tag}/positive_share_after'] <= 1 + 1e-9  # a sum of rounded shares
 
 
 @pytest.mark.parametrize('argument', [{'interval': 0}, {'interval': 2.5}, {'figure_interval': -1}])
