@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from benchmarks.command_line import Options, read_options
 from benchmarks.contestants import AVG_FACTOR
 from benchmarks.measure import interleaved
-from benchmarks.table import Row, print_rows, write_csv
+from benchmarks.table import Row, print_rows, written
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
 
 OPERATION = 'fixed cost'
@@ -144,10 +144,7 @@ def _rows(options: Options, description: dict[str, str]) -> list[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
     options = read_options(__doc__, arguments)
-    rows = run(options)
-    if options.results:
-        print(f'\nwritten to {write_csv(rows, options.results)}')
-    return rows
+    return written(run(options), options.results)
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ from mmdet.models.losses import GHMR, SmoothL1Loss
 from benchmarks.command_line import Options, read_options
 from benchmarks.comparison import Comparison
 from benchmarks.contestants import Batch, Contestant, first_usable
-from benchmarks.table import Row, write_csv
+from benchmarks.table import Row, written
 from ghm_mmdet.losses import GHMRLoss
 
 BINS = 10
@@ -86,10 +86,7 @@ def run(options: Options) -> list[Row]:
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
     options = read_options(__doc__, arguments)
-    rows = run(options)
-    if options.results:
-        print(f'\nwritten to {write_csv(rows, options.results)}')
-    return rows
+    return written(run(options), options.results)
 
 
 if __name__ == '__main__':

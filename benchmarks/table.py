@@ -86,6 +86,13 @@ def write_csv(rows: list[Row], folder: Path) -> Path:
     return path
 
 
+def written(rows: list[Row], folder: Path | None) -> list[Row]:
+    """The rows, once they are in a file of the folder, if one was asked for."""
+    if folder:
+        print(f'\nwritten to {write_csv(rows, folder)}')
+    return rows
+
+
 def read_csv(path: Path) -> list[Row]:
     """The rows that :func:`write_csv` wrote.
 

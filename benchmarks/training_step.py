@@ -25,7 +25,7 @@ import ghm_mmdet  # noqa: F401
 from benchmarks.command_line import Options, read_options
 from benchmarks.contestants import InFloat32, MMDetPythonFocal, attempt
 from benchmarks.measure import interleaved
-from benchmarks.table import Row, print_rows, write_csv
+from benchmarks.table import Row, print_rows, written
 from ghm_mmdet.diagnosis.density_probe import DensityProbe
 from ghm_mmdet.diagnosis.loss_reader import LossReader, harmonized_readers
 from ghm_mmdet.diagnosis.style import rendered
@@ -287,10 +287,7 @@ def run(options: Options) -> list[Row]:
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
     MMLogger.get_current_instance().setLevel(logging.WARNING)  # init_weights tells of every tensor
     options = read_options(__doc__, arguments)
-    rows = run(options)
-    if options.results:
-        print(f'\nwritten to {write_csv(rows, options.results)}')
-    return rows
+    return written(run(options), options.results)
 
 
 if __name__ == '__main__':
