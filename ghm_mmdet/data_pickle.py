@@ -10,8 +10,8 @@ import pickle
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import Counter
 from collections.abc import Callable, Mapping
-from types import ModuleType
-from typing import Any, BinaryIO
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any, BinaryIO, ClassVar
 
 import torch
 
@@ -21,6 +21,9 @@ BUILTINS = {
     '_codecs.encode': codecs.encode,
 }
 """What torch 2.6 allows beside its own types, and its predecessors do not."""
+
+
+CODE = (type, BuiltinFunctionType, FunctionType, MethodType, ModuleType)
 
 
 def use_for_weights_only(allowed: Mapping[str, Callable]) -> None:
@@ -34,7 +37,17 @@ def use_for_weights_only(allowed: Mapping[str, Callable]) -> None:
     known = {**original._get_allowed_globals(), **BUILTINS, **allowed}
     added = getattr(torch.serialization, 'get_safe_globals', list)
 
-    class Unpickler(pickle.Unpickler):
+    # the one in Python, as that in C cannot be told what not to change
+    class Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
+        dispatch: ClassVar = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+
+        def load_build(self) -> None:
+            if isinstance(self.stack[-2], CODE):
+                raise pickle.UnpicklingError('BUILD would change a class or a function')
+            super().load_build()
+
+        dispatch[pickle.BUILD[0]] = load_build
+
         def find_class(self, module: str, name: str) -> Any:
             # torch writes the names of Python 2
             module, name = NAME_MAPPING.get((module, name), (module, name))
@@ -50,3 +63,13 @@ def use_for_weights_only(allowed: Mapping[str, Callable]) -> None:
     replacement = ModuleType(original.__name__)
     vars(replacement).update({**vars(original), 'Unpickler': Unpickler, 'load': load})
     torch.serialization._weights_only_unpickler = replacement
+    is_program = torch.serialization._is_torchscript_zip
+
+    def refuse_program(archive: Any) -> bool:
+        if is_program(archive):
+            raise pickle.UnpicklingError(
+                'a TorchScript archive is a program: load it with torch.jit.load if you trust it'
+            )
+        return False
+
+    torch.serialization._is_torchscript_zip = refuse_program

@@ -200,3 +200,27 @@ def test_arrays_and_scalars_of_either_numpy(tmp_path, core):
     np.testing.assert_array_equal(loaded['array'], content['array'])
     np.testing.assert_array_equal(loaded['count'], content['count'])
     assert loaded['scalar'] == 0.5
+
+
+def test_a_torchscript_archive_is_no_data(tmp_path):
+    """It is a program, which torch below 2.6 would run."""
+    path = tmp_path / 'program.pth'
+    torch.jit.script(torch.nn.Linear(1, 1)).save(path)
+    with pytest.raises((pickle.UnpicklingError, RuntimeError), match='TorchScript'):
+        torch.load(path, weights_only=True)
+
+
+def test_a_pickle_changes_no_function(tmp_path):
+    """A BUILD with a pair assigns attributes: here, the defaults of what rebuilds tensors."""
+    program = b'\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x0c\x00\x00\x00__defaults__Ns\x86b.'
+    path = tmp_path / 'program.pth'
+    torch.save(0, path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, content in parts.items():
+            archive.writestr(name, program if name.endswith('data.pkl') else content)
+    before = torch._utils._rebuild_tensor_v2.__defaults__
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path, weights_only=True)
+    assert torch._utils._rebuild_tensor_v2.__defaults__ == before
