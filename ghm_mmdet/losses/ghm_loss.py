@@ -238,7 +238,7 @@ class GHMLoss(nn.Module):
         check_choice('reduction_override', reduction, REDUCTIONS)
         if reduction == 'none':
             return self._losses_of_examples(examples)
-        if self._ignores_factors is not None:
+        if self._ignores_factors is not None:  # levels are split
             return PartialLoss(self, examples, reduction, self._ignores_factors)
         return self._reduce([examples], reduction)
 
@@ -317,7 +317,7 @@ class GHMLoss(nn.Module):
         state = self.state
         if state:
             check_and_restart(state, self._was_restored)
-            if self._was_restored:
+            if self._was_restored:  # a module takes longer to assign than to ask
                 self._was_restored = False
 
     def _update_running_stats(self, counts: Tensor, update_unless: Tensor) -> None:

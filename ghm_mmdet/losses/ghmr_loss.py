@@ -151,7 +151,8 @@ class GHMRLoss(GHMLoss):
         return Examples(difference / self.mu_of_call, zero, weight, factor=self.mu_of_call)
 
     def _current_mu(self) -> Tensor:
-        if self._ignores_factors is not None and self._mu_of_levels is not None:
+        splits_levels = self._ignores_factors is not None
+        if splits_levels and self._mu_of_levels is not None:
             return self._mu_of_levels
         trains = self._trains
         if trains and self._was_restored:

@@ -66,7 +66,7 @@ class OptimizerStep:
             The summary with these counts, and a 0-dim number that is not 0 if any of the calls had
             input that was not finite.
         """
-        if self.is_last and not self._counted:
+        if self.is_one_call:
             return sums, sums.nonfinite
         poisoned = sums.nonfinite > 0
         mine = (sums.counts, sums.weight_sum.detach())

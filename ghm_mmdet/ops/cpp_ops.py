@@ -6,7 +6,7 @@ threads. All else goes to the chunked back end: a user's criterion, softmax, flo
 is the only memory it takes, but for predictions that are no matrix without a copy, and two runs
 agree to the bit whatever the number of threads.
 
-Its exponential and logarithm are polynomials with a relative error below 2e-7, so an example may be
+Its exponential and logarithm are polynomials with a relative error below 3e-7, so an example may be
 in the neighbouring region where its gradient norm is that close to an edge. The computation is in
 ``csrc/``, which is compiled when the package is installed.
 """

@@ -73,7 +73,8 @@ void dispatch(const Criterion& criterion, const Level& level, const Work& work) 
 
 template <typename Number>
 Tensor row(const std::vector<Number>& numbers) {
-  Tensor result = at::empty({static_cast<int64_t>(numbers.size())}, c10::CppTypeToScalarType<Number>::value);
+  const auto size = static_cast<int64_t>(numbers.size());
+  Tensor result = at::empty({size}, c10::CppTypeToScalarType<Number>::value);
   std::copy(numbers.begin(), numbers.end(), result.data_ptr<Number>());
   return result;
 }
