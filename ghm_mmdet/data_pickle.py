@@ -46,7 +46,17 @@ def use_for_weights_only(allowed: Mapping[str, Callable]) -> None:
                 raise pickle.UnpicklingError('BUILD would change a class or a function')
             super().load_build()
 
-        dispatch[pickle.BUILD[0]] = load_build
+        def load_reduce(self) -> None:
+            called = self.stack[-2]
+            if not any(called is each for each in (*known.values(), *added())):
+                raise pickle.UnpicklingError(f'REDUCE would call {type(called).__name__!r}')
+            super().load_reduce()
+
+        def load_instance(self) -> None:
+            raise pickle.UnpicklingError('an instruction that Python 3 does not write')
+
+        dispatch.update({pickle.BUILD[0]: load_build, pickle.REDUCE[0]: load_reduce})
+        dispatch.update(dict.fromkeys([pickle.INST[0], pickle.OBJ[0]], load_instance))
 
         def find_class(self, module: str, name: str) -> Any:
             # torch writes the names of Python 2

@@ -2,7 +2,9 @@
 
 With ``custom_imports = dict(imports=['ghm_mmdet.drop_in'])`` every config with these names has the
 losses of this package, without an edit: also heads that compare the name of the loss, as those of
-MMDetection3D do. Arguments, defaults, numbers and checkpoints are those of mmdet 3.3.0.
+MMDetection3D do. Arguments, defaults and numbers are those of mmdet 3.3.0, whose checkpoints can be
+read. In checkpoints of these losses the moving average has another name, which mmdet's own losses
+ignore.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ import pytest
 import torch
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import utils
+from mmengine.registry import DefaultScope
 from yapf.yapflib import yapf_api
 
 from ghm_mmdet.mm_patches import SAFE_ONLY, UNSAFE_TOO
@@ -32,6 +33,15 @@ CLASSES = ('RBC', 'WBC', 'Platelets')
 def one_thread():
     """Tests run beside each other and beside training; one thread each keeps their time steady."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def same_default_scope() -> Iterator[None]:
+    """A runner leaves its default scope behind, in which other tests' losses are not found."""
+    before = dict(DefaultScope._instance_dict)
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
 
 
 @wraps(yapf_api.FormatCode)

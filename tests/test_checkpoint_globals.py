@@ -210,16 +210,28 @@ def test_a_torchscript_archive_is_no_data(tmp_path):
         torch.load(path, weights_only=True)
 
 
-def test_a_pickle_changes_no_function(tmp_path):
-    """A BUILD with a pair assigns attributes: here, the defaults of what rebuilds tensors."""
-    program = b'\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x0c\x00\x00\x00__defaults__Ns\x86b.'
+PROGRAMS = {
+    # a BUILD with a pair assigns attributes: here, the defaults of what rebuilds tensors
+    'changes a function': (
+        b'ctorch._utils\n_rebuild_tensor_v2\nN}X\x0c\x00\x00\x00__defaults__Ns\x86b.'
+    ),
+    'calls a value': b'X\x01\x00\x00\x00a)R.',
+    'calls what it built': b'ccollections\nOrderedDict\n)R)R.',
+    'makes an instance': b'(icollections\nOrderedDict\n.',
+    'makes an object': b'(ccollections\nOrderedDict\no.',
+}
+
+
+@pytest.mark.parametrize('program', PROGRAMS)
+def test_what_is_not_data_is_refused(tmp_path, program):
     path = tmp_path / 'program.pth'
     torch.save(0, path)
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, 'w') as archive:
         for name, content in parts.items():
-            archive.writestr(name, program if name.endswith('data.pkl') else content)
+            is_pickle = name.endswith('data.pkl')
+            archive.writestr(name, b'\x80\x02' + PROGRAMS[program] if is_pickle else content)
     before = torch._utils._rebuild_tensor_v2.__defaults__
     with pytest.raises(pickle.UnpicklingError):
         torch.load(path, weights_only=True)

@@ -75,6 +75,12 @@ def check_head(name: str, kind: type, part: Mapping) -> None:
                 f'{name}.{key}: use_sigmoid=True in a {kind.__name__}, which predicts by softmax; '
                 'must be False'
             )
+        weights, classes = loss.get('class_weight'), part.get('num_classes')
+        if isinstance(weights, (list, tuple)) and classes not in (None, len(weights)):
+            raise ConfigError(
+                f'{name}.{key}.class_weight of {len(weights)} classes: must have {classes}, as '
+                f'{name}.num_classes; give one weight per class, without background'
+            )
         if loss.get('sync') and _may_skip(kind, key):
             raise ConfigError(
                 f'{name}.{key}: sync=True in a {kind.__name__}, which skips this loss on a rank '
@@ -83,11 +89,11 @@ def check_head(name: str, kind: type, part: Mapping) -> None:
 
 
 def _names_of_ghm(kind: type) -> set[str]:
-    """Names of mmdet's GHM-C that a head's constructor has in its code, to compare types with."""
-    code = getattr(kind.__init__, '__code__', None)
-    if code is None:
-        return set()
-    nested = (each if isinstance(each, (tuple, frozenset)) else (each,) for each in code.co_consts)
+    """Names of mmdet's GHM-C that a head's constructors have in their code, to compare with."""
+    constructors = (vars(each).get('__init__') for each in kind.__mro__)
+    codes = (each.__code__ for each in constructors if hasattr(each, '__code__'))
+    constants = (each for code in codes for each in code.co_consts)
+    nested = (each if isinstance(each, (tuple, frozenset)) else (each,) for each in constants)
     names = (each for group in nested for each in group if isinstance(each, str))
     return {each for each in names if re.fullmatch(r'(\w+\.)?GHMC', each)}
 

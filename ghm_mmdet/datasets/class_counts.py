@@ -10,9 +10,20 @@ def class_counts(dataset: Any) -> list[int]:
 
     Args:
         dataset: Of MMDetection, or a wrapper of some.
+
+    Raises:
+        ValueError: It is another one, which does not tell its objects.
     """
-    while not hasattr(dataset, 'get_data_info'):
+    # imported here, as MMDetection's data sets print a line
+    from mmdet.datasets import MultiImageMixDataset
+
+    while isinstance(dataset, MultiImageMixDataset):
         dataset = dataset.dataset
+    if not hasattr(dataset, 'get_data_info') or 'classes' not in dataset.metainfo:
+        raise ValueError(
+            f"class_weight='auto' with a {type(dataset).__name__} to train on, whose objects "
+            'cannot be counted: write one weight per class'
+        )
     counts = [0] * len(dataset.metainfo['classes'])
     for index in range(len(dataset)):
         for instance in dataset.get_data_info(index)['instances']:

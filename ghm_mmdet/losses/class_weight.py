@@ -10,21 +10,33 @@ from torch import Tensor
 from ghm_mmdet.method.arguments import check_interval
 from ghm_mmdet.method.class_weight import inverse_frequency
 from ghm_mmdet.method.criteria import Criterion, DenseTarget
-from ghm_mmdet.method.dtype_guard import FixedDtype
 from ghm_mmdet.ops import Examples, example_losses, scaled
 
-ALLOWED = "must be one positive number per class, 'auto', or dict(auto=exponent)"
+ALLOWED = "must be a list with one number per class, 'auto', or dict(auto=exponent)"
 
 
-class ClassWeight(FixedDtype):
+def in_float32(examples: Examples) -> Examples:
+    """The same examples, a prediction of half precision in float32.
+
+    The gradients of a loss and of what class weights add to it nearly cancel where a weight is
+    small, and their sum would keep the rounding errors of half precision.
+    """
+    prediction = examples.prediction
+    if prediction.dtype in (torch.float16, torch.bfloat16):
+        prediction = prediction.float()
+    return examples._replace(prediction=prediction)
+
+
+class ClassWeight:
     """f_i = 1 + (w_c - 1) t_i, what class weights multiply the loss of an example with.
 
     t_i is the target at class c: a positive counts w_c, a negative 1, and what lies between in
-    proportion. Background always counts 1. Densities and beta know nothing of it.
+    proportion. Background always counts 1. Densities and beta know nothing of it. The weights are
+    no buffer: a config has them, or the training set, and a checkpoint does not.
 
     Args:
-        setting: One weight per class; or 'auto', :func:`inverse_frequency` with an exponent of 0.5;
-            or ``dict(auto=exponent)``, with the exponent in (0, 1].
+        setting: One weight per class, in [1e-3, 1e3]; or 'auto', :func:`inverse_frequency` with an
+            exponent of 0.5; or ``dict(auto=exponent)``, with the exponent in (0, 1].
 
     Attributes:
         exponent: Of 'auto', else None.
@@ -33,30 +45,26 @@ class ClassWeight(FixedDtype):
         ValueError: The setting is none of these.
     """
 
-    values: Tensor
-
     def __init__(self, setting: str | Mapping[str, float] | Sequence[float]) -> None:
-        super().__init__()
         self.exponent: float | None = None
         weights: Sequence[float] = ()
-        if setting == 'auto':
+        if isinstance(setting, str) and setting == 'auto':
             setting = dict(auto=0.5)
         if isinstance(setting, Mapping) and setting.keys() == {'auto'}:
             check_interval('class_weight.auto', setting['auto'], '(0, 1]')
             self.exponent = setting['auto']
         elif isinstance(setting, Sequence) and not isinstance(setting, (str, bytes)) and setting:
             weights = setting
-            for weight in weights:
-                check_interval('class_weight', weight, '(0, inf)')
+            for index, weight in enumerate(weights):
+                check_interval(f'class_weight[{index}]', weight, '[1e-3, 1e3]')
         else:
             raise ValueError(f'class_weight={setting!r}: {ALLOWED}')
-        # a config has them, or the training set: a checkpoint does not
-        self.register_buffer('values', torch.tensor(weights, dtype=torch.float32), persistent=False)
+        self.values = torch.tensor(weights, dtype=torch.float32)
 
     def count(self, objects: Sequence[int]) -> None:
         """Take the weights of 'auto' from the number of objects of each class."""
         assert self.exponent is not None
-        self.values = inverse_frequency(objects, self.exponent).to(self.values.device)
+        self.values = inverse_frequency(objects, self.exponent)
 
     def check_counted(self, trains: bool) -> None:
         """Raise ValueError where the weights of 'auto' are not known in a call that trains."""
@@ -110,7 +118,7 @@ class ClassWeight(FixedDtype):
         """
         prediction, target, weight, _ = examples
         classes = criterion.background(prediction)
-        more, by_row = self._more(classes), prediction.size(-1) > classes
+        more, by_row = self._more(classes, prediction.device), prediction.size(-1) > classes
         if isinstance(target, DenseTarget):
             more = more * target.values[..., :classes]
             if by_row:
@@ -128,8 +136,9 @@ class ClassWeight(FixedDtype):
         at_label = Examples(prediction.gather(1, column), DenseTarget(share), weight)
         return more * example_losses(criterion, at_label, edges, scale), column
 
-    def _more(self, classes: int) -> Tensor:
+    def _more(self, classes: int, device: torch.device) -> Tensor:
         """w_c - 1, shape (C,)."""
+        self.values = self.values.to(device)
         known = len(self.values)
         if known not in (0, classes):
             raise ValueError(

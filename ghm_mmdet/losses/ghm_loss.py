@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ghm_mmdet.losses.all_reduce import over_ranks
-from ghm_mmdet.losses.class_weight import ClassWeight
+from ghm_mmdet.losses.class_weight import ClassWeight, in_float32
 from ghm_mmdet.losses.monitors import NonfiniteFlags
 from ghm_mmdet.losses.optimizer_step import OptimizerStep
 from ghm_mmdet.losses.restart import check_and_restart
@@ -245,6 +245,8 @@ class GHMLoss(nn.Module):
     def _losses_of_examples(self, examples: Examples) -> Tensor:
         """beta_i l_i of every example; this changes no state."""
         self._undo_casts()
+        if self.class_weight is not None:
+            examples = in_float32(examples)
         edges = self.density.edges
         sums, _ = level_sums(self.criterion, [examples], edges, choose_backend([examples]))
         self._check_targets(examples, sums.bad_targets)
@@ -259,6 +261,8 @@ class GHMLoss(nn.Module):
 
     def _reduce(self, levels: Sequence[Examples], reduction: str) -> Tensor:
         self._undo_casts()
+        if self.class_weight is not None:
+            levels = [in_float32(each) for each in levels]
         trains, backend = self._trains, choose_backend(levels)
         ranks = get_world_size() if self.sync and trains else 1
         how = self._reduction(reduction, ranks)

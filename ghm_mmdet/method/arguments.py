@@ -30,7 +30,10 @@ def check_interval(name: str, value: object, interval: str, also: str = '') -> N
     """
     low, high = (float(bound) for bound in interval[1:-1].split(','))
     if isinstance(value, Real) and not isinstance(value, bool):
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # an integer beyond all floats, to no one's use
+            number = float('nan')
         above = number >= low if interval[0] == '[' else number > low
         below = number <= high if interval[-1] == ']' else number < high
         if above and below:

@@ -49,6 +49,10 @@ BROKEN = {
     'no bins': ({f'{HEAD}.loss_cls.bins': 0}, 'model.bbox_head.loss_cls: bins=0: must be'),
     'momentum of one': ({f'{HEAD}.loss_bbox.momentum': 1.0}, r'loss_bbox: momentum=1.0: .*\[0, 1'),
     'unknown argument': ({f'{HEAD}.loss_cls.binz': 3}, "loss_cls: .*unexpected.*'binz'"),
+    'weights of other classes': (
+        {f'{HEAD}.loss_cls.class_weight': [1, 2]},
+        r'bbox_head.loss_cls.class_weight of 2 classes: must have 3, as model.bbox_head.num_cl',
+    ),
     'neither': ({f'{HEAD}.loss_cls.use_sigmoid': 'no'}, "use_sigmoid='no': must be one of True, F"),
 }
 
@@ -314,11 +318,21 @@ class NamesHead(RetinaHead):
         super().__init__(*args, **kwargs)
 
 
+class NamesHeadsChild(NamesHead):
+    """Has a constructor of its own, as a head that MMDetection3D derives from its anchor head."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+
+
+@pytest.mark.parametrize('head_type', [NamesHead, NamesHeadsChild])
 @pytest.mark.parametrize('kind', ['GHMCLoss', 'mmdet.GHMCLoss', 'mmdet.GHMC'])
-def test_a_head_that_compares_the_name_of_its_loss_takes_the_names_of_the_drop_in(cfg, kind):
+def test_a_head_that_compares_the_name_of_its_loss_takes_the_names_of_the_drop_in(
+    cfg, kind, head_type
+):
     MODELS.register_module(name='GHMC', module=GHMCLoss, force=True)
     head = cfg.model.bbox_head
-    head.type, head.loss_cls.type = NamesHead, kind
+    head.type, head.loss_cls.type = head_type, kind
     try:
         if kind == 'mmdet.GHMC':
             checks.check_config(cfg, ('train',))

@@ -7,6 +7,7 @@ import pytest
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from torch.utils.data import Subset
 
 from ghm_mmdet.datasets.class_counts import class_counts
 
@@ -32,6 +33,15 @@ def test_the_objects_of_wrapped_data_sets(wrapper, small_config):
     assert class_counts(DATASETS.build(wrap(dataset))) == expected
 
 
+@pytest.mark.parametrize('wrap', [lambda each: Subset(each, [0, 1]), list], ids=['subset', 'list'])
+def test_objects_that_cannot_be_counted_are_an_error(wrap, small_config):
+    init_default_scope('mmdet')
+    dataset = wrap(DATASETS.build(Config.fromfile(small_config).train_dataloader.dataset))
+    kind = type(dataset).__name__
+    with pytest.raises(ValueError, match=f"^class_weight='auto' with a {kind} .* per class$"):
+        class_counts(dataset)
+
+
 def test_ignored_objects_do_not_count(small_config, coco_folder, edit_json):
     def hide_the_first(content):
         content['annotations'][0]['iscrowd'] = 1
@@ -43,7 +53,11 @@ def test_ignored_objects_do_not_count(small_config, coco_folder, edit_json):
     assert class_counts(DATASETS.build(dataset)) == [2, 3, 2]
 
 
-def test_a_training_weighs_its_classes_by_them(small_config, run_here, tmp_path):
+@pytest.mark.parametrize('hooks', [[], [dict(type='EMAHook')]], ids=['plain', 'averaged'])
+def test_a_training_weighs_its_classes_by_them(hooks, small_config, run_here, tmp_path):
+    config = Config.fromfile(small_config)
+    config.custom_hooks = [*config.get('custom_hooks', []), *hooks]
+    config.dump(small_config)
     option = 'model.bbox_head.loss_cls.class_weight.auto=1.0'
     arguments = ('--work-dir', 'run', '--cfg-options', option)
     assert run_here('train.py', small_config, *arguments) is None

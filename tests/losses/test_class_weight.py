@@ -1,5 +1,6 @@
 """Class weights on every back end and in every form of a call, by the formula in float64."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -117,6 +118,23 @@ def test_whole_numbers_weigh_like_the_others(form, reduction):
     assert torch.equal(*losses)
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('form', FORMS)
+def test_a_small_weight_keeps_its_gradient_in_half_precision(form, dtype):
+    """Rounded once, not as the difference of two rounded numbers."""
+    weights = [0.01] * CLASSES
+    loss = GHMCLoss(use_sigmoid=not form.startswith('softmax'), class_weight=weights)
+    prediction, target, _, weight = batch(form)
+    results = []
+    for each in (prediction.to(dtype), prediction.to(dtype).float()):
+        each.requires_grad_()
+        loss(each, target, weight).backward()
+        results.append(each.grad.float())
+    half, full = results
+    bound = torch.finfo(dtype).eps * full.abs() + torch.finfo(dtype).smallest_normal
+    assert ((half - full).abs() <= bound).all()
+
+
 def test_levels_with_factors_are_one_loss():
     loss = GHMCLoss(use_sigmoid=True, class_weight=WEIGHTS)
     prediction, target, _, weight = batch('labels')
@@ -170,11 +188,15 @@ def test_counted_weights_have_a_mean_of_one_over_the_objects(exponent, ratio):
 @pytest.mark.parametrize(
     ('setting', 'message'),
     [
-        ('rare', "class_weight='rare': must be one positive number per class, 'auto', or"),
-        ([], r'class_weight=\[\]: must be one positive'),
-        ([1, 0], r'class_weight=0: must be a number in \(0, inf\)'),
+        ('rare', "class_weight='rare': must be a list with one number per class, 'auto'"),
+        ([], r'class_weight=\[\]: must be a list'),
+        ([1, 0], r'class_weight\[1\]=0: must be a number in \[1e-3, 1e3\]'),
+        ([1e39, 1], r'class_weight\[0\]=1e\+39: must be a number'),
+        ([1, 10**400], r'class_weight\[1\]=10*: must be a number'),
+        (torch.ones(2), r'class_weight=tensor\(.*: must be a list'),
+        (np.ones(2), r'class_weight=array\(.*: must be a list'),
         (dict(auto=2), r'class_weight.auto=2: must be a number in \(0, 1\]'),
-        (dict(power=1), 'class_weight=.*: must be one positive number'),
+        (dict(power=1), 'class_weight=.*: must be a list'),
     ],
 )
 def test_settings_out_of_range_are_refused_in_one_line(setting, message):

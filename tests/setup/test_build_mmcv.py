@@ -165,6 +165,24 @@ def test_without_torch_the_build_asks_for_it_in_one_line(tmp_path):
     assert line.startswith('torch has to be installed first: ')
 
 
+def test_a_torch_that_does_not_import_is_named_in_one_line(tmp_path):
+    broken = {'torch/__init__.py': 'raise OSError("libcudart.so.12:\\n  no such file")'}
+    site = make_site(tmp_path / 'site', stubs=broken)
+    result = run_in_site(site, 'tools/setup/build_mmcv.py')
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert 'cannot be imported (libcudart.so.12: no such file): ' in line
+    assert '--force-reinstall' in line
+
+
+def test_a_requirement_that_is_none_is_refused_in_one_line(tmp_path):
+    site = make_site(tmp_path / 'site')
+    result = run_in_site(site, 'tools/setup/build_mmcv.py', 'onedl-mmcv>>2')
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("requirement='onedl-mmcv>>2': must be a package, such as ")
+
+
 def test_heartbeat_tells_how_far_the_compiler_is(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(build_mmcv, 'HEARTBEAT_SECONDS', 0.2)
     log = tmp_path / 'log'

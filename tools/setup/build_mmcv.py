@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -191,18 +192,42 @@ def _build(requirement: str, plan: Plan) -> int:
     return 1
 
 
+def _missing() -> str | None:
+    """Say which package is missing or broken, and how to install it."""
+    for module in ('packaging', 'torch'):
+        if find_spec(module) is None:
+            install = pip_command('install', wanted(module))
+            return f'{module} has to be installed first: {install}'
+        try:
+            import_module(module)
+        except Exception as error:
+            reason = ' '.join(str(error).split())
+            install = pip_command('install', '--force-reinstall', wanted(module))
+            return f'{module} is installed and cannot be imported ({reason}): {install}'
+    return None
+
+
+def _misread(requirement: str) -> str | None:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        Requirement(requirement)
+    except InvalidRequirement:
+        return f'requirement={requirement!r}: must be a package, such as {wanted("mmcv")}'
+    return None
+
+
 def main() -> int:
     """Build and install what is missing; return the exit status."""
     parser = argparse.ArgumentParser(description='Build mmcv with operators that fit.')
     parser.add_argument('requirement', nargs='?', help='such as onedl-mmcv==2.3.6')
     parser.add_argument('--wheels', help='page or folder of prebuilt wheels (the public ones)')
     args = parser.parse_args()
-    for module in ('packaging', 'torch'):
-        if find_spec(module) is None:
-            install = pip_command('install', wanted(module))
-            print(f'{module} has to be installed first: {install}', file=sys.stderr)
-            return 1
     requirement = args.requirement or wanted('mmcv')
+    obstacle = _missing() or _misread(requirement)
+    if obstacle:
+        print(obstacle, file=sys.stderr)
+        return 1
     names = gpu_names() or (['FORCE_CUDA=1'] if os.environ.get('FORCE_CUDA') == '1' else [])
     gpu, torch_cuda = next(iter(names), None), torch_cuda_version()
     # prebuilt ones need no compiler for CUDA
