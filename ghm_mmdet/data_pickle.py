@@ -10,7 +10,7 @@ import pickle
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import Counter
 from collections.abc import Callable, Mapping
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import ModuleType
 from typing import Any, BinaryIO, ClassVar
 
 import torch
@@ -21,9 +21,6 @@ BUILTINS = {
     '_codecs.encode': codecs.encode,
 }
 """What torch 2.6 allows beside its own types, and its predecessors do not."""
-
-
-CODE = (type, BuiltinFunctionType, FunctionType, MethodType, ModuleType)
 
 
 def use_for_weights_only(allowed: Mapping[str, Callable]) -> None:
@@ -42,8 +39,9 @@ def use_for_weights_only(allowed: Mapping[str, Callable]) -> None:
         dispatch: ClassVar = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
 
         def load_build(self) -> None:
-            if isinstance(self.stack[-2], CODE):
-                raise pickle.UnpicklingError('BUILD would change a class or a function')
+            kind = type(self.stack[-2])
+            if not any(kind is each for each in (*known.values(), *added())):
+                raise pickle.UnpicklingError(f'BUILD would change a {kind.__name__}')
             super().load_build()
 
         def load_reduce(self) -> None:

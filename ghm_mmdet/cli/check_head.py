@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from mmdet.models.dense_heads import (
@@ -75,17 +75,33 @@ def check_head(name: str, kind: type, part: Mapping) -> None:
                 f'{name}.{key}: use_sigmoid=True in a {kind.__name__}, which predicts by softmax; '
                 'must be False'
             )
-        weights, classes = loss.get('class_weight'), part.get('num_classes')
-        if isinstance(weights, (list, tuple)) and classes not in (None, len(weights)):
-            raise ConfigError(
-                f'{name}.{key}.class_weight of {len(weights)} classes: must have {classes}, as '
-                f'{name}.num_classes; give one weight per class, without background'
-            )
+        if key == 'loss_cls':
+            _check_class_weight(f'{name}.{key}', loss.get('class_weight'), _num_classes(kind, part))
         if loss.get('sync') and _may_skip(kind, key):
             raise ConfigError(
                 f'{name}.{key}: sync=True in a {kind.__name__}, which skips this loss on a rank '
                 'without positives, where the others would wait for it; must be False'
             )
+
+
+def _check_class_weight(name: str, setting: object, classes: int | None) -> None:
+    if isinstance(setting, Sequence) and not isinstance(setting, str):
+        if classes not in (None, len(setting)):
+            raise ConfigError(
+                f'{name}.class_weight of {len(setting)} classes: must have {classes}, as the '
+                "head's num_classes; give one weight per class, without background"
+            )
+    elif setting is not None and classes == 1:
+        raise ConfigError(f'{name}.class_weight={setting!r} in a head of one class: leave it out')
+
+
+def _num_classes(kind: type, part: Mapping) -> int | None:
+    """What the config says, or else the first constructor with a default."""
+    for each in kind.__mro__:
+        parameter = inspect.signature(each).parameters.get('num_classes')
+        if 'num_classes' in part or (parameter and parameter.default is not parameter.empty):
+            return part.get('num_classes', parameter and parameter.default)
+    return None
 
 
 def _names_of_ghm(kind: type) -> set[str]:

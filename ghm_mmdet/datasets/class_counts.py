@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 
-def class_counts(dataset: Any) -> list[int]:
-    """Number of objects per class. Ignored objects do not count, repeated images count again.
+def class_counts(dataset: Any) -> dict[str, int]:
+    """Number of objects by the name of the class, in the order of the classes.
+
+    Ignored objects do not count, repeated images count again.
 
     Args:
         dataset: Of MMDetection, or a wrapper of some.
@@ -19,13 +21,19 @@ def class_counts(dataset: Any) -> list[int]:
 
     while isinstance(dataset, MultiImageMixDataset):
         dataset = dataset.dataset
-    if not hasattr(dataset, 'get_data_info') or 'classes' not in dataset.metainfo:
+    meta = getattr(dataset, 'metainfo', {})
+    # a list where joined data sets differ in something
+    names = {
+        tuple(each.get('classes') or ()) for each in (meta if isinstance(meta, list) else [meta])
+    }
+    if not hasattr(dataset, 'get_data_info') or len(names) != 1 or names == {()}:
         raise ValueError(
             f"class_weight='auto' with a {type(dataset).__name__} to train on, whose objects "
             'cannot be counted: write one weight per class'
         )
-    counts = [0] * len(dataset.metainfo['classes'])
+    (classes,) = names
+    counts = [0] * len(classes)
     for index in range(len(dataset)):
         for instance in dataset.get_data_info(index)['instances']:
             counts[instance['bbox_label']] += not instance.get('ignore_flag', 0)
-    return counts
+    return dict(zip(classes, counts))

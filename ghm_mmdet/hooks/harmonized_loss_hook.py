@@ -99,11 +99,10 @@ class HarmonizedLossHook(Hook):
         automatic = [each for each in weights if each is not None and each.exponent is not None]
         if not automatic:
             return
-        dataset = runner.train_dataloader.dataset
-        counts = class_counts(dataset)
+        counts = class_counts(runner.train_dataloader.dataset)
         for weight in automatic:
-            weight.count(counts)
-            values = zip(dataset.metainfo['classes'], weight.values.tolist())
+            weight.count(list(counts.values()))
+            values = zip(counts, weight.values.tolist())
             listed = ', '.join(f'{name} {value:.3g}' for name, value in values)
             runner.logger.info(f'class_weight by the objects of the training set: {listed}')
 

@@ -35,7 +35,7 @@ class ClassWeight:
     no buffer: a config has them, or the training set, and a checkpoint does not.
 
     Args:
-        setting: One weight per class, in [1e-3, 1e3]; or 'auto', :func:`inverse_frequency` with an
+        setting: One weight per class, in [1e-3, 1e6]; or 'auto', :func:`inverse_frequency` with an
             exponent of 0.5; or ``dict(auto=exponent)``, with the exponent in (0, 1].
 
     Attributes:
@@ -56,22 +56,36 @@ class ClassWeight:
         elif isinstance(setting, Sequence) and not isinstance(setting, (str, bytes)) and setting:
             weights = setting
             for index, weight in enumerate(weights):
-                check_interval(f'class_weight[{index}]', weight, '[1e-3, 1e3]')
+                check_interval(f'class_weight[{index}]', weight, '[1e-3, 1e6]')
         else:
-            raise ValueError(f'class_weight={setting!r}: {ALLOWED}')
-        self.values = torch.tensor(weights, dtype=torch.float32)
+            raise ValueError(f'class_weight={" ".join(repr(setting).split())}: {ALLOWED}')
+        self.values = torch.tensor(weights, dtype=torch.float32, device='cpu')
 
     def count(self, objects: Sequence[int]) -> None:
         """Take the weights of 'auto' from the number of objects of each class."""
         assert self.exponent is not None
         self.values = inverse_frequency(objects, self.exponent)
 
-    def check_counted(self, trains: bool) -> None:
-        """Raise ValueError where the weights of 'auto' are not known in a call that trains."""
-        if trains and not len(self.values):
+    def check(self, classes: int, trains: bool) -> None:
+        """Check that there is a weight for each class.
+
+        Args:
+            classes: C.
+            trains: Whether the call trains; others need no weights of 'auto'.
+
+        Raises:
+            ValueError: There is not.
+        """
+        known = len(self.values)
+        if trains and not known:
             raise ValueError(
                 "class_weight='auto': must be counted before the training; add HarmonizedLossHook "
                 'to the config, or write one weight per class'
+            )
+        if known not in (0, classes):
+            raise ValueError(
+                f'class_weight of {known} classes: must have {classes}, as the head; give one '
+                'weight per class'
             )
 
     def extra(
@@ -85,9 +99,6 @@ class ClassWeight:
             edges: Region edges, shape (M + 1,).
             scale: Derivative of the loss with respect to each region's loss sum, a constant in the
                 backward pass, shape (M,).
-
-        Raises:
-            ValueError: There are weights for another number of classes.
         """
         parts = [self._extra(criterion, level, edges, scale)[0].sum() for level in levels]
         return torch.stack([scaled(part, each.factor) for part, each in zip(parts, levels)]).sum()
@@ -120,13 +131,13 @@ class ClassWeight:
         classes = criterion.background(prediction)
         more, by_row = self._more(classes, prediction.device), prediction.size(-1) > classes
         if isinstance(target, DenseTarget):
-            more = more * target.values[..., :classes]
+            more = more * _finite(target.values[..., :classes])
             if by_row:
                 more = more.sum(-1, keepdim=True)
             return more * example_losses(criterion, examples, edges, scale), None
         is_object = (target.labels >= 0) & (target.labels < classes)
         column = target.labels.where(is_object, 0).unsqueeze(1)
-        share = is_object if target.score is None else target.score.where(is_object, 0)
+        share = is_object if target.score is None else _finite(target.score.where(is_object, 0))
         share = share.to(more.dtype).unsqueeze(1)
         more = more[column] * share
         if by_row:
@@ -138,11 +149,12 @@ class ClassWeight:
 
     def _more(self, classes: int, device: torch.device) -> Tensor:
         """w_c - 1, shape (C,)."""
-        self.values = self.values.to(device)
-        known = len(self.values)
-        if known not in (0, classes):
-            raise ValueError(
-                f'class_weight of {known} classes: must have {classes}, as the head; give one '
-                'weight per class'
-            )
-        return self.values - 1 if known else self.values.new_zeros(classes)
+        values = self.values.to(device)
+        if device.type != 'meta':
+            self.values = values
+        return values - 1 if len(values) else values.new_zeros(classes)
+
+
+def _finite(target: Tensor) -> Tensor:
+    """0 for what is not finite: ignored, it leaves no trace; otherwise the loss is NaN anyway."""
+    return target.float().nan_to_num(0.0, 0.0, 0.0)

@@ -246,6 +246,7 @@ class GHMLoss(nn.Module):
         """beta_i l_i of every example; this changes no state."""
         self._undo_casts()
         if self.class_weight is not None:
+            self.class_weight.check(self.criterion.background(examples.prediction), self._trains)
             examples = in_float32(examples)
         edges = self.density.edges
         sums, _ = level_sums(self.criterion, [examples], edges, choose_backend([examples]))
@@ -254,16 +255,17 @@ class GHMLoss(nn.Module):
         beta = beta * self.loss_weight
         losses = example_losses(self.criterion, examples, edges, beta)
         if self.class_weight is not None:
-            self.class_weight.check_counted(self._trains)
             losses = self.class_weight.weigh(losses, self.criterion, examples, edges, beta)
         losses = scaled(losses, examples.factor)
         return losses if losses.shape == examples.prediction.shape else losses.squeeze(-1)
 
     def _reduce(self, levels: Sequence[Examples], reduction: str) -> Tensor:
         self._undo_casts()
+        trains = self._trains
         if self.class_weight is not None:
+            self.class_weight.check(self.criterion.background(levels[0].prediction), trains)
             levels = [in_float32(each) for each in levels]
-        trains, backend = self._trains, choose_backend(levels)
+        backend = choose_backend(levels)
         ranks = get_world_size() if self.sync and trains else 1
         how = self._reduction(reduction, ranks)
         if trains:
@@ -281,7 +283,6 @@ class GHMLoss(nn.Module):
         loss, beta, scale, counts, losses, *_ = result
         self.statistics = Statistics(counts, losses, beta)
         if self.class_weight is not None:
-            self.class_weight.check_counted(trains)
             edges = self.density.edges
             loss = loss + self.class_weight.extra(self.criterion, levels, edges, scale)
         return loss

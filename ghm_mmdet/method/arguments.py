@@ -32,7 +32,7 @@ def check_interval(name: str, value: object, interval: str, also: str = '') -> N
     if isinstance(value, Real) and not isinstance(value, bool):
         try:
             number = float(value)
-        except OverflowError:  # an integer beyond all floats, to no one's use
+        except OverflowError:  # an integer beyond all floats is in no interval
             number = float('nan')
         above = number >= low if interval[0] == '[' else number > low
         below = number <= high if interval[-1] == ']' else number < high

@@ -11,6 +11,8 @@ from torch import Tensor
 def inverse_frequency(counts: Sequence[int], exponent: float) -> Tensor:
     """w_c = k n_c^-p, with k such that the mean weight of an object is 1; float32, shape (C,).
 
+    A weight beyond [1e-3, 1e6] is set to that bound.
+
     Args:
         counts: n_c, objects of each class in the training set. A class without any has the largest
             weight of the others.
@@ -20,4 +22,4 @@ def inverse_frequency(counts: Sequence[int], exponent: float) -> Tensor:
     if not number.any():
         return torch.ones(len(counts))
     power = number.clamp(min=float(number[number > 0].min())) ** -exponent
-    return (power * number.sum() / (power * number).sum()).float()
+    return (power * number.sum() / (power * number).sum()).clamp(1e-3, 1e6).float()

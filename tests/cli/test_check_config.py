@@ -51,7 +51,11 @@ BROKEN = {
     'unknown argument': ({f'{HEAD}.loss_cls.binz': 3}, "loss_cls: .*unexpected.*'binz'"),
     'weights of other classes': (
         {f'{HEAD}.loss_cls.class_weight': [1, 2]},
-        r'bbox_head.loss_cls.class_weight of 2 classes: must have 3, as model.bbox_head.num_cl',
+        r'bbox_head.loss_cls.class_weight of 2 classes: must have 3, as the head',
+    ),
+    'weights by count of one class': (
+        {f'{HEAD}.loss_cls.class_weight': 'auto', f'{HEAD}.num_classes': 1},
+        "class_weight='auto' in a head of one class: leave it out",
     ),
     'neither': ({f'{HEAD}.loss_cls.use_sigmoid': 'no'}, "use_sigmoid='no': must be one of True, F"),
 }

@@ -190,11 +190,11 @@ def test_counted_weights_have_a_mean_of_one_over_the_objects(exponent, ratio):
     [
         ('rare', "class_weight='rare': must be a list with one number per class, 'auto'"),
         ([], r'class_weight=\[\]: must be a list'),
-        ([1, 0], r'class_weight\[1\]=0: must be a number in \[1e-3, 1e3\]'),
+        ([1, 0], r'class_weight\[1\]=0: must be a number in \[1e-3, 1e6\]'),
         ([1e39, 1], r'class_weight\[0\]=1e\+39: must be a number'),
         ([1, 10**400], r'class_weight\[1\]=10*: must be a number'),
         (torch.ones(2), r'class_weight=tensor\(.*: must be a list'),
-        (np.ones(2), r'class_weight=array\(.*: must be a list'),
+        (np.ones((2, 2)), r'class_weight=array\(.*: must be a list'),
         (dict(auto=2), r'class_weight.auto=2: must be a number in \(0, 1\]'),
         (dict(power=1), 'class_weight=.*: must be a list'),
     ],
@@ -219,6 +219,36 @@ def test_weights_that_do_not_fit_are_refused_in_the_first_call(setting, message,
     with pytest.raises(ValueError, match=f'^{message}') as error:
         loss(prediction.requires_grad_(), target, weight)
     assert '\n' not in str(error.value)
+
+
+def test_a_call_that_is_refused_leaves_the_moving_average():
+    loss = GHMCLoss(use_sigmoid=True, momentum=0.75, class_weight=[1, 2])
+    prediction, target, _, weight = batch('labels')
+    with pytest.raises(ValueError, match='of 2 classes'):
+        loss(prediction.requires_grad_(), target, weight)
+    assert not loss.density.moving_average.any()
+
+
+@pytest.mark.parametrize('reduction', ['mean', 'none'])
+@pytest.mark.parametrize('form', ['values', 'labels and score', 'softmax values'])
+def test_an_ignored_target_that_is_not_finite_leaves_no_trace(form, reduction):
+    loss = GHMCLoss(
+        use_sigmoid=not form.startswith('softmax'), class_weight=WEIGHTS, reduction=reduction
+    )
+    prediction, target, _, weight = batch(form)
+    values = target[1] if isinstance(target, tuple) else target
+    results = []
+    for bad in (0.5, float('nan'), float('inf')):
+        values[weight == 0] = bad
+        results.append(loss(prediction, target, weight))
+    torch.testing.assert_close(results[1:], results[:1] * 2)
+
+
+def test_weights_outlive_the_meta_device():
+    with torch.device('meta'):
+        loss = GHMCLoss(use_sigmoid=True, class_weight=WEIGHTS)
+    loss(torch.zeros(3, CLASSES, device='meta'), torch.zeros(3, dtype=torch.int64, device='meta'))
+    assert loss.class_weight.values.tolist() == WEIGHTS
 
 
 def test_a_look_at_examples_needs_no_counts():

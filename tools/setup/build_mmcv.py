@@ -23,6 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from installed_packages import (
+    PROVIDERS,
     build_mmcv_command,
     gpu_names,
     nvcc_version,
@@ -211,10 +212,11 @@ def _misread(requirement: str) -> str | None:
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:
-        Requirement(requirement)
+        if Requirement(requirement).name in PROVIDERS['mmcv']:
+            return None
     except InvalidRequirement:
-        return f'requirement={requirement!r}: must be a package, such as {wanted("mmcv")}'
-    return None
+        pass
+    return f'requirement={requirement!r}: must be an mmcv, such as {wanted("mmcv")}'
 
 
 def main() -> int:
