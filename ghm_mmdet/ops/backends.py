@@ -1,12 +1,13 @@
 """Which back end computes the region sums: the one that is forced, or by device.
 
-A back end is a module with two functions, and up to three more:
+A back end is a module with two functions, and up to four more:
 
 - ``region_sums(criterion, examples, edges)`` returns the :class:`RegionSums` of the examples of one
   call, without their factor and without a gradient;
 - ``gradient(criterion, examples, edges, scale)`` returns each example's gradient times the scale of
   its region, in the prediction's shape and dtype;
-- ``level_sums``, if there is one, does the former for all levels in fewer launches;
+- ``level_sums`` and ``level_gradients``, if there are any, do the same for all levels in fewer
+  launches, with the levels' factors;
 - ``loss_from_sums``, if there is one, computes :func:`ghm_mmdet.ops.from_sums.loss_from_sums`;
 - ``harmonized_loss``, if there is one, computes :func:`ghm_mmdet.ops.harmonized_loss` in one piece,
   or returns None where it cannot.

@@ -1,9 +1,8 @@
-"""All levels of a loss in one autograd function: their region sums, and the gradient of the loss.
+"""All levels of a loss at once: their region sums, the loss of them, and its gradient.
 
 The forward pass reads each level once, the backward pass once more. The loss is made of a few
-numbers per region in between. Autograd need not follow those: the function at the end knows the
-scale of every region. A host that has to keep a device fed pays for each function, each launch and
-each small operation.
+numbers per region in between. A host that has to keep a device fed pays for each function, each
+launch and each small operation.
 
 Inside of a compiler, and for tensor subclasses, the differentiable operators of
 :mod:`ghm_mmdet.ops.operators` do the same. No back end is chosen for them here (None): they choose
@@ -27,10 +26,10 @@ from ghm_mmdet.ops.examples import (
     Examples,
     RegionSums,
     level_sums_by,
-    scaled,
     total_of_levels,
 )
 from ghm_mmdet.ops.from_sums import Harmonized, HarmonizedLoss, Reduction
+from ghm_mmdet.ops.gradient import attach_gradient
 
 EXACT_TYPES = (Tensor, nn.Parameter)
 """Subclasses, such as FakeTensor and functional wrappers, must go through PyTorch's dispatcher."""
@@ -141,47 +140,8 @@ def with_gradient(
         backend: See :func:`level_sums`.
     """
     loss, beta, scale = harmonized
-    if backend is not None:  # otherwise the operators have left it a graph
-        tensors: list[Tensor | None] = []
-        for level in levels:
-            tensors += level.tensors
-        factors = [level.factor for level in levels]
-        loss = _Gradient.apply(loss, scale, edges, criterion, backend, factors, *tensors)
     losses, scale = sums.losses.detach(), scale.detach()
-    return HarmonizedLoss(loss, beta, scale, sums.counts, losses, nonfinite, sums.bad_targets)
-
-
-class _Gradient(torch.autograd.Function):
-    """Passes a loss through, and computes the weighted gradient of every example backward."""
-
-    PER_LEVEL = 5
-    """Tensors of a level: prediction, labels, score, values and weight."""
-
-    # with a setup_context of its own, PyTorch would look at forward's signature in every call
-    @staticmethod
-    def forward(ctx, loss, scale, edges, criterion, backend, factors, *tensors):
-        ctx.save_for_backward(scale, edges, *tensors)
-        ctx.criterion, ctx.backend, ctx.factors = criterion, backend, factors
-        return loss.detach()  # returned as it is it would be a view, which nobody may change
-
-    @staticmethod
-    def backward(ctx, above):
-        # autograd enables gradients here where it is to differentiate once more
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                'a GHM loss has no second derivative: leave out create_graph=True, or use '
-                "reduction='none'"
-            )
-        scale, edges, *tensors = ctx.saved_tensors
-        scale = scale * above
-        size, first = _Gradient.PER_LEVEL, len(ctx.needs_input_grad) - len(tensors)
-        gradients: list[Tensor | None] = [None] * len(ctx.needs_input_grad)
-        for index, factor in enumerate(ctx.factors):
-            start = index * size
-            if not ctx.needs_input_grad[first + start]:
-                continue
-            examples = Examples.of_tensors(*tensors[start : start + size])
-            of_level = scaled(scale, factor)
-            gradient = ctx.backend.gradient(ctx.criterion, examples, edges, of_level)
-            gradients[first + start] = operators.laid_out_as(examples.prediction, gradient)
-        return tuple(gradients)
+    result = HarmonizedLoss(loss, beta, scale, sums.counts, losses, nonfinite, sums.bad_targets)
+    if backend is None:  # the operators have left it a graph
+        return result
+    return attach_gradient(result, criterion, levels, edges, backend)

@@ -26,8 +26,10 @@ FIRST = 600  # anchors of the first level; the second has the rest
 # Few and many regions have kernels of their own. The last number is the relative tolerance of the
 # gradient: devices round differently, but a miscompiled kernel is off by more.
 CASES = ((torch.float32, 30, 1e-4), (torch.bfloat16, 3840, 2**-7))
-# The paper's, and what takes the most of the compiler, with the number of regions.
-BALANCES = ((30, Balance()), (100, Balance('gradient', 0.75, 'keep')))
+# With the number of regions: the paper's, and what takes the most of the compiler, inside of the
+# sums' kernel and apart.
+KEEPS = Balance('gradient', 0.75, 'keep')
+BALANCES = ((30, Balance()), (30, KEEPS), (100, KEEPS))
 NEAR_AN_EDGE = 2e-6  # where rounding decides on the region
 
 CRITERION = SigmoidCrossEntropy()
@@ -87,6 +89,50 @@ def loss_disagreement(compute: Callable[..., Harmonized], device: torch.device) 
     return None
 
 
+def harmonized_disagreement(backend: ModuleType, device: torch.device) -> str | None:
+    """The first loss of a back end, or its gradient, that differs from the reference, or None.
+
+    Args:
+        backend: See :func:`disagreement`; it may have ``harmonized_loss`` and ``level_gradients``.
+        device: Where it computes.
+    """
+    for regions, balance in BALANCES:
+        expected = _harmonized(reference, regions, balance, torch.device('cpu'))
+        found = _harmonized(backend, regions, balance, device)
+        for one, other in zip(found, expected):
+            if not torch.allclose(one.cpu().double(), other.double(), rtol=1e-4, atol=1e-6):
+                return f'its loss of examples in {regions} regions is wrong'
+    return None
+
+
+def _harmonized(
+    backend: ModuleType, regions: int, balance: Balance, device: torch.device
+) -> list[Tensor]:
+    """What two calls in training leave: the second one's results, averages and gradients."""
+    # it imports this module
+    from ghm_mmdet.ops.function import harmonized_loss
+
+    examples, _ = _made_up_examples(torch.float32, regions)
+    # with targets out of range the moving average would stay as it is on a CPU
+    target, classes = examples.target, SHAPE[1]
+    assert isinstance(target, LabelTarget)
+    labels = target.labels
+    labels = labels.where((labels >= 0) & (labels <= classes), classes)
+    examples = _moved(examples._replace(target=LabelTarget(labels)), device)
+    levels = [examples.rows(slice(FIRST)), examples.rows(slice(FIRST, None))]
+    leaves = [level.prediction.detach().requires_grad_() for level in levels]
+    levels = [level._replace(prediction=leaf) for level, leaf in zip(levels, leaves)]
+    density = UnitRegionDensity(regions, momentum=0.75, bias_correction=True).to(device)
+    reduction = Reduction(mean=True, by_weight=False, loss_weight=1.0)
+    with torch.enable_grad():
+        for _ in range(2):
+            result = harmonized_loss(
+                CRITERION, levels, density, balance, reduction, updates=True, backend=backend
+            )
+        gradients = torch.autograd.grad(1000 * result.loss, leaves)
+    return [each.detach() for each in (*result, *density.state, *gradients)]
+
+
 def _loss(
     compute: Callable[..., Harmonized],
     regions: int,
@@ -107,9 +153,11 @@ def _loss(
 def _find_obstacle(device: torch.device) -> str | None:
     try:
         with _waiting_allowed():
-            wrong = disagreement(import_module('ghm_mmdet.ops.triton_ops'), device)
+            backend = import_module('ghm_mmdet.ops.triton_ops')
+            wrong = disagreement(backend, device)
             fused = import_module('ghm_mmdet.ops.triton_from_sums').loss_from_sums
-            return wrong or loss_disagreement(fused, device)
+            wrong = wrong or loss_disagreement(fused, device)
+            return wrong or harmonized_disagreement(backend, device)
     # a package that is missing, a compiler, a driver: each raises something else
     except Exception as error:
         return ' '.join(f'{type(error).__name__}: {error}'.split())

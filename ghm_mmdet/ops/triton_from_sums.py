@@ -1,13 +1,16 @@
-"""Computes the loss from region sums in one launch, on CUDA.
+"""Computes the loss from region sums inside of one kernel, on CUDA.
 
 Density, balance and the mean over the examples are some fifty operations on M numbers, and the host
-launches each of them. Here they are one kernel, for unit regions, M up to ``MOST_REGIONS`` and
-float32. All else, and a graph that ``torch.compile`` makes, takes the operations of
+launches each of them. Here they are one function, for unit regions, M up to ``MOST_REGIONS`` and
+float32: the end of the kernel that makes the sums, or a kernel of its own where more is added to
+them in between. All else, and a graph that ``torch.compile`` makes, takes the operations of
 :mod:`ghm_mmdet.ops.from_sums`, the oracle of this kernel. The names in the kernel are those of
 :mod:`ghm_mmdet.method.density` and :mod:`ghm_mmdet.method.balance`.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import triton
@@ -28,12 +31,52 @@ LEAST_SHARE = tl.constexpr(NO_DENSITY)
 HALF = tl.constexpr(TOTAL_GRADIENT)
 
 
-def _takes(density: GradientDensity, sums: RegionSums) -> bool:
-    return (
-        type(density) is UnitRegionDensity
-        and density.bins <= MOST_REGIONS
-        and sums.losses.dtype == torch.float32
-    )
+class Harmonizing(NamedTuple):
+    """What :func:`harmonize` is told of density, balance and reduction.
+
+    Attributes:
+        state: See :func:`harmonize`, as what follows.
+        numbers: Four floats.
+        how: HOW.
+    """
+
+    state: tuple[Tensor | None, Tensor | None, Tensor | None]
+    numbers: tuple[float, float, float, float]
+    how: tuple[bool, bool, bool, bool, str, bool, bool, bool]
+
+    @classmethod
+    def of(
+        cls, density: GradientDensity, balance: Balance, reduction: Reduction, updates: bool
+    ) -> Harmonizing | None:
+        """None if the kernel cannot compute it."""
+        if type(density) is not UnitRegionDensity or density.bins > MOST_REGIONS:
+            return None
+        has_state = density.has_state
+        corrects = has_state and density.bias_correction
+        equal = 'paper' if balance == Balance() else balance.equal
+        momentum = float(density.momentum)
+        return cls(
+            (
+                density.moving_average if has_state else None,
+                density.moving_weight if corrects else None,
+                density.edges if equal == 'gradient' else None,
+            ),
+            # an integer would be another type to the kernel
+            (momentum, 1 - momentum, float(balance.tempering), float(reduction.loss_weight)),
+            (
+                *(has_state, has_state and updates, corrects, density.form == 'paper'),
+                *(equal, balance.outliers == 'keep', reduction.mean, reduction.by_weight),
+            ),
+        )
+
+    @property
+    def keeps_outliers(self) -> bool:
+        """Whether it takes an isotonic regression, a table of M x M."""
+        return self.how[5]
+
+
+NOTHING = (None, None, None), (0.0, 1.0, 0.0, 1.0), None
+"""In place of :class:`Harmonizing` where no loss is made."""
 
 
 def loss_from_sums(
@@ -45,38 +88,26 @@ def loss_from_sums(
     update_unless: Tensor | None,
 ) -> Harmonized:
     """See :func:`ghm_mmdet.ops.from_sums.loss_from_sums`; without a gradient."""
-    if not _takes(density, sums):
+    harmonizing = Harmonizing.of(density, balance, reduction, update_unless is not None)
+    losses = sums.losses
+    if harmonizing is None or losses.dtype != torch.float32:
         return from_sums.loss_from_sums(density, balance, reduction, sums, step_sums, update_unless)
-    losses, regions = sums.losses, density.bins
+    regions = density.bins
     beta, scale, loss = losses.new_empty(regions), losses.new_empty(regions), losses.new_empty(())
-    block = triton.next_power_of_2(regions)
-    has_state = density.has_state
-    corrects = has_state and density.bias_correction
-    equal = 'paper' if balance == Balance() else balance.equal
-    keeps = balance.outliers == 'keep'
+    size = triton.next_power_of_2(regions)
     with torch.cuda.device_of(losses):
         loss_from_sums_kernel[(1,)](
             *(sums.counts, losses, sums.weight_sum, sums.nonfinite),
             *(step_sums.counts, step_sums.weight_sum),
             sums.nonfinite if update_unless is None else update_unless,
-            density.moving_average if has_state else beta,
-            density.moving_weight if corrects else beta,
-            density.edges if equal == 'gradient' else beta,
-            *(beta, scale, loss),
-            # an integer would be another type to the kernel
-            *map(float, (density.momentum, 1 - density.momentum)),
-            *map(float, (balance.tempering, reduction.loss_weight)),
+            (beta, scale, loss),
+            # Triton 3.4 takes no None in a tuple
+            tuple(beta if each is None else each for each in harmonizing.state),
+            harmonizing.numbers,
             REGIONS=regions,
-            BLOCK=block,
-            HAS_STATE=has_state,
-            STORES=has_state and update_unless is not None,
-            BIAS_CORRECTION=corrects,
-            PAPER=density.form == 'paper',
-            EQUAL=equal,
-            KEEPS_OUTLIERS=keeps,
-            MEAN=reduction.mean,
-            BY_WEIGHT=reduction.by_weight,
-            num_warps=max(block * block // TABLE_PER_WARP, 1) if keeps else 1,
+            BLOCK=size,
+            HOW=harmonizing.how,
+            num_warps=max(size * size // TABLE_PER_WARP, 1) if harmonizing.keeps_outliers else 1,
         )
     return Harmonized(loss, beta, scale)
 
@@ -124,41 +155,38 @@ def shaped(weight, tempering, KEEPS_OUTLIERS: tl.constexpr, BLOCK: tl.constexpr)
 
 @triton.jit
 def gradient_density(
-    region_counts,
+    counts,
     region,
     inside,
     update_unless,
-    moving_average,
-    moving_weight,
-    momentum,
-    rest,
+    state,
+    numbers,
     REGIONS: tl.constexpr,
-    HAS_STATE: tl.constexpr,
-    STORES: tl.constexpr,
-    BIAS_CORRECTION: tl.constexpr,
-    PAPER: tl.constexpr,
+    HOW: tl.constexpr,
 ):
     """GD of each region; the moving average behind it is stored in place."""
-    smoothed = region_counts
-    if HAS_STATE:
-        old = tl.load(moving_average + region, mask=inside, other=0.0)
-        new = average(old, region_counts, region_counts, momentum, rest, PAPER)
+    PAPER: tl.constexpr = HOW[3]
+    smoothed = counts
+    if HOW[0]:
+        momentum, rest = numbers[0], numbers[1]
+        old = tl.load(state[0] + region, mask=inside, other=0.0)
+        new = average(old, counts, counts, momentum, rest, PAPER)
         smoothed = new
-        if BIAS_CORRECTION:
-            old_weight = tl.load(moving_weight + region, mask=inside, other=0.0)
-            weight = average(old_weight, 1.0, region_counts, momentum, rest, PAPER)
+        if HOW[2]:
+            old_weight = tl.load(state[1] + region, mask=inside, other=0.0)
+            weight = average(old_weight, 1.0, counts, momentum, rest, PAPER)
             smoothed = new / tl.where(weight > 0, weight, 1.0)
-        if STORES:
-            # read once per region, as Triton 3.9 interprets no mask of a single number
-            stores = inside & (tl.load(update_unless + tl.zeros_like(region)) == 0)
+        if HOW[1]:
+            # once per region, as Triton 3.9 interprets no mask of a single number
+            stores = inside & (update_unless + tl.zeros_like(region) == 0)
             # several warps may hold the same regions, and all of them have to have read them
             tl.debug_barrier()
-            tl.store(moving_average + region, new, mask=stores)
-            if BIAS_CORRECTION:
-                tl.store(moving_weight + region, weight, mask=stores)
+            tl.store(state[0] + region, new, mask=stores)
+            if HOW[2]:
+                tl.store(state[1] + region, weight, mask=stores)
     if PAPER:
         return smoothed * REGIONS
-    return smoothed * tl.sum((region_counts > 0).to(tl.int32)).to(tl.float32)
+    return smoothed * tl.sum((counts > 0).to(tl.int32)).to(tl.float32)
 
 
 @triton.jit
@@ -190,13 +218,75 @@ def balanced(
 
 
 @triton.jit
-def examples(counts, weight_sum, region, inside, BY_WEIGHT: tl.constexpr):
+def number_of_examples(counts, weight_sum, BY_WEIGHT: tl.constexpr):
     """N, the number of examples or the sum of the weights, at least 1."""
-    if BY_WEIGHT:
-        total = tl.load(weight_sum)
-    else:
-        total = tl.sum(tl.load(counts + region, mask=inside, other=0)).to(tl.float32)
+    total = weight_sum if BY_WEIGHT else tl.sum(counts).to(tl.float32)
     return tl.maximum(total, 1.0)
+
+
+@triton.jit
+def harmonize(
+    sums,
+    step_counts,
+    step_weight_sum,
+    update_unless,
+    harmonized,
+    state,
+    numbers,
+    REGIONS: tl.constexpr,
+    BLOCK: tl.constexpr,
+    HOW: tl.constexpr,
+):
+    """The loss of region sums that one program holds, and the moving average in place.
+
+    Args:
+        sums: Counts and losses (BLOCK,), of which M are regions; weight sum and the number of
+            examples that are not finite.
+        step_counts: Of the whole optimizer step (BLOCK,).
+        step_weight_sum: The same.
+        update_unless: The moving average changes unless this is not 0.
+        harmonized: Where to leave beta (M,), d loss / d losses (M,) and the loss.
+        state: Moving average, its weight and region edges, or None where they are not used.
+        numbers: Momentum and 1 - momentum, tempering and loss weight.
+        REGIONS: M.
+        BLOCK: A power of two, at least M.
+        HOW: Whether there is a moving average, whether it is stored, whether its bias is corrected,
+            whether the density is the paper's, what is equal, whether outliers are kept, whether
+            the loss is a mean, and whether it is one by weight.
+    """
+    EQUAL: tl.constexpr = HOW[4]
+    KEEPS_OUTLIERS: tl.constexpr = HOW[5]
+    BY_WEIGHT: tl.constexpr = HOW[7]
+    counts, losses, weight_sum, nonfinite = sums
+    region = tl.arange(0, BLOCK)
+    inside = region < REGIONS
+    region_counts = step_counts.to(tl.float32)
+    density = gradient_density(
+        region_counts, region, inside, update_unless, state, numbers, REGIONS, HOW
+    )
+    total = number_of_examples(step_counts, step_weight_sum, BY_WEIGHT)
+    occupied = density > total * LEAST_SHARE
+    beta = tl.where(occupied, total / tl.where(occupied, density, 1.0), 0.0)
+    beta = balanced(
+        beta,
+        region_counts,
+        total,
+        region,
+        inside,
+        state[2],
+        numbers[2],
+        EQUAL,
+        KEEPS_OUTLIERS,
+        BLOCK,
+    )
+    beta = tl.where(nonfinite > 0, float('nan'), beta)
+    tl.store(harmonized[0] + region, beta, mask=inside)
+
+    scale = beta * numbers[3]
+    if HOW[6]:
+        scale = scale / number_of_examples(counts, weight_sum, BY_WEIGHT)
+    tl.store(harmonized[1] + region, scale, mask=inside)
+    tl.store(harmonized[2], tl.sum(tl.where(inside, scale * losses, 0.0)))
 
 
 @triton.jit
@@ -208,59 +298,31 @@ def loss_from_sums_kernel(
     step_counts,
     step_weight_sum,
     update_unless,
-    moving_average,
-    moving_weight,
-    edges,
-    beta_out,
-    scale_out,
-    loss_out,
-    momentum,
-    rest,
-    tempering,
-    factor,
+    harmonized,
+    state,
+    numbers,
     REGIONS: tl.constexpr,
     BLOCK: tl.constexpr,
-    HAS_STATE: tl.constexpr,
-    STORES: tl.constexpr,
-    BIAS_CORRECTION: tl.constexpr,
-    PAPER: tl.constexpr,
-    EQUAL: tl.constexpr,
-    KEEPS_OUTLIERS: tl.constexpr,
-    MEAN: tl.constexpr,
-    BY_WEIGHT: tl.constexpr,
+    HOW: tl.constexpr,
 ):
-    """One program: beta (M,), d loss / d losses (M,), the loss, and the moving average in place."""
+    """One program, for sums in memory; see :func:`harmonize`."""
     region = tl.arange(0, BLOCK)
     inside = region < REGIONS
-    region_counts = tl.load(step_counts + region, mask=inside, other=0).to(tl.float32)
-    density = gradient_density(
-        region_counts,
-        region,
-        inside,
-        update_unless,
-        moving_average,
-        moving_weight,
-        momentum,
-        rest,
+    sums = (
+        tl.load(counts + region, mask=inside, other=0),
+        tl.load(losses + region, mask=inside, other=0.0),
+        tl.load(weight_sum),
+        tl.load(nonfinite),
+    )
+    harmonize(
+        sums,
+        tl.load(step_counts + region, mask=inside, other=0),
+        tl.load(step_weight_sum),
+        tl.load(update_unless),
+        harmonized,
+        state,
+        numbers,
         REGIONS,
-        HAS_STATE,
-        STORES,
-        BIAS_CORRECTION,
-        PAPER,
+        BLOCK,
+        HOW,
     )
-    total = examples(step_counts, step_weight_sum, region, inside, BY_WEIGHT)
-    occupied = density > total * LEAST_SHARE
-    beta = tl.where(occupied, total / tl.where(occupied, density, 1.0), 0.0)
-    beta = balanced(
-        beta, region_counts, total, region, inside, edges, tempering, EQUAL, KEEPS_OUTLIERS, BLOCK
-    )
-    poisoned = tl.load(nonfinite) > 0
-    beta = tl.where(poisoned, float('nan'), beta)
-    tl.store(beta_out + region, beta, mask=inside)
-
-    scale = beta * factor
-    if MEAN:
-        scale = scale / examples(counts, weight_sum, region, inside, BY_WEIGHT)
-    tl.store(scale_out + region, scale, mask=inside)
-    terms = scale * tl.load(losses + region, mask=inside, other=0.0)
-    tl.store(loss_out, tl.sum(tl.where(inside, terms, 0.0)))

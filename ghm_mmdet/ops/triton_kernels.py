@@ -11,7 +11,9 @@ Counts and sums, few regions
     with region = 3 group + member, [region] = [group] [member]. That leaves M / 3 + 3 comparisons,
     and one multiply-add a region. The counts of a group's three regions share one more: they are
     fields of 8 bits in a float, which holds 24 exactly, so a thread sees at most 255 examples.
-    Each program writes its own sums, and a second kernel adds those of all levels in float64. Only
+    A tile without a positive or an example beyond the first region, as nearly all are, needs no
+    indicator: one count and one sum. Each program writes its own sums. The last one to finish adds
+    those of all levels in float64, and makes the loss of them, see :mod:`triton_from_sums`. Only
     what is wrong is added atomically: examples that are not finite, and bad targets.
 
 Counts and sums, many regions
@@ -27,32 +29,48 @@ Gradient
 The region is floor(g M). It differs from that of the float32 edges only where g is within two units
 in the last place of an edge.
 
+One launch for all levels
+    A program finds its level in a table of the numbers that differ from level to level, addresses
+    among them. They are multiplied by 16: Triton compiles a kernel anew where 16 begins or ceases
+    to divide a number, and it divides all of these.
+
 Arguments that all kernels share
-    prediction: (pointer, major stride, minor stride).
-    target: (labels, stride), (labels, stride, score, stride), or as ``prediction``; see TARGET.
-    weight: (), (pointer, stride), or as ``prediction``; see WEIGHT.
-    size: Examples along major and minor.
+    levels: The table, see ``row_of``.
+    strides: Of prediction, target, score, weight and gradient, along minor or of a line.
+    classes: C.
     mu: Parameter of the criterion.
     EVALUATE: The criterion, one of the two functions below.
+    LEVELS: Their number.
+    DTYPES: Of the same tensors as ``strides``.
+    ALIGNED: Whether they are matrices whose rows begin at 16 bytes.
     TARGET: 'label', 'score' or 'dense'.
     PROBABILITIES: Whether dense targets have to lie in [0, 1].
     WEIGHT: 'none', 'anchor' or 'example'.
     ANCHORS_MINOR: Whether anchors run along minor, classes along major.
     BLOCK: (R, F, V, W).
+
+Inside of a kernel a matrix is (pointer, major stride, minor stride), and a target is a matrix,
+(labels, stride) or (labels, stride, score, stride), a weight a matrix, (pointer, stride) or ().
 """
 
-# ruff: noqa: RUF005  Triton compiles the sum of two tuples, not the unpacking of one in another.
+# ruff: noqa: RUF005, SIM108
+# Triton compiles the sum of two tuples, and not the unpacking of one in another; and no choice
+# between two tuples in one expression.
 
 from __future__ import annotations
 
 import triton
 import triton.language as tl
 
-from ghm_mmdet.ops import target_range
+from ghm_mmdet.ops import target_range, triton_layout
+from ghm_mmdet.ops.triton_from_sums import harmonize
 
 INFINITY = tl.constexpr(float('inf'))
 NEGATIVE_LOG2_E = tl.constexpr(-1.4426950408889634)
 ROUNDING = tl.constexpr(target_range.ROUNDING)
+LOAD_BITS = tl.constexpr(8 * triton_layout.LOAD_BYTES)
+# What the last program holds at once of the others' sums.
+SUMS_AT_ONCE = tl.constexpr(4096)
 
 WINDOW_BITS = tl.constexpr(4)
 # Of 2^-32, from which on every bit of a loss is kept; 127 is the bias, 254 that of the largest.
@@ -112,6 +130,58 @@ def unit_region(gradient_norm, regions):
 
 
 @triton.jit
+def row_of(levels, program, LEVELS: tl.constexpr):
+    """The table's row for a program.
+
+    Returns:
+        Addresses of prediction, target, score, weight and gradient; strides along major of those
+        that may be matrices, which the score is not; anchors, the number of the level, its first
+        program; and its factor, the only one that is not multiplied by 16.
+    """
+    row = levels[0]
+    for i in tl.static_range(1, LEVELS):
+        is_here = program * 16 >= levels[i][11]
+        chosen = ()
+        for k in tl.static_range(13):
+            chosen = chosen + (tl.where(is_here, levels[i][k], row[k]),)
+        row = chosen
+    return row
+
+
+@triton.jit
+def pointer(address, DTYPE: tl.constexpr):
+    """A pointer from an address of the host."""
+    return (address.to(tl.int64) >> 4).to(tl.pointer_type(DTYPE))
+
+
+@triton.jit
+def aligned_pointer(address, DTYPE: tl.constexpr, ALIGNED: tl.constexpr):
+    """The same, which the compiler may be told is that of a matrix with aligned rows."""
+    result = pointer(address, DTYPE)
+    if ALIGNED:
+        result = tl.multiple_of(result, 16)
+    return result
+
+
+@triton.jit
+def stride_of_rows(stride, DTYPE: tl.constexpr, ALIGNED: tl.constexpr):
+    """The stride of a matrix from the host's number."""
+    stride = stride >> 4
+    if ALIGNED:
+        stride = tl.multiple_of(stride, LOAD_BITS // DTYPE.primitive_bitwidth)
+    return stride
+
+
+@triton.jit
+def number_of_anchors(row, ALIGNED: tl.constexpr, ANCHORS_MINOR: tl.constexpr):
+    """N of a table's row."""
+    anchors = row[9] >> 4
+    if ANCHORS_MINOR and ALIGNED[0]:
+        anchors = tl.multiple_of(anchors, 16)
+    return anchors
+
+
+@triton.jit
 def locate(tile, size, BLOCK: tl.constexpr):
     """First major and minor index of a tile, int64."""
     minor_tiles = tl.cdiv(size[1], BLOCK[1])
@@ -158,19 +228,24 @@ def add_per_thread(values, BLOCK: tl.constexpr):
 
 @triton.jit
 def load_examples(
-    prediction,
-    target,
-    weight,
+    row,
+    strides,
     size,
     major,
     minor,
-    TARGET: tl.constexpr,
     PROBABILITIES: tl.constexpr,
+    DTYPES: tl.constexpr,
+    ALIGNED: tl.constexpr,
+    TARGET: tl.constexpr,
     WEIGHT: tl.constexpr,
     ANCHORS_MINOR: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """The tile that begins at (major, minor), computed in float32.
+
+    Args:
+        row: Of the level, see ``row_of``.
+        size: Examples along major and minor.
 
     Returns:
         x, y, valid: Shape (R, F); x is NaN where it is ignored or where y is not finite.
@@ -179,6 +254,11 @@ def load_examples(
         bad_targets: Targets that are out of range and not ignored: of labels and scores one entry
             per anchor, and not told of weights for every example; of values one per thread.
     """
+    matrix = (
+        aligned_pointer(row[0], DTYPES[0], ALIGNED[0]),
+        stride_of_rows(row[5], DTYPES[0], ALIGNED[0]),
+        strides[0],
+    )
     inside_major = inside(major, size[0], BLOCK[0])
     inside_minor = inside(minor, size[1], BLOCK[1])
     inside_both = inside_major[:, None] & inside_minor[None, :]
@@ -195,34 +275,46 @@ def load_examples(
     if WEIGHT == 'none':
         given = tl.expand_dims(tl.where(anchors, 1.0, 0.0), CLASSES)
     elif WEIGHT == 'anchor':
-        line = along(weight[0], weight[1], anchor, ANCHORS)
+        line = along(pointer(row[3], DTYPES[3]), strides[3], anchor, ANCHORS)
         # A line is loaded in one dimension: in two, Triton would give the whole tile its layout.
         given = tl.expand_dims(tl.load(line, mask=anchors, other=0), CLASSES)
     else:
-        given = tl.load(across(weight, major, minor, BLOCK), mask=inside_both, other=0)
+        weights_matrix = (
+            aligned_pointer(row[3], DTYPES[3], ALIGNED[3]),
+            stride_of_rows(row[7], DTYPES[3], ALIGNED[3]),
+            strides[3],
+        )
+        given = tl.load(across(weights_matrix, major, minor, BLOCK), mask=inside_both, other=0)
         columns = 1
     positive = given > 0
     valid = positive & inside_both
     weights = tl.where(positive, given.to(tl.float32), 0.0) * columns
     examples = tl.where(positive, columns, 0)
 
-    x = tl.load(across(prediction, major, minor, BLOCK), mask=valid, other=float('nan'))
+    x = tl.load(across(matrix, major, minor, BLOCK), mask=valid, other=float('nan'))
     x = x.to(tl.float32)
     if TARGET == 'dense':
-        y = tl.load(across(target, major, minor, BLOCK), mask=valid, other=0).to(tl.float32)
+        values = (
+            aligned_pointer(row[1], DTYPES[1], ALIGNED[1]),
+            stride_of_rows(row[6], DTYPES[1], ALIGNED[1]),
+            strides[1],
+        )
+        y = tl.load(across(values, major, minor, BLOCK), mask=valid, other=0).to(tl.float32)
         if PROBABILITIES:
             bad = is_out_of_range(y) & valid
             bad_targets = add_per_thread(bad.to(tl.int32), BLOCK)
         else:
-            bad_targets = tl.zeros([BLOCK[0] // BLOCK[2], BLOCK[1] // BLOCK[3]], tl.int32)
+            THREADS: tl.constexpr = [BLOCK[0] // BLOCK[2], BLOCK[1] // BLOCK[3]]
+            bad_targets = tl.zeros(THREADS, tl.int32)
     else:
-        label = tl.load(along(target[0], target[1], anchor, ANCHORS), mask=anchors, other=-1)
+        line = along(pointer(row[1], DTYPES[1]), strides[1], anchor, ANCHORS)
+        label = tl.load(line, mask=anchors, other=-1)
         is_object = (label >= 0) & (label < size[CLASSES])
         bad = ~is_object & (label != size[CLASSES])
         label = tl.where(is_object, label - class_0, -1).to(tl.int32)
         at_label = tl.expand_dims(column, 1 - CLASSES) == tl.expand_dims(label, CLASSES)
         if TARGET == 'score':
-            line = along(target[2], target[3], anchor, ANCHORS)
+            line = along(pointer(row[2], DTYPES[2]), strides[2], anchor, ANCHORS)
             score = tl.load(line, mask=anchors, other=0).to(tl.float32)
             bad = bad | (is_object & is_out_of_range(score))
             y = tl.where(at_label, tl.expand_dims(score, CLASSES), 0.0)
@@ -240,35 +332,49 @@ def load_examples(
 
 
 # A 1 and multiples of 16 would be kernels of their own.
-@triton.jit(do_not_specialize=['level', 'first', 'columns'])
+@triton.jit(do_not_specialize=['first', 'columns', 'tiles'])
 def few_regions_kernel(
-    prediction,
-    target,
-    weight,
-    size,
+    levels,
+    strides,
+    classes,
     mu,
-    counts,
-    sums,
-    wrong,
-    level,
     first,
     columns,
     tiles,
+    places,
+    numbers,
     EVALUATE: tl.constexpr,
-    TARGET: tl.constexpr,
     PROBABILITIES: tl.constexpr,
+    WEIGHTS: tl.constexpr,
+    REGIONS: tl.constexpr,
+    HOW: tl.constexpr,
+    LEVELS: tl.constexpr,
+    DTYPES: tl.constexpr,
+    ALIGNED: tl.constexpr,
+    TARGET: tl.constexpr,
     WEIGHT: tl.constexpr,
     ANCHORS_MINOR: tl.constexpr,
     BLOCK: tl.constexpr,
-    WEIGHTS: tl.constexpr,
-    REGIONS: tl.constexpr,
 ):
     """``tiles`` tiles into the program's column of counts (M, P) and sums (M + 1, P).
 
-    Behind the regions' rows comes the sum of the weights. The ``columns`` of all levels lie beside
-    each other, a level's from ``first`` on. Bad targets are added to wrong[0], valid examples that
-    are not finite to wrong[1 + level]. WEIGHTS is the shape of a tile's weights.
+    Behind the regions' rows comes the sum of the weights. The ``columns`` of all launches lie
+    beside each other, those of this one from ``first`` on. WEIGHTS is the shape of a tile's
+    weights. The last program to finish leaves what :func:`finish` does.
+
+    ``places`` are addresses: of the partial counts and sums; of zeros for the programs that have
+    finished, bad targets, all examples that are not finite and those of each level; and of what
+    :func:`finish` takes.
     """
+    counts, sums = pointer(places[0], tl.int32), pointer(places[1], tl.float32)
+    wrong = pointer(places[2], tl.int64)
+    program = tl.program_id(0)
+    row = row_of(levels, program, LEVELS)
+    anchors = number_of_anchors(row, ALIGNED, ANCHORS_MINOR)
+    if ANCHORS_MINOR:
+        size = classes, anchors
+    else:
+        size = anchors, classes
     GROUPS: tl.constexpr = (REGIONS + 2) // 3
     ANCHORS: tl.constexpr = BLOCK[int(ANCHORS_MINOR)]
     THREADS: tl.constexpr = [BLOCK[0] // BLOCK[2], BLOCK[1] // BLOCK[3]]
@@ -285,18 +391,19 @@ def few_regions_kernel(
     else:
         bad_targets = tl.zeros([ANCHORS], tl.int32)
 
-    program = tl.program_id(0)
-    for tile in range(program * tiles, (program + 1) * tiles):
+    place = program - (row[11] >> 4)
+    for tile in range(place * tiles, (place + 1) * tiles):
         major, minor = locate(tile, size, BLOCK)
         x, y, _valid, tile_weights, tile_examples, tile_bad_targets = load_examples(
-            prediction,
-            target,
-            weight,
+            row,
+            strides,
             size,
             major,
             minor,
-            TARGET,
             PROBABILITIES,
+            DTYPES,
+            ALIGNED,
+            TARGET,
             WEIGHT,
             ANCHORS_MINOR,
             BLOCK,
@@ -308,26 +415,31 @@ def few_regions_kernel(
         # zero times NaN would be NaN
         loss = tl.where(finite, loss, 0.0)
         region = tl.where(finite, unit_region(tl.abs(derivative), REGIONS), -3.0)
-        # exact, since a third of a whole number is never within 0.1 below the next one
-        group = tl.floor(region * (1 / 3) + 0.1)
-        member = region - 3 * group
-        is_0 = tl.where(member == 0, 1.0, 0.0)
-        is_1 = tl.where(member == 1, 1.0, 0.0)
-        is_2 = tl.where(member == 2, 1.0, 0.0)
-        tally = is_0 + 256 * is_1 + 65536 * is_2
-        loss_0, loss_1, loss_2 = is_0 * loss, is_1 * loss, is_2 * loss
-        new_tallies = ()
-        new_losses = ()
-        for j in tl.static_range(GROUPS):
-            in_group = tl.where(group == j, 1.0, 0.0)
-            new_tallies = new_tallies + (tallies[j] + add_per_thread(in_group * tally, BLOCK),)
-            new_losses = new_losses + (
-                losses[3 * j] + add_per_thread(in_group * loss_0, BLOCK),
-                losses[3 * j + 1] + add_per_thread(in_group * loss_1, BLOCK),
-                losses[3 * j + 2] + add_per_thread(in_group * loss_2, BLOCK),
-            )
-        tallies = new_tallies
-        losses = new_losses
+        if tl.max(region) > 0:
+            # exact, since a third of a whole number is never within 0.1 below the next one
+            group = tl.floor(region * (1 / 3) + 0.1)
+            member = region - 3 * group
+            is_0 = tl.where(member == 0, 1.0, 0.0)
+            is_1 = tl.where(member == 1, 1.0, 0.0)
+            is_2 = tl.where(member == 2, 1.0, 0.0)
+            tally = is_0 + 256 * is_1 + 65536 * is_2
+            loss_0, loss_1, loss_2 = is_0 * loss, is_1 * loss, is_2 * loss
+            new_tallies = ()
+            new_losses = ()
+            for j in tl.static_range(GROUPS):
+                in_group = tl.where(group == j, 1.0, 0.0)
+                new_tallies = new_tallies + (tallies[j] + add_per_thread(in_group * tally, BLOCK),)
+                new_losses = new_losses + (
+                    losses[3 * j] + add_per_thread(in_group * loss_0, BLOCK),
+                    losses[3 * j + 1] + add_per_thread(in_group * loss_1, BLOCK),
+                    losses[3 * j + 2] + add_per_thread(in_group * loss_2, BLOCK),
+                )
+            tallies = new_tallies
+            losses = new_losses
+        else:
+            first_tally = tallies[0] + add_per_thread(tl.where(finite, 1.0, 0.0), BLOCK)
+            tallies = (first_tally,) + tallies[1:]
+            losses = (losses[0] + add_per_thread(loss, BLOCK),) + losses[1:]
 
     column = first + program
     nonfinite = tl.sum(examples)
@@ -335,98 +447,136 @@ def few_regions_kernel(
         count = tl.sum((tallies[j // 3].to(tl.int32) >> (8 * (j % 3))) & 255)
         nonfinite -= count
         tl.store(counts + j * columns + column, count)
-        tl.store(sums + j * columns + column, tl.sum(losses[j]))
+        tl.store(sums + j * columns + column, row[12] * tl.sum(losses[j]))
     tl.store(sums + REGIONS * columns + column, tl.sum(weights))
     bad = tl.sum(bad_targets)
-    tl.atomic_add(wrong, bad.to(tl.int64), mask=bad > 0, sem='relaxed')
-    place = wrong + 1 + level
-    tl.atomic_add(place, nonfinite.to(tl.int64), mask=nonfinite > 0, sem='relaxed')
+    tl.atomic_add(wrong + 1, bad.to(tl.int64), mask=bad > 0, sem='relaxed')
+    missing = nonfinite > 0
+    tl.atomic_add(wrong + 2, nonfinite.to(tl.int64), mask=missing, sem='relaxed')
+    of_level = wrong + 3 + (row[10] >> 4)
+    tl.atomic_add(of_level, nonfinite.to(tl.int64), mask=missing, sem='relaxed')
+    # all warps have to have stored before the one that counts says so
+    tl.debug_barrier()
+    if tl.atomic_add(wrong, 1, sem='acq_rel') == columns - 1:
+        finish(counts, sums, columns, wrong, places, numbers, REGIONS, HOW)
 
 
-@triton.jit(do_not_specialize=['levels', 'columns'])
-def add_programs_kernel(
+@triton.jit
+def finish(
     partial_counts,
     partial_sums,
-    wrong,
-    levels,
     columns,
-    counts,
-    losses,
-    weight_sum,
-    nonfinite,
+    wrong,
+    places,
+    numbers,
     REGIONS: tl.constexpr,
-    BLOCK: tl.constexpr,
+    HOW: tl.constexpr,
 ):
-    """Program j adds up row j of the results of ``few_regions_kernel``, in a fixed order.
+    """Add up what all programs have left, in a fixed order, and make the loss of it.
 
-    The last one also adds up the examples that are not finite, of ``levels`` levels.
+    ``places`` has, from the third on, counts, losses and weight sum, and unless HOW is None what
+    :func:`harmonize` takes: beta, scale and loss; moving average, its weight and edges.
     """
-    region = tl.program_id(0)
-    row = region.to(tl.int64) * columns
-    count = tl.zeros([BLOCK], tl.int64)
-    total = tl.zeros([BLOCK], tl.float64)
-    for first in range(0, columns, BLOCK):
-        places = row + first + tl.arange(0, BLOCK)
-        mask = inside(first, columns, BLOCK)
-        total += tl.load(partial_sums + places, mask=mask, other=0.0).to(tl.float64)
-        # of rows past the last region; a comparison of tensors, as Triton 3.9 interprets no other
-        mask = mask & (places < REGIONS * columns)
-        count += tl.load(partial_counts + places, mask=mask, other=0)
-    if region < REGIONS:
-        tl.store(counts + region, tl.sum(count))
-        tl.store(losses + region, tl.sum(total).to(tl.float32))
-    else:
-        tl.store(weight_sum, tl.sum(total).to(tl.float32))
-        poisoned = tl.load(wrong + 1)
-        for level in range(1, levels):
-            poisoned += tl.load(wrong + 1 + level)
-        tl.store(nonfinite, poisoned)
+    ROWS: tl.constexpr = triton.next_power_of_2(REGIONS + 1)
+    COLUMNS: tl.constexpr = SUMS_AT_ONCE // ROWS
+    row = tl.arange(0, ROWS)
+    counts = tl.zeros([ROWS], tl.int64)
+    totals = tl.zeros([ROWS], tl.float64)
+    for first in range(0, columns, COLUMNS):
+        column = first + tl.arange(0, COLUMNS)[None, :]
+        # past the first-level cache, which may hold what was there before
+        offsets = row[:, None].to(tl.int64) * columns + column
+        mask = (row <= REGIONS)[:, None] & (column < columns)
+        part = tl.load(partial_sums + offsets, mask=mask, other=0.0, cache_modifier='.cg')
+        totals += tl.sum(part.to(tl.float64), 1)
+        mask = (row < REGIONS)[:, None] & (column < columns)
+        part = tl.load(partial_counts + offsets, mask=mask, other=0, cache_modifier='.cg')
+        counts += tl.sum(part, 1)
+    losses = totals.to(tl.float32)
+    inside = row < REGIONS
+    weight_sum = tl.sum(tl.where(row == REGIONS, losses, 0.0))
+    tl.store(pointer(places[3], tl.int64) + row, counts, mask=inside)
+    tl.store(pointer(places[4], tl.float32) + row, losses, mask=inside)
+    tl.store(pointer(places[5], tl.float32), weight_sum)
+    if HOW is not None:
+        nonfinite = tl.load(wrong + 2, cache_modifier='.cg')
+        sums = counts, losses, weight_sum, nonfinite
+        harmonized = (
+            pointer(places[6], tl.float32),
+            pointer(places[7], tl.float32),
+            pointer(places[8], tl.float32),
+        )
+        state = (
+            pointer(places[9], tl.float32),
+            pointer(places[10], tl.float32),
+            pointer(places[11], tl.float32),
+        )
+        harmonize(
+            sums,
+            counts,
+            weight_sum,
+            nonfinite,
+            harmonized,
+            state,
+            numbers,
+            REGIONS,
+            ROWS,
+            HOW,
+        )
 
 
 @triton.jit
 def many_regions_kernel(
-    prediction,
-    target,
-    weight,
-    size,
+    levels,
+    strides,
+    classes,
     mu,
-    counts,
-    sums,
-    examples,
-    weights,
-    bad_targets,
+    places,
     regions,
     copies,
     EVALUATE: tl.constexpr,
-    TARGET: tl.constexpr,
     PROBABILITIES: tl.constexpr,
+    LEVELS: tl.constexpr,
+    DTYPES: tl.constexpr,
+    ALIGNED: tl.constexpr,
+    TARGET: tl.constexpr,
     WEIGHT: tl.constexpr,
     ANCHORS_MINOR: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """One tile into one of the copies of counts (copies, M) and sums (copies, WINDOWS, M).
 
+    The factors of the levels are not applied.
+
     Each program also leaves its numbers of valid examples and of bad targets, and its sum of
-    weights, all (P,).
+    weights, all (P,). ``places`` are the addresses of counts, sums, and these three.
     """
     program = tl.program_id(0)
-    major, minor = locate(program, size, BLOCK)
+    row = row_of(levels, program, LEVELS)
+    anchors = number_of_anchors(row, ALIGNED, ANCHORS_MINOR)
+    if ANCHORS_MINOR:
+        size = classes, anchors
+    else:
+        size = anchors, classes
+    major, minor = locate(program - (row[11] >> 4), size, BLOCK)
     x, y, _valid, tile_weights, tile_examples, tile_bad_targets = load_examples(
-        prediction,
-        target,
-        weight,
+        row,
+        strides,
         size,
         major,
         minor,
-        TARGET,
         PROBABILITIES,
+        DTYPES,
+        ALIGNED,
+        TARGET,
         WEIGHT,
         ANCHORS_MINOR,
         BLOCK,
     )
-    tl.store(examples + program, tl.sum(tile_examples))
-    tl.store(weights + program, tl.sum(tile_weights))
-    tl.store(bad_targets + program, tl.sum(tile_bad_targets))
+    counts, sums = pointer(places[0], tl.int32), pointer(places[1], tl.int64)
+    tl.store(pointer(places[2], tl.int32) + program, tl.sum(tile_examples))
+    tl.store(pointer(places[3], tl.int32) + program, tl.sum(tile_bad_targets))
+    tl.store(pointer(places[4], tl.float32) + program, tl.sum(tile_weights))
     loss, derivative, finite = EVALUATE(x, y, mu)
     region = tl.where(finite, unit_region(tl.abs(derivative), regions), 0.0).to(tl.int32)
 
@@ -441,47 +591,66 @@ def many_regions_kernel(
 
     copy = (program % copies).to(tl.int64)
     tl.atomic_add(counts + copy * regions + region, 1, mask=finite, sem='relaxed')
-    row = copy * WINDOWS + window
-    tl.atomic_add(sums + row * regions + region, term, mask=finite, sem='relaxed')
+    line = copy * WINDOWS + window
+    tl.atomic_add(sums + line * regions + region, term, mask=finite, sem='relaxed')
 
 
 @triton.jit
 def gradient_kernel(
-    prediction,
-    target,
-    weight,
-    size,
+    levels,
+    strides,
+    classes,
     mu,
-    scale,
+    places,
     regions,
-    gradient,
     EVALUATE: tl.constexpr,
-    TARGET: tl.constexpr,
     PROBABILITIES: tl.constexpr,
+    LEVELS: tl.constexpr,
+    DTYPES: tl.constexpr,
+    ALIGNED: tl.constexpr,
+    TARGET: tl.constexpr,
     WEIGHT: tl.constexpr,
     ANCHORS_MINOR: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """One tile of each example's derivative times the scale (M,) of its region."""
-    major, minor = locate(tl.program_id(0), size, BLOCK)
+    """One tile of each example's derivative times the scale (M,) of its region.
+
+    ``places`` are the addresses of scale, and of one number more to multiply with.
+    """
+    program = tl.program_id(0)
+    row = row_of(levels, program, LEVELS)
+    anchors = number_of_anchors(row, ALIGNED, ANCHORS_MINOR)
+    if ANCHORS_MINOR:
+        size = classes, anchors
+    else:
+        size = anchors, classes
+    major, minor = locate(program - (row[11] >> 4), size, BLOCK)
     x, y, valid, _weights, _examples, _bad_targets = load_examples(
-        prediction,
-        target,
-        weight,
+        row,
+        strides,
         size,
         major,
         minor,
-        TARGET,
         PROBABILITIES,
+        DTYPES,
+        ALIGNED,
+        TARGET,
         WEIGHT,
         ANCHORS_MINOR,
         BLOCK,
     )
     _loss, derivative, finite = EVALUATE(x, y, mu)
     region = tl.where(finite, unit_region(tl.abs(derivative), regions), 0.0).to(tl.int32)
-    factor = tl.load(scale + region, mask=finite, other=0.0)
+    above = tl.load(pointer(places[1], tl.float32))
+    scale = pointer(places[0], tl.float32)
+    factor = above * row[12] * tl.load(scale + region, mask=finite, other=0.0)
     # selected, not multiplied: an ignored NaN must not leave a NaN behind
-    value = tl.where(valid, derivative * factor, 0.0).to(gradient[0].dtype.element_ty)
+    value = tl.where(valid, derivative * factor, 0.0).to(DTYPES[4])
+    gradient = (
+        aligned_pointer(row[4], DTYPES[4], ALIGNED[4]),
+        stride_of_rows(row[8], DTYPES[4], ALIGNED[4]),
+        strides[4],
+    )
     inside_major = inside(major, size[0], BLOCK[0])
     inside_minor = inside(minor, size[1], BLOCK[1])
     inside_both = inside_major[:, None] & inside_minor[None, :]

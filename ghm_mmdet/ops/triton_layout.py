@@ -1,42 +1,91 @@
-"""The memory layout of a call's tensors, and the tiles in which the Triton kernels read them."""
+"""How the Triton kernels are told of levels, and the tiles in which they read them.
+
+All that follows from shapes, strides and dtypes is worked out once and kept: a host that has to
+keep a device fed looks it up, and adds the addresses.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
+import triton.language as tl
 from torch import Tensor
 
-from ghm_mmdet.method.criteria import LabelTarget, Target
 from ghm_mmdet.ops.examples import Examples
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 # Threads of a program: Triton's default of 4 warps.
 THREADS = 128
 LARGEST_F = 128
+LOAD_BYTES = 16
+# Triton compiles a kernel anew where 16 begins or ceases to divide an integer: it divides all here.
+ALWAYS_DIVISIBLE = 16
+# Shapes that are remembered; a head has the same ones again and again.
+REMEMBERED = 4096
 
 
-class Layout(NamedTuple):
-    """A call's tensors over (major, minor); minor is the axis of the smaller stride.
+class Array(NamedTuple):
+    """A tensor for the kernels: a matrix of N anchors and C classes, or a line of N numbers.
 
     Attributes:
-        prediction, target, weight: A tensor with its strides, as the kernels take them.
-        size: Examples along major and minor.
-        options: Compile-time arguments that say what the tuples hold.
+        major: Stride of a matrix along major, the axis of the prediction's larger stride.
+        minor: Stride along the other axis, minor, or of a line.
+        aligned: Whether it is a matrix whose rows begin at 16 bytes, as vector loads need.
+        dtype: Of the numbers.
     """
 
-    prediction: tuple
-    target: tuple
-    weight: tuple
-    size: tuple[int, int]
-    options: dict[str, Any]
+    major: int
+    minor: int
+    aligned: bool
+    dtype: torch.dtype
 
-    def strides(self, tensor: Tensor) -> tuple[int, int]:
-        """Major and minor stride of another tensor of the prediction's shape."""
-        strides = _matrix_strides(tensor)
-        assert strides is not None, 'not a matrix'
-        return _order(strides, self.options['ANCHORS_MINOR'])
+
+ABSENT = Array(0, 0, False, torch.uint8)
+
+
+class Form(NamedTuple):
+    """What the levels of one launch have in common.
+
+    Attributes:
+        dtypes: Of prediction, target, score, weight and gradient.
+        strides: Of the same, those along minor and of lines.
+        aligned: See :class:`Array`; of the same.
+        classes: C.
+        target: 'label', 'score' or 'dense'.
+        weight: 'none', 'anchor' or 'example'.
+        anchors_minor: Whether anchors run along minor, classes along major.
+    """
+
+    dtypes: tuple[torch.dtype, ...]
+    strides: tuple[int, ...]
+    aligned: tuple[bool, ...]
+    classes: int
+    target: str
+    weight: str
+    anchors_minor: bool
+
+    def size(self, anchors: int) -> tuple[int, int]:
+        """Examples along major and minor."""
+        return (self.classes, anchors) if self.anchors_minor else (anchors, self.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """One level for the kernels, but for its addresses.
+
+    Attributes:
+        form: See :class:`Form`.
+        anchors: N.
+        strides: Along major: of prediction, target, weight and gradient.
+    """
+
+    form: Form
+    anchors: int
+    strides: tuple[int, int, int, int]
 
 
 class Block(NamedTuple):
@@ -48,40 +97,116 @@ class Block(NamedTuple):
     w: int
 
 
-def layout(examples: Examples) -> Layout | None:
-    """The layout of a call for the kernels, or None if they cannot read it."""
-    prediction, target, weight, _ = examples
-    strides = _matrix_strides(prediction)
-    if prediction.dtype not in DTYPES or prediction.numel() == 0 or strides is None:
-        return None
-    classes = prediction.size(-1) if prediction.dim() > 1 else 1
-    anchors = prediction.numel() // classes
-    minor = classes == 1 or (anchors > 1 and strides[0] < strides[1])
-    of_target, of_weight = _target(prediction, target, minor), _weight(prediction, weight, minor)
-    if of_target is None or of_weight is None:
-        return None
-    (target_kind, target_tuple), (weight_kind, weight_tuple) = of_target, of_weight
-    return Layout(
-        prediction=(prediction, *_order(strides, minor)),
-        target=target_tuple,
-        weight=weight_tuple,
-        size=_order((anchors, classes), minor),
-        options={'TARGET': target_kind, 'WEIGHT': weight_kind, 'ANCHORS_MINOR': minor},
-    )
+@dataclass(frozen=True, eq=False)
+class Launch:
+    """One launch over levels of one form.
+
+    Attributes:
+        form: Of all levels.
+        numbers: Of its levels in the call.
+        rows: What the kernels' table has of each behind the addresses.
+        tile: Of all levels.
+        tiles_each: What a program reads.
+        programs: In all.
+        constants: LEVELS, DTYPES, ALIGNED, TARGET, WEIGHT, ANCHORS_MINOR and BLOCK of the kernels.
+        binaries: Kernels that were compiled for it, see :func:`ghm_mmdet.ops.triton_launch.run`.
+    """
+
+    form: Form
+    numbers: tuple[int, ...]
+    rows: tuple[tuple[int | float, ...], ...]
+    tile: Block
+    tiles_each: int
+    programs: int
+    constants: tuple
+    binaries: dict[Any, Any] = field(default_factory=dict)
+
+    def table(self, addresses: Sequence[Sequence[int]]) -> tuple[tuple[int | float, ...], ...]:
+        """The kernels' table, see ``row_of`` there, from :func:`addresses` of all levels."""
+        return tuple(
+            (*divisible(addresses[number]), *row) for number, row in zip(self.numbers, self.rows)
+        )
+
+    @property
+    def weights_shape(self) -> tuple[int, int]:
+        """Shape of a tile's weights: one per example, or one per anchor."""
+        if self.form.weight == 'example':
+            return self.tile.r, self.tile.f
+        return (1, self.tile.f) if self.form.anchors_minor else (self.tile.r, 1)
 
 
-def block(layout: Layout, per_thread: int) -> Block:
+def divisible(numbers: Sequence[int]) -> tuple[int, ...]:
+    """The numbers as the kernels take them, which divide them again."""
+    return tuple([ALWAYS_DIVISIBLE * number for number in numbers])
+
+
+def level(examples: Examples) -> Level | None:
+    """The level for the kernels, or None if they cannot read it."""
+    return _level(*[each if each is None else _seen(each) for each in examples.tensors])
+
+
+def addresses(examples: Examples, gradient: Tensor | None = None) -> tuple[int, ...]:
+    """Of prediction, target, score, weight and gradient; 0 where there is none."""
+    prediction, labels, score, values, weight = examples.tensors
+    tensors = prediction, labels if values is None else values, score, weight, gradient
+    return tuple([0 if each is None else each.data_ptr() for each in tensors])
+
+
+@lru_cache(maxsize=REMEMBERED)
+def launches(
+    levels: tuple[Level, ...],
+    factors: tuple[float, ...],
+    per_thread: int,
+    programs: int = 0,
+    most_each: int = 1,
+) -> list[Launch]:
+    """What has to be launched for all levels: once, if they have one form.
+
+    Args:
+        levels: At least one.
+        factors: Of their element losses.
+        per_thread: Examples of a tile that a thread sees, at most.
+        programs: How many it is to be, if no program then reads more than ``most_each`` tiles; 0
+            for one tile each.
+        most_each: See above.
+    """
+    groups: dict[Form, list[int]] = {}
+    for number, each in enumerate(levels):
+        groups.setdefault(each.form, []).append(number)
+    result = []
+    for form, numbers in groups.items():
+        tile = block(form, max(levels[number].anchors for number in numbers), per_thread)
+        needed = [_tiles(form.size(levels[number].anchors), tile) for number in numbers]
+        tiles_each = min(-(-sum(needed) // programs), most_each) if programs else 1
+        rows, first = [], 0
+        for number, tiles in zip(numbers, needed):
+            each = levels[number]
+            row = divisible((*each.strides, each.anchors, number, first))
+            rows.append((*row, float(factors[number])))
+            first += -(-tiles // tiles_each)
+        constants = _constants(form, len(rows), tile)
+        result.append(Launch(form, tuple(numbers), tuple(rows), tile, tiles_each, first, constants))
+    return result
+
+
+def _constants(form: Form, levels: int, tile: Block) -> tuple:
+    dtypes = tuple(getattr(tl, str(each).split('.')[1]) for each in form.dtypes)
+    return levels, dtypes, form.aligned, form.target, form.weight, form.anchors_minor, tile
+
+
+def block(form: Form, anchors: int, per_thread: int) -> Block:
     """The tile in which a thread sees ``per_thread`` examples, or fewer where there are few.
 
     F is the power of two that pads the minor axis least, where every tile in a row counts as one
     place more: 16 for 80 classes, 4 for the coordinates of a box.
+
+    Args:
+        form: Of the levels.
+        anchors: Of the largest level.
+        per_thread: See above.
     """
-    return _block(*layout.size, 16 // layout.prediction[0].element_size(), per_thread)
-
-
-@lru_cache(maxsize=4096)
-def _block(major: int, minor: int, width: int, per_thread: int) -> Block:
-    """The tile for loads of ``width`` numbers; a head has the same sizes again and again."""
+    major, minor = form.size(anchors)
+    width = LOAD_BYTES // form.dtypes[0].itemsize
     choices = (1 << k for k in range(LARGEST_F.bit_length()))
     f = min(choices, key=lambda f: (-(-minor // f) * (f + 1), -f))
     w = min(width, f)
@@ -93,42 +218,112 @@ def _block(major: int, minor: int, width: int, per_thread: int) -> Block:
     return Block(v * s, f, v, w)
 
 
-def tiles(layout: Layout, block: Block) -> int:
+def _tiles(size: tuple[int, int], tile: Block) -> int:
     """Number of tiles that cover the examples."""
-    major, minor = layout.size
-    return -(-major // block.r) * -(-minor // block.f)
+    major, minor = size
+    return -(-major // tile.r) * -(-minor // tile.f)
 
 
-def weights_shape(layout: Layout, block: Block) -> tuple[int, int]:
-    """Shape of a tile's weights: one per example, or one per anchor."""
-    if layout.options['WEIGHT'] == 'example':
-        return block.r, block.f
-    return (1, block.f) if layout.options['ANCHORS_MINOR'] else (block.r, 1)
+class _Seen(NamedTuple):
+    """What decides on how a tensor is read."""
+
+    shape: torch.Size
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+    is_aligned: bool
+
+    def tensor(self) -> Tensor:
+        """A tensor like it, without memory."""
+        dtype = torch.uint8 if self.dtype == torch.bool else self.dtype
+        return torch.empty_strided(self.shape, self.stride, dtype=dtype, device='meta')
 
 
-def _target(prediction: Tensor, target: Target, minor: bool) -> tuple[str, tuple] | None:
-    if isinstance(target, LabelTarget):
-        if prediction.dim() != 2:
-            return None
-        labels, score = target
-        if score is None:
-            return 'label', (labels, labels.stride(0))
-        return 'score', (labels, labels.stride(0), score, score.stride(0))
-    strides = _matrix_strides(target.values)
-    if target.values.shape != prediction.shape or strides is None:
+def _seen(tensor: Tensor) -> _Seen:
+    aligned = tensor.data_ptr() % LOAD_BYTES == 0
+    return _Seen(tensor.shape, tensor.stride(), tensor.dtype, aligned)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _level(
+    seen: _Seen,
+    labels: _Seen | None,
+    score: _Seen | None,
+    values: _Seen | None,
+    weight: _Seen | None,
+) -> Level | None:
+    prediction = seen.tensor()
+    strides = _matrix_strides(prediction)
+    if prediction.dtype not in DTYPES or prediction.numel() == 0 or strides is None:
         return None
-    return 'dense', (_loadable(target.values), *_order(strides, minor))
+    classes = prediction.size(-1) if prediction.dim() > 1 else 1
+    anchors = prediction.numel() // classes
+    minor = classes == 1 or (anchors > 1 and strides[0] < strides[1])
+    of_target = _target(prediction, labels, score, values, minor)
+    of_weight = _weight(prediction, weight, minor)
+    matrix = _matrix(prediction, seen.is_aligned, minor)
+    # what is allocated is always aligned
+    gradient = _matrix(torch.empty_like(prediction), True, minor)
+    if matrix is None or gradient is None or of_target is None or of_weight is None:
+        return None
+    (target_kind, target, scores), (weight_kind, weights) = of_target, of_weight
+    arrays = matrix, target, scores, weights, gradient
+    form = Form(
+        tuple(each.dtype for each in arrays),
+        tuple(each.minor for each in arrays),
+        tuple(each.aligned for each in arrays),
+        *(classes, target_kind, weight_kind, minor),
+    )
+    return Level(form, anchors, (matrix.major, target.major, weights.major, gradient.major))
 
 
-def _weight(prediction: Tensor, weight: Tensor | None, minor: bool) -> tuple[str, tuple] | None:
-    if weight is None:
-        return 'none', ()
-    strides = _matrix_strides(weight.expand_as(prediction))
+def _target(
+    prediction: Tensor,
+    labels: _Seen | None,
+    score: _Seen | None,
+    values: _Seen | None,
+    minor: bool,
+) -> tuple[str, Array, Array] | None:
+    """The kind of a target, and its target and score."""
+    if values is not None:
+        matrix = _matrix(values.tensor(), values.is_aligned, minor)
+        if values.shape != prediction.shape or matrix is None:
+            return None
+        return 'dense', matrix, ABSENT
+    assert labels is not None, 'a target has labels or values'
+    if prediction.dim() != 2:
+        return None
+    line = Array(0, labels.stride[0], False, labels.dtype)
+    if score is None:
+        return 'label', line, ABSENT
+    return 'score', line, Array(0, score.stride[0], False, score.dtype)
+
+
+def _weight(prediction: Tensor, seen: _Seen | None, minor: bool) -> tuple[str, Array] | None:
+    """The kind of a weight, and the weight."""
+    if seen is None:
+        return 'none', ABSENT
+    weight = seen.tensor().expand_as(prediction)
+    strides = _matrix_strides(weight)
     if strides is None or weight.dtype == torch.float64:
         return None
     if strides[1] == 0:
-        return 'anchor', (_loadable(weight), strides[0])
-    return 'example', (_loadable(weight), *_order(strides, minor))
+        return 'anchor', Array(0, strides[0], False, weight.dtype)
+    matrix = _matrix(weight, seen.is_aligned, minor)
+    return None if matrix is None else ('example', matrix)
+
+
+def _matrix(tensor: Tensor, is_aligned: bool, anchors_minor: bool) -> Array | None:
+    """The (N, C) matrix of a tensor, or None if it would take a copy."""
+    strides = _matrix_strides(tensor)
+    if strides is None:
+        return None
+    major, minor = strides[::-1] if anchors_minor else strides
+    rows = minor == 1 and major * tensor.element_size() % LOAD_BYTES == 0
+    if anchors_minor:
+        # a load must not go on behind the end of a row
+        anchors = tensor.numel() if tensor.dim() == 1 else tensor.shape[:-1].numel()
+        rows = rows and anchors % LOAD_BYTES == 0
+    return Array(major, minor, is_aligned and rows, tensor.dtype)
 
 
 def _matrix_strides(tensor: Tensor) -> tuple[int, int] | None:
@@ -141,15 +336,6 @@ def _matrix_strides(tensor: Tensor) -> tuple[int, int] | None:
         return None
     # the stride of a single column says nothing, and would hide that rows are aligned
     return rows, columns if tensor.size(-1) > 1 else 0
-
-
-def _order(pair: tuple[int, int], minor: bool) -> tuple[int, int]:
-    """An (anchors, classes) pair as (major, minor)."""
-    return (pair[1], pair[0]) if minor else (pair[0], pair[1])
-
-
-def _loadable(tensor: Tensor) -> Tensor:
-    return tensor.view(torch.uint8) if tensor.dtype == torch.bool else tensor
 
 
 def _power_of_two(number: int) -> int:

@@ -1,17 +1,18 @@
-"""Triton back end: the region sums in one read of the logits, their gradient in one more.
+"""Triton back end: the loss in one read of the logits, their gradient in one more.
 
 It computes :class:`SigmoidCrossEntropy` and :class:`AuthenticSmoothL1` on float16, bfloat16 and
 float32 predictions that are a matrix without a copy: (N, C) of any strides, (N,), or (..., C)
 whose leading axes merge. All else goes to the reference: a user's criterion, float64 predictions or
 weights, an empty prediction, other layouts.
 
-Nothing waits for the device, and shapes alone decide what is launched, so that both functions can
-be captured in a CUDA graph. Two runs agree to the bit. The mathematics is in
-:mod:`ghm_mmdet.ops.triton_kernels`.
+All levels of one form are one launch each way. Nothing waits for the device, and shapes alone
+decide what is launched, so that both can be captured in a CUDA graph. Two runs agree to the bit.
+The mathematics is in :mod:`ghm_mmdet.ops.triton_kernels`.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,29 +21,37 @@ import triton
 from torch import Tensor
 from triton.runtime.interpreter import InterpretedFunction
 
+from ghm_mmdet.method.balance import Balance
 from ghm_mmdet.method.criteria import (
     AuthenticSmoothL1,
     Criterion,
     LabelTarget,
     SigmoidCrossEntropy,
 )
+from ghm_mmdet.method.density import GradientDensity
 from ghm_mmdet.ops import reference
 from ghm_mmdet.ops import triton_kernels as kernels
-from ghm_mmdet.ops.examples import (
-    Examples,
-    RegionSums,
-    are_identical,
-    scaled,
-    total_of_levels,
-)
+from ghm_mmdet.ops.examples import Examples, RegionSums, scaled, total_of_levels
+from ghm_mmdet.ops.from_sums import HarmonizedLoss, Reduction
+from ghm_mmdet.ops.gradient import attach_gradient
 from ghm_mmdet.ops.target_range import bad_targets
-from ghm_mmdet.ops.triton_from_sums import loss_from_sums
-from ghm_mmdet.ops.triton_layout import Block, Layout, block, layout, tiles, weights_shape
+from ghm_mmdet.ops.triton_from_sums import NOTHING, Harmonizing, loss_from_sums
+from ghm_mmdet.ops.triton_launch import pointers, run
+from ghm_mmdet.ops.triton_layout import Launch, Level, addresses, divisible, launches, level
 
-__all__ = ['gradient', 'level_sums', 'loss_from_sums', 'region_sums']
+__all__ = [
+    'gradient',
+    'harmonized_loss',
+    'level_gradients',
+    'level_sums',
+    'loss_from_sums',
+    'region_sums',
+]
 
 # Up to this M a thread's registers hold a sum per region.
 FEW_REGIONS = 100
+# Up to this M the table of an isotonic regression fits beside these sums.
+FEW_TO_KEEP = 32
 # A thread counts in fields of 8 bits.
 EXAMPLES_PER_THREAD = 255
 # Examples of one tile that a thread holds, up to this M: the fewer, the more threads find room for
@@ -55,6 +64,11 @@ PROGRAMS = 1024
 COPIES = 32
 EXAMPLES_PER_COPY = (2**17, 2**23)
 
+EVALUATE: dict[type, triton.JITFunction] = {
+    SigmoidCrossEntropy: kernels.sigmoid_cross_entropy,
+    AuthenticSmoothL1: kernels.authentic_smooth_l1,
+}
+
 INTERPRETED = isinstance(kernels.gradient_kernel, InterpretedFunction)
 
 
@@ -64,28 +78,51 @@ def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> Regi
     Raises:
         ValueError: The prediction is on the CPU and Triton's interpreter is off.
     """
-    return level_sums(criterion, [examples], edges)[0]
+    return level_sums(criterion, [examples._replace(factor=1.0)], edges)[0]
 
 
 def level_sums(
     criterion: Criterion, levels: Sequence[Examples], edges: Tensor
 ) -> tuple[RegionSums, Tensor]:
-    """Region sums of all levels, one launch a level, see :func:`ghm_mmdet.ops.level_sums`.
+    """Region sums of all levels, see :func:`ghm_mmdet.ops.level_sums`.
 
     Raises:
         ValueError: See :func:`region_sums`.
     """
-    calls = [_call(criterion, level) for level in levels]
     regions = edges.numel() - 1
-    taken = [call for call in calls if call is not None]
-    at_once = regions <= FEW_REGIONS and len(taken) == len(calls)
-    if not (at_once and are_identical([level.factor for level in levels])):
-        pairs = zip(levels, calls)
-        return total_of_levels(levels, [_one_level(criterion, *pair, edges) for pair in pairs])
-    with torch.cuda.device_of(levels[0].prediction):
-        sums, nonfinite = _few_regions(taken, regions)
-        sums = _with_bad_targets(sums, criterion, levels, taken)
-    return sums.changed(losses=scaled(sums.losses, levels[0].factor)), nonfinite
+    read = _read(criterion, levels)
+    if read is not None and regions <= FEW_REGIONS:
+        found = _few_regions(criterion, levels, read, regions, None)
+        counts, losses, nonfinite, bad = found.counts, found.losses, found.nonfinite, found.bad
+        return RegionSums(counts, losses, found.weight_sum[0], found.wrong[2], bad), nonfinite
+    parts = [_one_level(criterion, each._replace(factor=1.0), edges) for each in levels]
+    return total_of_levels(levels, parts)
+
+
+def harmonized_loss(
+    criterion: Criterion,
+    levels: Sequence[Examples],
+    density: GradientDensity,
+    balance: Balance,
+    reduction: Reduction,
+    updates: bool,
+) -> HarmonizedLoss | None:
+    """See :func:`ghm_mmdet.ops.harmonized_loss`; None if it takes more than the sums' kernel.
+
+    Raises:
+        ValueError: See :func:`region_sums`.
+    """
+    harmonizing = Harmonizing.of(density, balance, reduction, updates)
+    if harmonizing is None:
+        return None
+    most = FEW_TO_KEEP if harmonizing.keeps_outliers else FEW_REGIONS
+    read = _read(criterion, levels) if density.bins <= most else None
+    if read is None:
+        return None
+    found = _few_regions(criterion, levels, read, density.bins, harmonizing)
+    sums = found.counts, found.losses, found.nonfinite, found.bad
+    loss = HarmonizedLoss(found.loss, found.beta, found.scale, *sums)
+    return attach_gradient(loss, criterion, levels, density.edges, sys.modules[__name__])
 
 
 def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Tensor) -> Tensor:
@@ -97,155 +134,194 @@ def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Ten
     Raises:
         ValueError: The prediction is on the CPU and Triton's interpreter is off.
     """
-    call = _call(criterion, examples)
-    if call is None:
-        return reference.gradient(criterion, examples, edges, scale)
-    batch, mathematics = call
-    prediction = examples.prediction
-    result = torch.empty_like(prediction)
-    tile = block(batch, per_thread=16)
-    with torch.cuda.device_of(prediction):
-        kernels.gradient_kernel[(tiles(batch, tile),)](
-            *batch[:4],
-            scale=scale.float().contiguous(),
-            regions=edges.numel() - 1,
-            gradient=(result, *batch.strides(result)),
-            BLOCK=tile,
-            **batch.options,
-            **mathematics,
-        )
-    return result
+    alone, one = examples._replace(factor=1.0), scale.new_ones(())
+    return level_gradients(criterion, [alone], edges, scale, one)[0]
 
 
-def _call(criterion: Criterion, examples: Examples) -> tuple[Layout, dict] | None:
-    """Arguments of the kernels for a call, or None if the reference has to compute it."""
-    if not (examples.prediction.is_cuda or INTERPRETED):
-        raise ValueError(
-            f"prediction on {examples.prediction.device}: the back end 'triton' needs a CUDA "
-            'device, or TRITON_INTERPRET=1 set before the first import'
-        )
-    # a subclass may compute something else
-    if type(criterion) is SigmoidCrossEntropy:
-        mathematics = {'EVALUATE': kernels.sigmoid_cross_entropy, 'mu': 0.0}
-    elif type(criterion) is AuthenticSmoothL1:
-        mathematics = {'EVALUATE': kernels.authentic_smooth_l1, 'mu': float(criterion.mu)}
-    else:
-        return None
-    mathematics['PROBABILITIES'] = criterion.probabilities
-    batch = layout(examples)
-    return None if batch is None else (batch, mathematics)
-
-
-def _one_level(
-    criterion: Criterion, level: Examples, call: tuple[Layout, dict] | None, edges: Tensor
-) -> RegionSums:
-    """Region sums of a level without its factor."""
-    if call is None:
-        return reference.region_sums(criterion, level, edges)
-    regions = edges.numel() - 1
-    with torch.cuda.device_of(level.prediction):
-        if regions <= FEW_REGIONS:
-            sums, _ = _few_regions([call], regions)
-        else:
-            sums = _many_regions(*call, regions)
-        return _with_bad_targets(sums, criterion, [level], [call])
-
-
-def _with_bad_targets(
-    sums: RegionSums,
+def level_gradients(
     criterion: Criterion,
     levels: Sequence[Examples],
-    calls: Sequence[tuple[Layout, dict]],
-) -> RegionSums:
-    """The sums with the bad targets that the kernels do not count, see ``load_examples``."""
-    missing = [
-        bad_targets(criterion, level)
-        for level, (batch, _) in zip(levels, calls)
-        if batch.options['WEIGHT'] == 'example' and isinstance(level.target, LabelTarget)
-    ]
-    return sums.changed(bad_targets=sum(missing, sums.bad_targets))
+    edges: Tensor,
+    scale: Tensor,
+    above: Tensor,
+) -> list[Tensor]:
+    """Gradients of all levels, see :func:`gradient`, times their factors.
+
+    Args:
+        criterion: See :func:`ghm_mmdet.ops.level_sums`, as what follows.
+        levels: At least one.
+        edges: Shape (M + 1,).
+        scale: Shape (M,).
+        above: What all are multiplied with, 0-dim.
+    """
+    read = _read(criterion, levels)
+    if read is None:
+        return [_one_gradient(criterion, each, edges, scale * above) for each in levels]
+    regions, results = edges.numel() - 1, [torch.empty_like(each.prediction) for each in levels]
+    places = [addresses(*each) for each in zip(levels, results)]
+    scale, above = scale.float().contiguous(), above.float()
+    with torch.cuda.device_of(above):
+        for launch in launches(read, tuple(each.factor for each in levels), per_thread=16):
+            run(
+                kernels.gradient_kernel,
+                launch,
+                key=('gradient', type(criterion), regions),
+                arguments=(
+                    *_level_arguments(launch, places, criterion),
+                    *(pointers(scale, above), regions),
+                ),
+                constants=(EVALUATE[type(criterion)], criterion.probabilities),
+            )
+    return results
 
 
-def _few_regions(calls: Sequence[tuple[Layout, dict]], regions: int) -> tuple[RegionSums, Tensor]:
-    """Sums of all levels, and each level's examples that are not finite."""
-    per_thread = next(each for most, each in PER_THREAD.items() if regions <= most)
-    grids = [_grid(batch, per_thread) for batch, _ in calls]
-    columns = sum(grid.programs for grid in grids)
-    new = calls[0][0].prediction[0].new_empty
-    counts = new((regions, columns), dtype=torch.int32)
-    sums = new((regions + 1, columns), dtype=torch.float32)
-    wrong = calls[0][0].prediction[0].new_zeros(1 + len(calls), dtype=torch.int64)
-    first = 0
-    for index, ((batch, mathematics), grid) in enumerate(zip(calls, grids)):
-        kernels.few_regions_kernel[(grid.programs,)](
-            *batch[:4],
-            counts=counts,
-            sums=sums,
-            wrong=wrong,
-            level=index,
-            first=first,
-            columns=columns,
-            tiles=grid.tiles_each,
-            REGIONS=regions,
-            BLOCK=grid.tile,
-            WEIGHTS=weights_shape(batch, grid.tile),
-            **batch.options,
-            **mathematics,
+def _read(criterion: Criterion, levels: Sequence[Examples]) -> tuple[Level, ...] | None:
+    """All levels for the kernels, or None if they cannot take one of them.
+
+    Raises:
+        ValueError: See :func:`region_sums`.
+    """
+    device = levels[0].prediction.device
+    if not (device.type == 'cuda' or INTERPRETED):
+        raise ValueError(
+            f"prediction on {device}: the back end 'triton' needs a CUDA device, or "
+            'TRITON_INTERPRET=1 set before the first import'
         )
-        first += grid.programs
-    result = RegionSums(
-        counts=new(regions, dtype=torch.int64),
-        losses=new(regions, dtype=torch.float32),
-        weight_sum=new((), dtype=torch.float32),
-        nonfinite=new((), dtype=torch.int64),
-        bad_targets=wrong[0],
+    # a subclass may compute something else
+    if type(criterion) not in EVALUATE:
+        return None
+    read = []
+    for examples in levels:
+        # to read a factor on the device, the host would wait for it
+        one = None if isinstance(examples.factor, Tensor) else level(examples)
+        if one is None:
+            return None
+        read.append(one)
+    return tuple(read)
+
+
+def _level_arguments(
+    launch: Launch, places: Sequence[tuple[int, ...]], criterion: Criterion
+) -> tuple:
+    """What all kernels take first: levels, strides, classes and mu."""
+    mu = float(getattr(criterion, 'mu', 0))
+    return launch.table(places), launch.form.strides, launch.form.classes, mu
+
+
+def _one_level(criterion: Criterion, examples: Examples, edges: Tensor) -> RegionSums:
+    """Region sums of a level whose factor is 1."""
+    read = _read(criterion, [examples])
+    if read is None:
+        return reference.region_sums(criterion, examples, edges)
+    if edges.numel() - 1 <= FEW_REGIONS:
+        return level_sums(criterion, [examples], edges)[0]
+    return _many_regions(criterion, examples, read, edges.numel() - 1)
+
+
+def _one_gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Tensor) -> Tensor:
+    """Gradient of a level, times its factor."""
+    scale = scaled(scale, examples.factor)
+    alone = examples._replace(factor=1.0)
+    compute = reference.gradient if _read(criterion, [alone]) is None else gradient
+    return compute(criterion, alone, edges, scale)
+
+
+def _bad_targets(
+    counted: Tensor, criterion: Criterion, levels: Sequence[Examples], read: Sequence[Level]
+) -> Tensor:
+    """The bad targets with those that the kernels do not count, see ``load_examples``."""
+    for examples, each in zip(levels, read):
+        if each.form.weight == 'example' and isinstance(examples.target, LabelTarget):
+            counted = counted + bad_targets(criterion, examples)
+    return counted
+
+
+class _Found(NamedTuple):
+    """What ``few_regions_kernel`` leaves, see :class:`HarmonizedLoss` and there."""
+
+    loss: Tensor
+    losses: Tensor
+    beta: Tensor
+    scale: Tensor
+    weight_sum: Tensor
+    wrong: Tensor
+    nonfinite: Tensor
+    counts: Tensor
+    bad: Tensor
+
+
+def _few_regions(
+    criterion: Criterion,
+    levels: Sequence[Examples],
+    read: tuple[Level, ...],
+    regions: int,
+    harmonizing: Harmonizing | None,
+) -> _Found:
+    """The sums of all levels, and the loss if it is asked for."""
+    per_thread = next(each for most, each in PER_THREAD.items() if regions <= most)
+    factors = tuple(each.factor for each in levels)
+    todo = launches(read, factors, per_thread, PROGRAMS, EXAMPLES_PER_THREAD // per_thread)
+    columns = sum(launch.programs for launch in todo)
+    new = levels[0].prediction.new_empty
+    partial = new((2 * regions + 1) * columns, dtype=torch.int32)
+    zeros = levels[0].prediction.new_zeros(3 + len(levels) + regions, dtype=torch.int64)
+    wrong, nonfinite, counts = zeros.split([3, len(levels), regions])
+    floats = new(3 * regions + 1, dtype=torch.float32)
+    losses, beta, scale, weight_sum = floats.split([regions, regions, regions, 1])
+    # apart from the others, as a user may change it in place
+    loss = new((), dtype=torch.float32)
+    state, numbers, how = harmonizing or NOTHING
+    counts_of_programs = partial.data_ptr()
+    sums_of_programs = counts_of_programs + partial.element_size() * regions * columns
+    places = (
+        *divisible((counts_of_programs, sums_of_programs)),
+        *pointers(zeros, counts, losses, weight_sum, beta, scale, loss, *state),
     )
-    kernels.add_programs_kernel[(regions + 1,)](
-        counts, sums, wrong, len(calls), columns, *result[:4], REGIONS=regions, BLOCK=512
-    )
-    return result, wrong[1:]
+    of_levels = [addresses(each) for each in levels]
+    first = 0
+    with torch.cuda.device_of(loss):
+        for launch in todo:
+            grid = first, columns, launch.tiles_each
+            run(
+                kernels.few_regions_kernel,
+                launch,
+                key=('sums', type(criterion), regions, how),
+                arguments=(*_level_arguments(launch, of_levels, criterion), *grid, places, numbers),
+                constants=(
+                    *(EVALUATE[type(criterion)], criterion.probabilities),
+                    *(launch.weights_shape, regions, how),
+                ),
+            )
+            first += launch.programs
+    bad = _bad_targets(wrong[1], criterion, levels, read)
+    return _Found(loss, losses, beta, scale, weight_sum, wrong, nonfinite, counts, bad)
 
 
-class Grid(NamedTuple):
-    """The number of programs, and of tiles that each of them reads."""
-
-    tile: Block
-    programs: int
-    tiles_each: int
-
-
-def _grid(batch: Layout, per_thread: int) -> Grid:
-    tile = block(batch, per_thread)
-    needed = tiles(batch, tile)
-    tiles_each = min(triton.cdiv(needed, PROGRAMS), EXAMPLES_PER_THREAD // per_thread)
-    return Grid(tile, triton.cdiv(needed, tiles_each), tiles_each)
-
-
-def _many_regions(batch: Layout, mathematics: dict, regions: int) -> RegionSums:
-    tile = block(batch, per_thread=16)
-    programs = tiles(batch, tile)
-    total = batch.size[0] * batch.size[1]
+def _many_regions(
+    criterion: Criterion, examples: Examples, read: tuple[Level, ...], regions: int
+) -> RegionSums:
+    """Sums of one level whose factor is 1."""
+    (launch,) = launches(read, (1.0,), per_thread=16)
+    prediction, windows = examples.prediction, kernels.WINDOWS.value
     worthwhile, room = EXAMPLES_PER_COPY
+    total = prediction.numel()
     copies = max(min(COPIES, triton.cdiv(total, worthwhile)), triton.cdiv(total, room))
-    prediction, windows = batch.prediction[0], kernels.WINDOWS.value
     counts = prediction.new_zeros((copies, regions), dtype=torch.int32)
     sums = prediction.new_zeros((copies, windows, regions), dtype=torch.int64)
-    valid = prediction.new_empty(programs, dtype=torch.int32)
-    weights = prediction.new_empty(programs, dtype=torch.float32)
-    bad_targets = prediction.new_empty(programs, dtype=torch.int32)
-    kernels.many_regions_kernel[(programs,)](
-        *batch[:4],
-        counts=counts,
-        sums=sums,
-        examples=valid,
-        weights=weights,
-        bad_targets=bad_targets,
-        regions=regions,
-        copies=copies,
-        BLOCK=tile,
-        **batch.options,
-        **mathematics,
-    )
+    valid, bad = prediction.new_empty((2, launch.programs), dtype=torch.int32)
+    weights = prediction.new_empty(launch.programs, dtype=torch.float32)
+    places = pointers(counts, sums, valid, bad, weights)
+    with torch.cuda.device_of(prediction):
+        run(
+            kernels.many_regions_kernel,
+            launch,
+            key=('many', type(criterion), regions, copies),
+            arguments=(
+                *_level_arguments(launch, [addresses(examples)], criterion),
+                *(places, regions, copies),
+            ),
+            constants=(EVALUATE[type(criterion)], criterion.probabilities),
+        )
     counts = counts.sum(0)
     exponents = torch.arange(windows, device=prediction.device) << kernels.WINDOW_BITS.value
     units = torch.exp2((exponents + kernels.LOWEST_UNIT.value).double())
@@ -254,5 +330,5 @@ def _many_regions(batch: Layout, mathematics: dict, regions: int) -> RegionSums:
         losses=(sums.sum(0, dtype=torch.float64) * units.unsqueeze(1)).sum(0).float(),
         weight_sum=weights.sum(dtype=torch.float64).float(),
         nonfinite=valid.sum() - counts.sum(),
-        bad_targets=bad_targets.sum(),
+        bad_targets=_bad_targets(bad.sum(), criterion, [examples], read),
     )

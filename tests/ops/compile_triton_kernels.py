@@ -22,11 +22,11 @@ from ghm_mmdet.method.criteria import (
     SigmoidCrossEntropy,
 )
 from ghm_mmdet.method.density import UnitRegionDensity, region_edges
-from ghm_mmdet.ops import triton_from_sums, triton_ops
+from ghm_mmdet.ops import triton_from_sums, triton_kernels, triton_ops
 from ghm_mmdet.ops.examples import Examples, RegionSums
 from ghm_mmdet.ops.from_sums import Reduction
 
-AMPERE = GPUTarget('cuda', 80, 32)
+TARGETS = [GPUTarget('cuda', capability, 32) for capability in (80, 90)]
 
 
 def compile_only(kernel, *arguments, grid, warmup, **keywords):
@@ -41,14 +41,18 @@ def compile_only(kernel, *arguments, grid, warmup, **keywords):
         else:
             specializes = not parameter.do_not_specialize
             signature[parameter.name] = _type(value, (index,), constants, specializes)
-    binary = triton.compile(ASTSource(kernel, signature, constants), AMPERE, options)
+    source = ASTSource(kernel, signature, constants)
+    binaries = [triton.compile(source, target, options) for target in TARGETS]
     # Triton refuses every launch after a change of these: a NaN is unequal to itself
     for (name, _), (value, module) in kernel.used_global_vals.items():
         if module[name] != value:
             raise SystemExit(f'{kernel.__name__}: the global {name} seems to change')
-    print(kernel.__name__, len(binary.asm['cubin']))
-    if kernel is triton_from_sums.loss_from_sums_kernel and options['num_warps'] > 1:
-        check_order(binary.asm['ptx'])
+    for binary in binaries:
+        print(kernel.__name__, len(binary.asm['cubin']))
+        if kernel is triton_from_sums.loss_from_sums_kernel and options['num_warps'] > 1:
+            check_order(binary.asm['ptx'])
+        if kernel is triton_kernels.few_regions_kernel:
+            check_ticket(binary.asm['ptx'])
 
 
 def check_order(ptx):
@@ -56,6 +60,14 @@ def check_order(ptx):
     loads, barrier, stores = (ptx.find(each) for each in ('ld.global', 'bar.sync', 'st.global'))
     if not 0 < loads < barrier < stores:
         raise SystemExit('loss_from_sums_kernel: stores without waiting for all warps')
+
+
+def check_ticket(ptx):
+    """All warps have to have stored before their program counts as finished."""
+    ticket = ptx.find('atom.global.gpu.acq_rel')
+    barrier, last = ptx.rfind('bar.sync', 0, ticket), ptx.rfind('st.global', 0, ticket)
+    if not 0 < last < barrier < ticket:
+        raise SystemExit('few_regions_kernel: counts as finished before all warps have stored')
 
 
 def _type(value, path, constants, specializes=True):
@@ -75,9 +87,11 @@ def call(criterion, prediction, target, weight, regions):
     triton_ops.gradient(criterion, examples, edges, sums.losses)
 
 
-def call_at_once(criterion, levels, regions):
-    """The sums of several levels."""
-    triton_ops.level_sums(criterion, levels, region_edges(regions))
+def call_at_once(criterion, levels, density, balance):
+    """The loss of several levels in one piece."""
+    how = Reduction(mean=True, by_weight=False, loss_weight=1.0)
+    result = triton_ops.harmonized_loss(criterion, levels, density, balance, how, updates=True)
+    assert result is not None
 
 
 def harmonize(regions, balance, **state):
@@ -103,7 +117,11 @@ if __name__ == '__main__':
     call(cross_entropy, logits[:, :1].float(), LabelTarget(labels), ones, 1)
     call(cross_entropy, logits.half().t(), DenseTarget(logits.t()), None, 4)
     call(AuthenticSmoothL1(0.02), boxes, DenseTarget(boxes), torch.ones(anchors, 4), 4)
-    call_at_once(cross_entropy, 2 * [Examples(logits, LabelTarget(labels), ones)], 4)
+    two = 2 * [Examples(logits, LabelTarget(labels), ones)]
+    small_data = Balance('gradient', 0.75, 'keep')
+    corrected = UnitRegionDensity(30, 'paper', momentum=0.75, bias_correction=True)
+    call_at_once(cross_entropy, two, UnitRegionDensity(30, momentum=0.75), Balance())
+    call_at_once(cross_entropy, two, corrected, small_data)
     harmonize(30, Balance(), momentum=0.75)
-    harmonize(30, Balance('gradient', 0.75, 'keep'))
-    harmonize(100, Balance('gradient', 0.75, 'keep'), momentum=0.75, bias_correction=True)
+    harmonize(30, small_data)
+    harmonize(100, small_data, momentum=0.75, bias_correction=True)

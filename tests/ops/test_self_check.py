@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ghm_mmdet.ops import reference, self_check, torch_ops
+from ghm_mmdet.ops import function, reference, self_check, torch_ops
 from ghm_mmdet.ops.from_sums import loss_from_sums
 
 CPU = torch.device('cpu')
@@ -101,6 +101,7 @@ def test_the_kernels_pass():
         assert self_check.disagreement(triton_ops, CPU) is None
         fused = import_module('ghm_mmdet.ops.triton_from_sums').loss_from_sums
         assert self_check.loss_disagreement(fused, CPU) is None
+        assert self_check.harmonized_disagreement(triton_ops, CPU) is None
     else:
         pytest.skip('triton was imported before TRITON_INTERPRET=1 was set')
 
@@ -119,6 +120,24 @@ def test_a_loss_of_the_sums_that_is_wrong_is_named(load):
 
     load(altered(loss_from_sums=doubled))
     assert self_check.triton_obstacle(CPU) == 'its loss of the sums in 30 regions is wrong'
+
+
+@pytest.mark.parametrize('result', ['loss', 'beta', 'counts', 'losses', 'nonfinite'])
+def test_a_loss_in_one_piece_that_is_wrong_is_named(result, load):
+    def harmonized_loss(*arguments):
+        correct = function.harmonized_loss(*arguments, backend=reference)
+        return correct._replace(**{result: getattr(correct, result) + 1})
+
+    load(altered(harmonized_loss=harmonized_loss))
+    assert self_check.triton_obstacle(CPU) == 'its loss of examples in 30 regions is wrong'
+
+
+def test_gradients_of_all_levels_that_are_wrong_are_named(load):
+    def level_gradients(criterion, levels, edges, scale, above):
+        return [reference.gradient(criterion, each, edges, scale) for each in levels]
+
+    load(altered(level_gradients=level_gradients))
+    assert self_check.triton_obstacle(CPU) == 'its loss of examples in 30 regions is wrong'
 
 
 def test_gradients_that_are_not_numbers_are_wrong():

@@ -396,7 +396,6 @@ def test_kernels_compile_for_cuda(tmp_path):
     kernels = {line.split()[0] for line in done.stdout.splitlines()}
     assert kernels == {
         'few_regions_kernel',
-        'add_programs_kernel',
         'many_regions_kernel',
         'gradient_kernel',
         'loss_from_sums_kernel',

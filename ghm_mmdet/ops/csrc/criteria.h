@@ -46,6 +46,14 @@ inline float log_of_one_plus(float e) {
   return p * e;
 }
 
+// 1 / d for d in [1, 2], relative error below 1.2e-7: two steps of Newton from a polynomial that is
+// off by 1 / 99 at most. A vector division takes longer than all of them.
+inline float reciprocal(float d) {
+  float r = (3.2323232e-1f * d - 1.4545455f) * d + 2.1212121f;
+  r = r + r * (1.0f - d * r);
+  return r + r * (1.0f - d * r);
+}
+
 struct Value {
   float derivative, loss;
 };
@@ -55,7 +63,7 @@ struct SigmoidCrossEntropy {
 
   Value operator()(float x, float y) const {
     const float e = exp_of_minus(std::fabs(x));
-    const float larger = 1.0f / (1.0f + e);  // sigmoid of |x|
+    const float larger = reciprocal(1.0f + e);  // sigmoid of |x|
     const float p = x < 0 ? e * larger : larger;
     return {p - y, (x > 0 ? x : 0.0f) - x * y + log_of_one_plus(e)};
   }

@@ -17,6 +17,7 @@ using at::Tensor;
 using OptionalTensor = decltype(std::declval<const c10::IValue&>().toOptional<Tensor>());
 
 constexpr int64_t BLOCK = 256;
+constexpr int64_t CACHE_LINE = 64, AHEAD = 2 * BLOCK;
 // How far outside [0, 1] a target may be, as in ops/target_range.py.
 constexpr float ROUNDING = 0.01f;
 
@@ -49,11 +50,13 @@ struct Level {
 struct Block {
   int64_t first, size;
   bool any_valid, all_valid;
+  bool is_background;  // all are valid and have the target 0
   alignas(64) float x[BLOCK];
   alignas(64) float y[BLOCK];
   alignas(64) float loss[BLOCK];
   alignas(64) float derivative[BLOCK];
   alignas(64) int32_t region[BLOCK];
+  alignas(64) int32_t units[BLOCK];  // of loss
   bool valid[BLOCK];
 };
 
@@ -97,6 +100,7 @@ struct Examples {
     if (!block.any_valid) return found;
     load_predictions(block);
     std::fill(block.y, block.y + BLOCK, 0.0f);
+    block.is_background = block.all_valid && !dense;
     found.bad_targets = dense ? load_values(block) : load_labels(block);
     return found;
   }
@@ -130,6 +134,9 @@ struct Examples {
     std::fill(block.x + block.size, block.x + BLOCK, 0.0f);
     if (is_contiguous) {
       const T* from = x.data + block.first;
+      // the memory works on what comes while this block is computed
+      for (int64_t i = 0; i < BLOCK; i += CACHE_LINE / sizeof(T))
+        __builtin_prefetch(from + AHEAD + i);
       for (int64_t i = 0; i < block.size; ++i) block.x[i] = static_cast<float>(from[i]);
       return;
     }
@@ -155,8 +162,9 @@ struct Examples {
     int64_t bad = 0;
     by_row(block, [&](int64_t row, int64_t column, int64_t end, int64_t i) {
       if (column == 0) bad += is_bad(row);
-      if (label[row] >= column && label[row] < end)
-        block.y[i + label[row] - column] = score_at_label ? score_at_label[row] : 1;
+      if (label[row] < column || label[row] >= end) return;
+      block.y[i + label[row] - column] = score_at_label ? score_at_label[row] : 1;
+      block.is_background = false;
     });
     return bad;
   }

@@ -1,7 +1,7 @@
 // Region sums of a level and its gradient, each in one pass over the prediction.
 //
-// Examples are taken in blocks whose intermediates stay in the first-level cache. A block without
-// an example beyond the first region, as nearly all are that hold no object, needs no histogram.
+// Examples are taken in blocks whose intermediates stay in the first-level cache. In nearly all of
+// them no example is of an object's class, which leaves less to compute.
 
 #pragma once
 
@@ -51,13 +51,9 @@ struct Regions {
   int32_t count;
 };
 
-// What is known of a block's regions without having looked at each example.
-enum class Kind {
-  FIRST,  // all is finite and in the first region
-  PLAIN,  // all is finite, and no product g M so close to a whole number that its rounding could
-          // put the example on the other side of an edge
-  ANY,
-};
+// How near g M may be to an edge between regions before rounding could put an example on its other
+// side.
+inline float nearest(float count) { return count * 2e-7f; }
 
 template <typename Criterion>
 GHM_VECTORS void evaluate(Block& block, const Criterion& criterion) {
@@ -74,28 +70,25 @@ GHM_VECTORS void differentiate(Block& block, const Criterion& criterion) {
     block.derivative[i] = criterion(block.x[i], block.y[i]).derivative;
 }
 
-GHM_VECTORS inline Kind kind_of(const Block& block, const Regions& regions) {
-  constexpr float magic = 8388608.0f;  // 2^23: what is added to it is rounded to a whole number
-  const float count = static_cast<float>(regions.count);
-  float largest = 0, to_edge = 1, nan_if_not_finite = 0;
-#pragma omp simd reduction(max : largest) reduction(min : to_edge) reduction(+ : nan_if_not_finite)
+// Whether all is finite, and nothing so near to an edge that each region has to be looked up.
+GHM_VECTORS inline bool is_plain(const Block& block, const Regions& regions) {
+  const float count = static_cast<float>(regions.count), near = nearest(count);
+  float nan_if_not_finite = 0;
+  int32_t differs = 0;
+#pragma omp simd reduction(+ : nan_if_not_finite) reduction(| : differs)
   for (int64_t i = 0; i < BLOCK; ++i) {
     const float slope = block.derivative[i], position = std::fabs(slope) * count;
-    const float off = std::fabs(position - ((position + magic) - magic));
-    const float distance = position < 0.5f ? 1.0f : off;
-    largest = position > largest ? position : largest;
-    to_edge = distance < to_edge ? distance : to_edge;
+    differs |= static_cast<int32_t>(position - near) ^ static_cast<int32_t>(position + near);
     nan_if_not_finite += (block.x[i] + slope) * 0.0f;
   }
-  if (to_edge < count * 2e-7f || nan_if_not_finite != 0) return Kind::ANY;
-  return largest < 1 ? Kind::FIRST : Kind::PLAIN;
+  return differs == 0 && nan_if_not_finite == 0;
 }
 
 // Fills in the regions: M where an example is ignored, M + 1 where it is not finite. Returns the
 // number of the latter.
-GHM_VECTORS inline int64_t find_regions(Block& block, const Regions& regions, Kind kind) {
+GHM_VECTORS inline int64_t find_regions(Block& block, const Regions& regions) {
   int64_t nonfinite = 0;
-  if (kind == Kind::ANY) {
+  if (!is_plain(block, regions)) {
     for (int64_t i = 0; i < block.size; ++i) {
       const bool finite = std::isfinite(block.x[i]) && std::isfinite(block.derivative[i]);
       const bool valid = block.all_valid || block.valid[i];
@@ -114,6 +107,42 @@ GHM_VECTORS inline int64_t find_regions(Block& block, const Regions& regions, Ki
     for (int64_t i = 0; i < block.size; ++i)
       block.region[i] = block.valid[i] ? block.region[i] : regions.count;
   return 0;
+}
+
+// What one pass over a block of background finds beside what it fills in.
+struct Background {
+  bool is_plain;     // see above, and no loss is so large that its units would overflow
+  float first_loss;  // sum over the first region
+};
+
+// Losses of the other regions are counted in units of 2^-24.
+constexpr float UNITS = 1 << 24;
+constexpr float MOST_LOGIT = 126;  // whose loss is as large
+
+// Of logits against 0. Fills in regions, and the derivatives or losses in units.
+template <bool DERIVATIVES>
+GHM_VECTORS Background evaluate_background(Block& block, const Regions& regions) {
+  const int32_t last = regions.count - 1;
+  const float count = static_cast<float>(regions.count), near = nearest(count);
+  float first_loss = 0;
+  int32_t differs = 0;
+#pragma omp simd reduction(+ : first_loss) reduction(| : differs)
+  for (int64_t i = 0; i < BLOCK; ++i) {
+    const float x = block.x[i], e = exp_of_minus(std::fabs(x)), larger = reciprocal(1.0f + e);
+    const float p = x < 0 ? e * larger : larger, position = p * count;
+    const int32_t region = std::min(static_cast<int32_t>(position - near), last);
+    differs |= region ^ std::min(static_cast<int32_t>(position + near), last);
+    differs |= x + x * 0.0f < MOST_LOGIT ? 0 : 1;  // infinity times 0 is NaN
+    block.region[i] = region;
+    if (DERIVATIVES) {
+      block.derivative[i] = p;
+    } else {
+      const float loss = (x > 0 ? x : 0.0f) + log_of_one_plus(e);
+      first_loss += region == 0 ? loss : 0.0f;
+      block.units[i] = static_cast<int32_t>(loss * UNITS + 0.5f);
+    }
+  }
+  return {differs == 0, first_loss};
 }
 
 // Counts and sums of one segment, or of all.
@@ -136,6 +165,42 @@ struct Sums {
   int64_t nonfinite = 0, bad_targets = 0;
 };
 
+// Counts and sums of blocks of background, of which one addition does both: the upper bits count,
+// the lower ones have units of loss. So there is one chain of additions where two would be.
+class BackgroundSums {
+ public:
+  explicit BackgroundSums(int32_t regions) : packed(regions * WIDTH) {}
+
+  void add(const Block& block, const Background& found, Sums& into) {
+    if (blocks == MOST_BLOCKS) flush(into);
+    ++blocks;
+    into.losses[0] += found.first_loss;
+    for (int64_t i = 0; i < BLOCK; i += WIDTH)
+#pragma GCC unroll 8
+      for (int64_t j = 0; j < WIDTH; ++j)
+        packed[block.region[i + j] * WIDTH + j] += ONE + static_cast<uint32_t>(block.units[i + j]);
+  }
+
+  void flush(Sums& into) {
+    for (size_t slot = 0; slot < packed.size(); ++slot) {
+      const size_t region = slot / WIDTH;
+      into.counts[region] += packed[slot] / ONE;
+      if (region > 0) into.losses[region] += static_cast<double>(packed[slot] % ONE) / UNITS;
+      packed[slot] = 0;
+    }
+    blocks = 0;
+  }
+
+ private:
+  static constexpr uint64_t ONE = uint64_t{1} << 44;
+  static constexpr int64_t WIDTH = 8;
+  // of 2^13 losses below 2^7 in units of 2^-24 the sum is below ONE
+  static constexpr int64_t MOST_BLOCKS = (1 << 13) / (BLOCK / WIDTH);
+
+  std::vector<uint64_t> packed;
+  int64_t blocks = 0;
+};
+
 template <typename T, typename Criterion>
 Sums segment_sums(
     const Examples<T>& examples,
@@ -147,6 +212,7 @@ Sums segment_sums(
   const int64_t slots = (regions.count + 2) * LANES;
   std::vector<int32_t> counts(slots);
   std::vector<double> losses(slots);
+  BackgroundSums background(regions.count);
   Block block;
   for (block.first = begin; block.first < end; block.first += BLOCK) {
     block.size = std::min(BLOCK, end - block.first);
@@ -154,23 +220,22 @@ Sums segment_sums(
     result.weight_sum += loaded.weight_sum;
     result.bad_targets += loaded.bad_targets;
     if (!block.any_valid) continue;
-    evaluate(block, criterion);
-    const Kind kind = kind_of(block, regions);
-    if (kind == Kind::FIRST && block.all_valid) {
-      double sum = 0;
-#pragma omp simd reduction(+ : sum)
-      for (int64_t i = 0; i < block.size; ++i) sum += block.loss[i];
-      counts[0] += static_cast<int32_t>(block.size);
-      losses[0] += sum;
-      continue;
+    if (Criterion::probabilities && block.is_background && block.size == BLOCK) {
+      const Background found = evaluate_background<false>(block, regions);
+      if (found.is_plain) {
+        background.add(block, found, result);
+        continue;
+      }
     }
-    result.nonfinite += find_regions(block, regions, kind);
+    evaluate(block, criterion);
+    result.nonfinite += find_regions(block, regions);
     for (int64_t i = 0; i < block.size; ++i) {
       const int64_t slot = block.region[i] * LANES + i % LANES;
       ++counts[slot];
       losses[slot] += block.loss[i];
     }
   }
+  background.flush(result);
   for (int64_t slot = 0; slot < regions.count * LANES; ++slot) {
     result.counts[slot / LANES] += counts[slot];
     result.losses[slot / LANES] += losses[slot];
@@ -194,31 +259,31 @@ Sums region_sums(const Examples<T>& examples, const Criterion& criterion, const 
   return total;
 }
 
-// Fills in each example's gradient times the factor of its region.
-template <typename Criterion>
-void fill_values(
+// Writes each example's gradient times the factor of its region.
+template <typename T, typename Criterion>
+void write_gradients(
     Block& block,
     const Criterion& criterion,
     const Regions& regions,
     const std::vector<float>& factor,
-    float* value) {
+    T* to) {
   if (!block.any_valid) {
-    std::fill(value, value + BLOCK, 0.0f);
+    std::fill(to, to + block.size, static_cast<T>(0.0f));
     return;
   }
-  differentiate(block, criterion);
-  const Kind kind = kind_of(block, regions);
-  if (kind == Kind::FIRST && block.all_valid) {
-    const float first = factor[0];
-    for (int64_t i = 0; i < BLOCK; ++i) value[i] = block.derivative[i] * first;
-    return;
+  const bool is_done = Criterion::probabilities && block.is_background &&
+                       evaluate_background<true>(block, regions).is_plain;
+  if (!is_done) {
+    differentiate(block, criterion);
+    find_regions(block, regions);
   }
-  find_regions(block, regions, kind);
+#pragma GCC unroll 4
   for (int64_t i = 0; i < block.size; ++i)
-    value[i] = block.derivative[i] * factor[block.region[i]];
+    to[i] = static_cast<T>(block.derivative[i] * factor[block.region[i]]);
   // an ignored NaN must not leave a NaN behind
   if (!block.all_valid)
-    for (int64_t i = 0; i < block.size; ++i) value[i] = block.valid[i] ? value[i] : 0;
+    for (int64_t i = 0; i < block.size; ++i)
+      to[i] = block.valid[i] ? to[i] : static_cast<T>(0.0f);
 }
 
 template <typename T, typename Criterion>
@@ -236,17 +301,13 @@ void fill_gradient(
     for (block.first = begin; block.first < end; block.first += BLOCK) {
       block.size = std::min(BLOCK, end - block.first);
       examples.load(block);
-      float* value = block.loss;
-      fill_values(block, criterion, regions, factor, value);
-      if (result.is_contiguous()) {
-        T* to = out.data + block.first;
-        for (int64_t i = 0; i < block.size; ++i) to[i] = static_cast<T>(value[i]);
-        continue;
-      }
+      T buffer[BLOCK];
+      T* values = result.is_contiguous() ? out.data + block.first : buffer;
+      write_gradients(block, criterion, regions, factor, values);
+      if (values != buffer) continue;
       examples.by_row(block, [&](int64_t row, int64_t column, int64_t end, int64_t i) {
         T* to = &out.at(row, column);
-        for (int64_t j = 0; j < end - column; ++j)
-          to[j * out.column_stride] = static_cast<T>(value[i + j]);
+        for (int64_t j = 0; j < end - column; ++j) to[j * out.column_stride] = values[i + j];
       });
     }
   });
