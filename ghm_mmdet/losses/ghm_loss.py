@@ -281,7 +281,8 @@ class GHMLoss(nn.Module):
         else:
             result = self._of_whole_step(levels, how, ranks, backend)
         loss, beta, scale, counts, losses, *_ = result
-        self.statistics = Statistics(counts, losses, beta)
+        # a module takes longer to assign than its dictionary
+        self.__dict__['statistics'] = Statistics(counts, losses, beta)
         if self.class_weight is not None:
             edges = self.density.edges
             loss = loss + self.class_weight.extra(self.criterion, levels, edges, scale)

@@ -265,7 +265,7 @@ NO_DENSITY = 1e-20
 def harmonizing_weight(density: Tensor, total: Tensor) -> Tensor:
     """beta = N / GD (paper, "Gradient Density"), 0 where there is no density.
 
-    ``loss_from_sums_kernel`` in :mod:`ghm_mmdet.ops.triton_from_sums` computes the same on CUDA.
+    ``harmonize`` in :mod:`ghm_mmdet.ops.triton_from_sums` computes the same on CUDA.
 
     Args:
         density: GD per region, shape (M,).

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ghm_mmdet.ops.compiling import is_compiling
+
 
 class NonfiniteFlags(nn.Module):
     """Levels with NaN or infinite input since the flags were last taken.
@@ -29,6 +31,9 @@ class NonfiniteFlags(nn.Module):
             first: Number of the first of these levels.
             nonfinite: int64, shape (L,), one for each.
         """
+        # to look costs less than to add, where nothing has to be waited for
+        if nonfinite.device.type == 'cpu' and not is_compiling() and not any(nonfinite.tolist()):
+            return
         start = min(first, self.LEVELS - 1)
         room = self.LEVELS - start
         if nonfinite.numel() > room:
