@@ -96,16 +96,30 @@ def attempt(name: str, make: Callable[[], Made]) -> Made | None:
         return None
 
 
-class PlainFocal(nn.Module):
+def plain_focal(logits: Tensor, labels: Tensor, weight: Tensor, avg_factor: float) -> Tensor:
     """Focal loss of label targets as a few whole-tensor operations, gamma 2, alpha 0.25."""
+    target = one_hot(labels, logits)
+    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
+    p = logits.sigmoid()
+    missing = p + target - 2 * p * target
+    balance = 0.25 * target + 0.75 * (1 - target)
+    return (balance * missing.square() * entropy * weight.unsqueeze(1)).sum() / avg_factor
+
+
+class PlainFocal(nn.Module):
+    """See :func:`plain_focal`."""
 
     def forward(self, logits: Tensor, labels: Tensor, weight: Tensor, avg_factor: float) -> Tensor:
-        target = one_hot(labels, logits)
-        entropy = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
-        p = logits.sigmoid()
-        missing = p + target - 2 * p * target
-        balance = 0.25 * target + 0.75 * (1 - target)
-        return (balance * missing.square() * entropy * weight.unsqueeze(1)).sum() / avg_factor
+        return plain_focal(logits, labels, weight, avg_factor)
+
+
+class CompiledFocal(nn.Module):
+    """The same by ``torch.compile``, which makes one kernel each way of it."""
+
+    compiled = staticmethod(torch.compile(plain_focal, dynamic=True))
+
+    def forward(self, logits: Tensor, labels: Tensor, weight: Tensor, avg_factor: float) -> Tensor:
+        return self.compiled(logits, labels, weight, avg_factor)
 
 
 class MMDetPythonFocal(nn.Module):

@@ -15,6 +15,7 @@ from benchmarks.command_line import Options, read_options
 from benchmarks.comparison import Comparison
 from benchmarks.contestants import (
     Batch,
+    CompiledFocal,
     Contestant,
     MMDetPythonFocal,
     PlainFocal,
@@ -73,6 +74,8 @@ def contestants(unit: Contestant, sample: Batch) -> list[Contestant]:
         *([each, each.in_float32()] for each in theirs),
         [focal, focal.in_float32(), Contestant(f'{focal.name} (PyTorch)', MMDetPythonFocal)],
         [Contestant('plain focal', PlainFocal)],
+        # on a CPU it would need a compiler, and is no rival
+        *([[Contestant('compiled focal', CompiledFocal)]] if sample.prediction.is_cuda else []),
     ]
     usable = (first_usable(each, sample) for each in alternatives)
     return [each for each in usable if each is not None]
@@ -85,7 +88,7 @@ def run(options: Options) -> list[Row]:
     target = () if options.quick else (TARGET_EXAMPLES[device.type],)
     rows = []
     for dtype in DTYPES[device.type]:
-        sizes = sorted({*(scaling if dtype == torch.float32 else ()), *target})
+        sizes = sorted({*scaling, *target})
         unit = our_loss(BINS)
         everyone = contestants(unit, make_batch(QUICK_EXAMPLES[0], dtype, device))
         comparison = Comparison('GHM-C', unit, options.machine)

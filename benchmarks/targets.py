@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from benchmarks.command_line import RESULTS
 from benchmarks.fixed_cost import OPERATION
-from benchmarks.ghmc_loss import BINS, TARGET_EXAMPLES
+from benchmarks.ghmc_loss import BINS, SCALING_EXAMPLES, TARGET_EXAMPLES
 from benchmarks.table import Row, read_csv
 
 # Measured in place of mmcv's operator, so no answer to how GHM compares with it.
@@ -65,6 +65,8 @@ def targets(rows: Sequence[Row], device_type: str) -> list[Target]:
             and (row.dtype, row.examples) == (dtype, TARGET_EXAMPLES[device_type])
         ]
         result += _loss_targets(_finder(call), dtype, is_cuda=device_type == 'cuda')
+        if device_type == 'cuda':
+            result += _size_targets(rows, dtype)
     fixed = [row for row in rows if row.operation == OPERATION]
     result += _fixed_cost_targets(_finder(fixed), device_type)
     if device_type == 'cuda':
@@ -87,6 +89,8 @@ def _loss_targets(find: Find, dtype: str, is_cuda: bool) -> Iterator[Target]:
         0.5 if is_cuda else 0.4,
     )
     if is_cuda:
+        compiled = _ratio(ours, find('compiled focal'))
+        yield Target(f'GHM-C / compiled focal (an aim), {dtype}', compiled, 1)
         yield Target(f'GHM-C / floor, {dtype}', _ratio(ours, find('floor')), 1.5)
         yield Target(
             f'GHM-C exact / {_name(theirs, "mmdet GHMC")}, {dtype}', _ratio(exact, theirs), 1
@@ -95,11 +99,26 @@ def _loss_targets(find: Find, dtype: str, is_cuda: bool) -> Iterator[Target]:
     yield Target(f'GHM-C, peak memory / logits, {dtype}', memory.memory if memory else None, 1.1)
 
 
+def _size_targets(rows: Sequence[Row], dtype: str) -> Iterator[Target]:
+    """At every size, as the host has its share at the small ones and the GPU at the large ones."""
+    for examples in SCALING_EXAMPLES:
+        of_size = [row for row in rows if (row.dtype, row.examples) == (dtype, examples)]
+        find = _finder([row for row in of_size if row.operation == 'GHM-C'])
+        where = f'{dtype}, {examples:,}'
+        focal = find('mmdet FocalLoss')
+        name = _name(focal, 'mmdet FocalLoss')
+        yield Target(f'GHM-C / {name}, {where}', _ratio(find('GHM-C'), focal), 0.5)
+    yield Target(f'GHM-C / floor, {where}', _ratio(find('GHM-C'), find('floor')), 1.5)
+
+
 def _fixed_cost_targets(find: Find, device_type: str) -> Iterator[Target]:
     limits = {'cpu': (0.6, 0.4), 'cuda': (0.5, 0.5)}[device_type]
     focal = find('mmdet FocalLoss')
     for name in ('GHM-C', 'GHM-C small-data'):
         yield Target(f'{name} / mmdet FocalLoss, 64 anchors', _ratio(find(name), focal), limits[0])
+    if device_type == 'cuda':
+        ours = find('GHM-C')
+        yield Target('GHM-C, 64 anchors, ms', ours.milliseconds if ours else None, 0.15)
     name = 'GHM-C + GHM-R, pyramid'
     ratio = _ratio(find(name), find('focal + L1'))
     yield Target(f'{name} / focal + L1, 64 anchors', ratio, limits[1])

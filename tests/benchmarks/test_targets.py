@@ -26,6 +26,18 @@ def test_a_limit_from_above(ours, verdict):
     assert verdicts(rows)['GHM-C / mmdet FocalLoss, float32'] == (ours, verdict)
 
 
+def test_every_size_has_its_targets():
+    rows = [
+        row('GHM-C', 1.0, examples=10**8),
+        row('mmdet FocalLoss', 4.0, bins=None, examples=10**8),
+        row('floor at 3,000 GB/s', 0.5, bins=None, examples=10**8),
+    ]
+    found = verdicts(rows)
+    assert found['GHM-C / mmdet FocalLoss, float32, 100,000,000'] == (0.25, 'met')
+    assert found['GHM-C / floor, float32, 100,000,000'] == (2.0, 'missed')
+    assert found['GHM-C / mmdet FocalLoss, float32, 100,000'] == (None, 'not measured')
+
+
 def test_the_floor_is_found_whatever_the_bandwidth():
     rows = [row('GHM-C', 1.5), row('floor at 3,000 GB/s', 1.0, bins=None)]
     assert verdicts(rows)['GHM-C / floor, float32'] == (1.5, 'met')
