@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeVar
 
 import torch
@@ -116,10 +117,14 @@ class PlainFocal(nn.Module):
 class CompiledFocal(nn.Module):
     """The same by ``torch.compile``, which makes one kernel each way of it."""
 
-    compiled = staticmethod(torch.compile(plain_focal, dynamic=True))
-
     def forward(self, logits: Tensor, labels: Tensor, weight: Tensor, avg_factor: float) -> Tensor:
-        return self.compiled(logits, labels, weight, avg_factor)
+        return _compiled_focal()(logits, labels, weight, avg_factor)
+
+
+@lru_cache(maxsize=None)
+def _compiled_focal() -> Callable[[Tensor, Tensor, Tensor, float], Tensor]:
+    # when it is first needed: with torch 2.1 nothing is as it was once anything is compiled
+    return torch.compile(plain_focal, dynamic=True)
 
 
 class MMDetPythonFocal(nn.Module):

@@ -75,7 +75,7 @@ def plan(
     return [
         Step('environment', [*prepare, *offline, *any_torch], 120),
         Step("mmcv's focal loss", module('mmcv_focal.build'), 120),
-        Step('GHM-C', module('ghmc_loss', *options), 180),
+        Step('GHM-C', module('ghmc_loss', *options), 140),
         Step('GHM-R', module('ghmr_loss', *options), 90),
         Step('fixed cost', module('fixed_cost', *options), 30),
         Step('training step', module('training_step', *options), 90),

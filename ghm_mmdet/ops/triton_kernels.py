@@ -69,8 +69,8 @@ INFINITY = tl.constexpr(float('inf'))
 NEGATIVE_LOG2_E = tl.constexpr(-1.4426950408889634)
 ROUNDING = tl.constexpr(target_range.ROUNDING)
 LOAD_BITS = tl.constexpr(8 * triton_layout.LOAD_BYTES)
-# What the last program holds at once of the others' sums.
-SUMS_AT_ONCE = tl.constexpr(4096)
+# What the last program holds at once of the others' sums; more would take registers from all.
+SUMS_AT_ONCE = tl.constexpr(1024)
 
 WINDOW_BITS = tl.constexpr(4)
 # Of 2^-32, from which on every bit of a loss is kept; 127 is the bias, 254 that of the largest.
@@ -157,7 +157,8 @@ def pointer(address, DTYPE: tl.constexpr):
 @triton.jit
 def aligned_pointer(address, DTYPE: tl.constexpr, ALIGNED: tl.constexpr):
     """The same, which the compiler may be told is that of a matrix with aligned rows."""
-    result = pointer(address, DTYPE)
+    # not by `pointer`: what is said of the result of a call is lost where the call is inlined
+    result = (address.to(tl.int64) >> 4).to(tl.pointer_type(DTYPE))
     if ALIGNED:
         result = tl.multiple_of(result, 16)
     return result
@@ -584,7 +585,8 @@ def many_regions_kernel(
     exponent = (bits >> 23) & 255
     mantissa = (bits & 0x7FFFFF) | tl.where(exponent > 0, 0x800000, 0)
     offset = exponent - LOWEST_EXPONENT
-    window = tl.maximum(offset, 0) >> WINDOW_BITS
+    # a loss that has overflowed has a window too many
+    window = tl.minimum(tl.maximum(offset, 0) >> WINDOW_BITS, WINDOWS - 1)
     shift = tl.maximum(offset, 0) - (window << WINDOW_BITS)
     term = (mantissa >> tl.minimum(tl.maximum(-offset, 0), 31)).to(tl.int64) << shift
     term = tl.where(bits < 0, -term, term)

@@ -14,9 +14,6 @@ from triton.runtime.jit import JITFunction
 
 from ghm_mmdet.ops.triton_layout import ALWAYS_DIVISIBLE, Launch
 
-# Larger integers have another type, and so another binary.
-INT32 = 2**31
-
 
 def run(
     kernel: JITFunction, launch: Launch, key: Hashable, arguments: tuple, constants: tuple
@@ -26,20 +23,17 @@ def run(
     Args:
         kernel: Takes the arguments, the constants and those of ``launch`` by position.
         launch: Keeps the binaries.
-        key: With ``launch`` and the device it says which binary it is: which constants, and of what
-            type the arguments are.
-        arguments: Integers and floats.
+        key: With ``launch`` and the device it says which binary it is: which constants, and which
+            addresses among the arguments are 0.
+        arguments: Integers and floats. Those that are no address have the same values whenever
+            ``launch`` and ``key`` are the same, or are not specialized by the kernel.
         constants: Compile-time arguments.
     """
     device = torch.cuda.current_device() if torch.cuda.is_initialized() else None
-    binary = launch.binaries.get((key, device))
-    compiled_anew = binary is None
-    called = kernel if binary is None else binary
-    result = called[launch.programs, 1, 1](*arguments, *constants, *launch.constants)
-    numbers = (number for row in launch.rows for number in row)
-    # an interpreter leaves no binary
-    if compiled_anew and result is not None and all(number < INT32 for number in numbers):
-        launch.binaries[key, device] = result
+    called = launch.binaries.get((key, device), kernel)
+    binary = called[launch.programs, 1, 1](*arguments, *constants, *launch.constants)
+    if called is kernel and binary is not None:  # an interpreter has none
+        launch.binaries[key, device] = binary
 
 
 def pointers(*tensors: Tensor | None) -> tuple[int, ...]:

@@ -104,7 +104,7 @@ class Launch:
     Attributes:
         form: Of all levels.
         numbers: Of its levels in the call.
-        rows: What the kernels' table has of each behind the addresses.
+        rows: What the kernels' table has of each between addresses and factor.
         tile: Of all levels.
         tiles_each: What a program reads.
         programs: In all.
@@ -114,17 +114,25 @@ class Launch:
 
     form: Form
     numbers: tuple[int, ...]
-    rows: tuple[tuple[int | float, ...], ...]
+    rows: tuple[tuple[int, ...], ...]
     tile: Block
     tiles_each: int
     programs: int
     constants: tuple
     binaries: dict[Any, Any] = field(default_factory=dict)
 
-    def table(self, addresses: Sequence[Sequence[int]]) -> tuple[tuple[int | float, ...], ...]:
-        """The kernels' table, see ``row_of`` there, from :func:`addresses` of all levels."""
+    def table(
+        self, addresses: Sequence[Sequence[int]], factors: Sequence[float]
+    ) -> tuple[tuple[int | float, ...], ...]:
+        """The kernels' table, see ``row_of`` there.
+
+        Args:
+            addresses: See :func:`addresses`; of all levels.
+            factors: Of the element losses of all levels.
+        """
         return tuple(
-            (*divisible(addresses[number]), *row) for number, row in zip(self.numbers, self.rows)
+            (*divisible(addresses[number]), *row, factors[number])
+            for number, row in zip(self.numbers, self.rows)
         )
 
     @property
@@ -155,7 +163,6 @@ def addresses(examples: Examples, gradient: Tensor | None = None) -> tuple[int, 
 @lru_cache(maxsize=REMEMBERED)
 def launches(
     levels: tuple[Level, ...],
-    factors: tuple[float, ...],
     per_thread: int,
     programs: int = 0,
     most_each: int = 1,
@@ -164,7 +171,6 @@ def launches(
 
     Args:
         levels: At least one.
-        factors: Of their element losses.
         per_thread: Examples of a tile that a thread sees, at most.
         programs: How many it is to be, if no program then reads more than ``most_each`` tiles; 0
             for one tile each.
@@ -181,8 +187,7 @@ def launches(
         rows, first = [], 0
         for number, tiles in zip(numbers, needed):
             each = levels[number]
-            row = divisible((*each.strides, each.anchors, number, first))
-            rows.append((*row, float(factors[number])))
+            rows.append(divisible((*each.strides, each.anchors, number, first)))
             first += -(-tiles // tiles_each)
         constants = _constants(form, len(rows), tile)
         result.append(Launch(form, tuple(numbers), tuple(rows), tile, tiles_each, first, constants))
@@ -190,7 +195,7 @@ def launches(
 
 
 def _constants(form: Form, levels: int, tile: Block) -> tuple:
-    dtypes = tuple(getattr(tl, str(each).split('.')[1]) for each in form.dtypes)
+    dtypes = tuple(getattr(tl, _name(each)) for each in form.dtypes)
     return levels, dtypes, form.aligned, form.target, form.weight, form.anchors_minor, tile
 
 
@@ -230,17 +235,22 @@ class _Seen(NamedTuple):
     shape: torch.Size
     stride: tuple[int, ...]
     dtype: torch.dtype
+    device: torch.device
     is_aligned: bool
 
     def tensor(self) -> Tensor:
         """A tensor like it, without memory."""
-        dtype = torch.uint8 if self.dtype == torch.bool else self.dtype
-        return torch.empty_strided(self.shape, self.stride, dtype=dtype, device='meta')
+        return torch.empty_strided(self.shape, self.stride, dtype=self.loadable, device='meta')
+
+    @property
+    def loadable(self) -> torch.dtype:
+        """The dtype for the kernels."""
+        return torch.uint8 if self.dtype == torch.bool else self.dtype
 
 
 def _seen(tensor: Tensor) -> _Seen:
     aligned = tensor.data_ptr() % LOAD_BYTES == 0
-    return _Seen(tensor.shape, tensor.stride(), tensor.dtype, aligned)
+    return _Seen(tensor.shape, tensor.stride(), tensor.dtype, tensor.device, aligned)
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -251,6 +261,10 @@ def _level(
     values: _Seen | None,
     weight: _Seen | None,
 ) -> Level | None:
+    others = [each for each in (labels, score, values, weight) if each is not None]
+    # an address of another device would end the process
+    if any(each.device != seen.device for each in others):
+        return None
     prediction = seen.tensor()
     strides = _matrix_strides(prediction)
     if prediction.dtype not in DTYPES or prediction.numel() == 0 or strides is None:
@@ -267,6 +281,8 @@ def _level(
         return None
     (target_kind, target, scores), (weight_kind, weights) = of_target, of_weight
     arrays = matrix, target, scores, weights, gradient
+    if not all(hasattr(tl, _name(each.dtype)) for each in arrays):
+        return None
     form = Form(
         tuple(each.dtype for each in arrays),
         tuple(each.minor for each in arrays),
@@ -292,10 +308,10 @@ def _target(
     assert labels is not None, 'a target has labels or values'
     if prediction.dim() != 2:
         return None
-    line = Array(0, labels.stride[0], False, labels.dtype)
+    line = Array(0, labels.stride[0], False, labels.loadable)
     if score is None:
         return 'label', line, ABSENT
-    return 'score', line, Array(0, score.stride[0], False, score.dtype)
+    return 'score', line, Array(0, score.stride[0], False, score.loadable)
 
 
 def _weight(prediction: Tensor, seen: _Seen | None, minor: bool) -> tuple[str, Array] | None:
@@ -336,6 +352,10 @@ def _matrix_strides(tensor: Tensor) -> tuple[int, int] | None:
         return None
     # the stride of a single column says nothing, and would hide that rows are aligned
     return rows, columns if tensor.size(-1) > 1 else 0
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).split('.')[1]
 
 
 def _power_of_two(number: int) -> int:

@@ -117,7 +117,7 @@ def harmonized_loss(
         return None
     most = FEW_TO_KEEP if harmonizing.keeps_outliers else FEW_REGIONS
     read = _read(criterion, levels) if density.bins <= most else None
-    if read is None:
+    if read is None or density.edges.device != levels[0].prediction.device:
         return None
     found = _few_regions(criterion, levels, read, density.bins, harmonizing)
     sums = found.counts, found.losses, found.nonfinite, found.bad
@@ -161,13 +161,13 @@ def level_gradients(
     places = [addresses(*each) for each in zip(levels, results)]
     scale, above = scale.float().contiguous(), above.float()
     with torch.cuda.device_of(above):
-        for launch in launches(read, tuple(each.factor for each in levels), per_thread=16):
+        for launch in launches(read, per_thread=16):
             run(
                 kernels.gradient_kernel,
                 launch,
                 key=('gradient', type(criterion), regions),
                 arguments=(
-                    *_level_arguments(launch, places, criterion),
+                    *_level_arguments(launch, places, levels, criterion),
                     *(pointers(scale, above), regions),
                 ),
                 constants=(EVALUATE[type(criterion)], criterion.probabilities),
@@ -194,18 +194,23 @@ def _read(criterion: Criterion, levels: Sequence[Examples]) -> tuple[Level, ...]
     for examples in levels:
         # to read a factor on the device, the host would wait for it
         one = None if isinstance(examples.factor, Tensor) else level(examples)
-        if one is None:
+        if one is None or examples.prediction.device != device:
             return None
         read.append(one)
     return tuple(read)
 
 
 def _level_arguments(
-    launch: Launch, places: Sequence[tuple[int, ...]], criterion: Criterion
+    launch: Launch,
+    places: Sequence[tuple[int, ...]],
+    levels: Sequence[Examples],
+    criterion: Criterion,
 ) -> tuple:
     """What all kernels take first: levels, strides, classes and mu."""
     mu = float(getattr(criterion, 'mu', 0))
-    return launch.table(places), launch.form.strides, launch.form.classes, mu
+    # not tensors, see `_read`
+    table = launch.table(places, [float(each.factor) for each in levels])
+    return table, launch.form.strides, launch.form.classes, mu
 
 
 def _one_level(criterion: Criterion, examples: Examples, edges: Tensor) -> RegionSums:
@@ -259,17 +264,16 @@ def _few_regions(
 ) -> _Found:
     """The sums of all levels, and the loss if it is asked for."""
     per_thread = next(each for most, each in PER_THREAD.items() if regions <= most)
-    factors = tuple(each.factor for each in levels)
-    todo = launches(read, factors, per_thread, PROGRAMS, EXAMPLES_PER_THREAD // per_thread)
+    todo = launches(read, per_thread, PROGRAMS, EXAMPLES_PER_THREAD // per_thread)
     columns = sum(launch.programs for launch in todo)
     new = levels[0].prediction.new_empty
     partial = new((2 * regions + 1) * columns, dtype=torch.int32)
     zeros = levels[0].prediction.new_zeros(3 + len(levels) + regions, dtype=torch.int64)
     wrong, nonfinite, counts = zeros.split([3, len(levels), regions])
-    floats = new(3 * regions + 1, dtype=torch.float32)
-    losses, beta, scale, weight_sum = floats.split([regions, regions, regions, 1])
-    # apart from the others, as a user may change it in place
-    loss = new((), dtype=torch.float32)
+    floats = new(2 * regions + 1, dtype=torch.float32)
+    losses, beta, weight_sum = floats.split([regions, regions, 1])
+    # apart from the others, as a user may change those in place before the backward pass
+    scale, loss = new(regions, dtype=torch.float32), new((), dtype=torch.float32)
     state, numbers, how = harmonizing or NOTHING
     counts_of_programs = partial.data_ptr()
     sums_of_programs = counts_of_programs + partial.element_size() * regions * columns
@@ -286,7 +290,10 @@ def _few_regions(
                 kernels.few_regions_kernel,
                 launch,
                 key=('sums', type(criterion), regions, how),
-                arguments=(*_level_arguments(launch, of_levels, criterion), *grid, places, numbers),
+                arguments=(
+                    *_level_arguments(launch, of_levels, levels, criterion),
+                    *(*grid, places, numbers),
+                ),
                 constants=(
                     *(EVALUATE[type(criterion)], criterion.probabilities),
                     *(launch.weights_shape, regions, how),
@@ -301,7 +308,7 @@ def _many_regions(
     criterion: Criterion, examples: Examples, read: tuple[Level, ...], regions: int
 ) -> RegionSums:
     """Sums of one level whose factor is 1."""
-    (launch,) = launches(read, (1.0,), per_thread=16)
+    (launch,) = launches(read, per_thread=16)
     prediction, windows = examples.prediction, kernels.WINDOWS.value
     worthwhile, room = EXAMPLES_PER_COPY
     total = prediction.numel()
@@ -317,7 +324,7 @@ def _many_regions(
             launch,
             key=('many', type(criterion), regions, copies),
             arguments=(
-                *_level_arguments(launch, [addresses(examples)], criterion),
+                *_level_arguments(launch, [addresses(examples)], [examples], criterion),
                 *(places, regions, copies),
             ),
             constants=(EVALUATE[type(criterion)], criterion.probabilities),

@@ -33,15 +33,15 @@ def compile_only(kernel, *arguments, grid, warmup, **keywords):
     """In place of a launch: compile the kernel for these arguments."""
     options = {'num_warps': keywords.pop('num_warps', 4)}
     bound = inspect.signature(kernel.fn).bind(*arguments, **keywords)
-    signature, constants = {}, {}
+    signature, constants, attributes = {}, {}, {}
     for index, parameter in enumerate(kernel.params):
         value = bound.arguments[parameter.name]
         if parameter.is_constexpr:
             signature[parameter.name], constants[index,] = 'constexpr', value
         else:
             specializes = not parameter.do_not_specialize
-            signature[parameter.name] = _type(value, (index,), constants, specializes)
-    source = ASTSource(kernel, signature, constants)
+            signature[parameter.name] = _type(value, (index,), constants, attributes, specializes)
+    source = ASTSource(kernel, signature, constants, attributes)
     binaries = [triton.compile(source, target, options) for target in TARGETS]
     # Triton refuses every launch after a change of these: a NaN is unequal to itself
     for (name, _), (value, module) in kernel.used_global_vals.items():
@@ -53,6 +53,11 @@ def compile_only(kernel, *arguments, grid, warmup, **keywords):
             check_order(binary.asm['ptx'])
         if kernel is triton_kernels.few_regions_kernel:
             check_ticket(binary.asm['ptx'])
+        # where each example has a weight, it has a mask of its own; so it has along anchors
+        given = bound.arguments
+        masked = given.get('WEIGHT') == 'example' or given.get('ANCHORS_MINOR')
+        if not masked and given.get('ALIGNED', [False])[0] and given['classes'] % 16 == 0:
+            check_vectors(kernel, binary.asm['ptx'])
 
 
 def check_order(ptx):
@@ -60,6 +65,14 @@ def check_order(ptx):
     loads, barrier, stores = (ptx.find(each) for each in ('ld.global', 'bar.sync', 'st.global'))
     if not 0 < loads < barrier < stores:
         raise SystemExit('loss_from_sums_kernel: stores without waiting for all warps')
+
+
+def check_vectors(kernel, ptx):
+    """Rows that begin at 16 bytes are read, and gradients written, 16 bytes at a time."""
+    writes = kernel is triton_kernels.gradient_kernel
+    for access in ('ld.global.v4', *(['st.global.v4'] if writes else [])):
+        if access not in ptx:
+            raise SystemExit(f'{kernel.__name__}: no {access} where all is aligned')
 
 
 def check_ticket(ptx):
@@ -70,12 +83,14 @@ def check_ticket(ptx):
         raise SystemExit('few_regions_kernel: counts as finished before all warps have stored')
 
 
-def _type(value, path, constants, specializes=True):
+def _type(value, path, constants, attributes, specializes=True):
     if isinstance(value, tuple):
-        return tuple(_type(part, (*path, i), constants) for i, part in enumerate(value))
+        return tuple(_type(part, (*path, i), constants, attributes) for i, part in enumerate(value))
     if isinstance(value, int) and value == 1 and specializes:
         constants[path] = value
         return 'constexpr'
+    if isinstance(value, int) and value % 16 == 0 and specializes:
+        attributes[path] = [['tt.divisibility', 16]]
     return mangle_type(value)
 
 

@@ -114,3 +114,58 @@ def test_a_matrix_keeps_its_layout(computed):
     examples = examples._replace(prediction=columns_first)
     gradient = computed.gradient(criterion, examples, edges, torch.rand(BINS))
     assert gradient.stride() == columns_first.stride()
+
+
+@pytest.mark.parametrize('bins', [1, 2, 30, 100])
+@pytest.mark.parametrize('change', ['nothing', 'large', 'infinite', 'nan', 'an object'])
+def test_blocks_of_background(computed, bins, change):
+    """Most blocks hold no object, and some back ends compute those in another way."""
+    generator = torch.Generator().manual_seed(bins)
+    logits = torch.randn(2000, CLASSES, generator=generator) * 2 - 3
+    labels = torch.full((2000,), CLASSES)
+    values = {'large': [126.5, 3e4], 'infinite': [torch.inf, -torch.inf], 'nan': [torch.nan] * 2}
+    logits[1000, :2] = torch.tensor(values.get(change, [-90.0, 20.0]))
+    if change == 'an object':
+        labels[1500] = 3
+    edges = region_edges(bins)
+    examples = Examples(logits, LabelTarget(labels))
+    sums, expected = (
+        module.region_sums(SigmoidCrossEntropy(), examples, edges)
+        for module in (computed, reference)
+    )
+    # the compiled one may count an example on the other side of an edge, see its docstring
+    assert (sums.counts - expected.counts).abs().sum() <= 2
+    assert sums.counts.sum() == expected.counts.sum()
+    torch.testing.assert_close(sums.losses.sum(), expected.losses.sum(), rtol=2e-6, atol=0)
+    assert sums.nonfinite == expected.nonfinite == {'infinite': 2, 'nan': 2}.get(change, 0)
+    gradient, oracle = (
+        module.gradient(SigmoidCrossEntropy(), examples, edges, torch.ones(bins))
+        for module in (computed, reference)
+    )
+    torch.testing.assert_close(gradient, oracle, rtol=1e-6, atol=1e-7, equal_nan=True)
+
+
+@pytest.mark.parametrize('logit', [-9.0, 0.5, 125.0])
+def test_sums_of_millions_of_equal_examples(computed, logit):
+    number = 5_000_000
+    logits = torch.full((number, 1), logit)
+    examples = Examples(logits, LabelTarget(torch.ones(number, dtype=torch.int64)))
+    sums = computed.region_sums(SigmoidCrossEntropy(), examples, region_edges(BINS))
+    of_one = torch.nn.functional.softplus(torch.tensor(logit, dtype=torch.float64), threshold=1000)
+    region = int(torch.tensor(logit).sigmoid() * BINS)
+    assert sums.counts[min(region, BINS - 1)] == number
+    # one back end does without float64
+    rtol = 1e-4 if computed is backends.load('float32') else 2e-6
+    torch.testing.assert_close(sums.losses.double().sum(), number * of_one, rtol=rtol, atol=0)
+
+
+@pytest.mark.parametrize('target', [1e10, -1e10, 3e38])
+def test_a_huge_target_is_out_of_range_and_in_the_last_region(computed, target):
+    logits, values = torch.zeros(300, 4), torch.zeros(300, 4)
+    values[7, 1] = target
+    examples = Examples(logits, DenseTarget(values))
+    sums = computed.region_sums(SigmoidCrossEntropy(), examples, region_edges(BINS))
+    assert sums.bad_targets == 1
+    assert sums.counts[BINS - 1] == 1
+    assert sums.counts[BINS // 2] == 4 * 300 - 1
+    computed.gradient(SigmoidCrossEntropy(), examples, region_edges(BINS), torch.ones(BINS))

@@ -205,3 +205,14 @@ def test_a_retained_graph_and_no_graph():
     torch.testing.assert_close(logits.grad, 2 * once)
     with torch.no_grad():
         assert torch.equal(loss(logits, labels), value)
+
+
+@pytest.mark.usefixtures('on_triton')
+def test_statistics_may_be_changed_in_place_before_the_backward_pass():
+    logits = torch.randn(40, 4, device=DEVICE, requires_grad=True)
+    loss = GHMCLoss(use_sigmoid=True).to(DEVICE)
+    value = loss(logits, torch.arange(40, device=DEVICE) % 5)
+    expected = torch.autograd.grad(value, logits, retain_graph=True)
+    for statistic in loss.statistics:
+        statistic.mul_(2)
+    torch.testing.assert_close(torch.autograd.grad(value, logits), expected)

@@ -22,6 +22,7 @@ from ghm_mmdet.ops.examples import total_of_levels
 
 pytest.importorskip('triton', reason='needs the triton package')
 triton_ops = pytest.importorskip('ghm_mmdet.ops.triton_ops')
+triton_layout = pytest.importorskip('ghm_mmdet.ops.triton_layout')
 
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 FEW, MANY = 10, 3840
@@ -327,6 +328,38 @@ def test_the_rest_is_left_to_the_reference(change):
         rtol=0,
         atol=0,
     )
+
+
+@pytest.mark.parametrize('field', ['labels', 'score', 'weight'])
+def test_tensors_of_another_device_are_left_to_the_reference(field):
+    """Their addresses would end the process; the reference says what is wrong."""
+    _, prediction, target, _ = draw(labels_and_score, FEW)
+    examples = Examples(prediction, target, weights(prediction))
+    elsewhere = {
+        'labels': examples._replace(target=target._replace(labels=target.labels.to('meta'))),
+        'score': examples._replace(target=target._replace(score=target.score.to('meta'))),
+        'weight': examples._replace(weight=examples.weight.to('meta')),
+    }
+    assert triton_layout.level(examples) is not None
+    assert triton_layout.level(elsewhere[field]) is None
+
+
+@FEW_AND_MANY
+def test_a_score_of_yes_and_no(regions):
+    criterion, prediction, target, edges = draw(labels, regions)
+    score = torch.arange(len(prediction), device=DEVICE) % 2 == 0
+    assert_agrees(criterion, prediction, target._replace(score=score), None, edges)
+
+
+@FEW_AND_MANY
+def test_a_loss_that_overflows_stays_within_its_memory(regions):
+    criterion, prediction, target, edges = draw(soft_values, regions)
+    prediction[3, 1], target.values[3, 1] = 3.4028e38, -0.005
+    examples = Examples(prediction, target)
+    ours, oracle = (
+        module.region_sums(criterion, examples, edges).counts for module in (triton_ops, reference)
+    )
+    torch.testing.assert_close(ours, oracle)
 
 
 def test_cpu_without_the_interpreter_is_refused(monkeypatch):

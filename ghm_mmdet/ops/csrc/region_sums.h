@@ -33,6 +33,11 @@ constexpr int64_t GRAIN = 1 << 14;
 #define GHM_VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
 
+// The whole number below a position, but not more than a last one: a target out of range may be huge.
+inline int32_t at_most(float position, int32_t last) {
+  return static_cast<int32_t>(position < last ? position : static_cast<float>(last));
+}
+
 // Region of a gradient norm in [0, 1] by the float32 edges, the last region closed at 1.
 struct Regions {
   explicit Regions(const Tensor& tensor)
@@ -42,7 +47,7 @@ struct Regions {
   }
 
   int32_t of(float norm) const {
-    int32_t region = std::min(static_cast<int32_t>(norm * count), count - 1);
+    int32_t region = at_most(norm * count, count - 1);
     region += norm >= edges[region + 1];
     return region - (norm < edges[region]);
   }
@@ -72,13 +77,14 @@ GHM_VECTORS void differentiate(Block& block, const Criterion& criterion) {
 
 // Whether all is finite, and nothing so near to an edge that each region has to be looked up.
 GHM_VECTORS inline bool is_plain(const Block& block, const Regions& regions) {
+  const int32_t last = regions.count - 1;
   const float count = static_cast<float>(regions.count), near = nearest(count);
   float nan_if_not_finite = 0;
   int32_t differs = 0;
 #pragma omp simd reduction(+ : nan_if_not_finite) reduction(| : differs)
   for (int64_t i = 0; i < BLOCK; ++i) {
     const float slope = block.derivative[i], position = std::fabs(slope) * count;
-    differs |= static_cast<int32_t>(position - near) ^ static_cast<int32_t>(position + near);
+    differs |= at_most(position - near, last) ^ at_most(position + near, last);
     nan_if_not_finite += (block.x[i] + slope) * 0.0f;
   }
   return differs == 0 && nan_if_not_finite == 0;
@@ -100,8 +106,7 @@ GHM_VECTORS inline int64_t find_regions(Block& block, const Regions& regions) {
   }
   const float count = static_cast<float>(regions.count);
   for (int64_t i = 0; i < BLOCK; ++i) {
-    const int32_t region = static_cast<int32_t>(std::fabs(block.derivative[i]) * count);
-    block.region[i] = std::min(region, regions.count - 1);
+    block.region[i] = at_most(std::fabs(block.derivative[i]) * count, regions.count - 1);
   }
   if (!block.all_valid)
     for (int64_t i = 0; i < block.size; ++i)
@@ -130,8 +135,8 @@ GHM_VECTORS Background evaluate_background(Block& block, const Regions& regions)
   for (int64_t i = 0; i < BLOCK; ++i) {
     const float x = block.x[i], e = exp_of_minus(std::fabs(x)), larger = reciprocal(1.0f + e);
     const float p = x < 0 ? e * larger : larger, position = p * count;
-    const int32_t region = std::min(static_cast<int32_t>(position - near), last);
-    differs |= region ^ std::min(static_cast<int32_t>(position + near), last);
+    const int32_t region = at_most(position - near, last);
+    differs |= region ^ at_most(position + near, last);
     differs |= x + x * 0.0f < MOST_LOGIT ? 0 : 1;  // infinity times 0 is NaN
     block.region[i] = region;
     if (DERIVATIVES) {
