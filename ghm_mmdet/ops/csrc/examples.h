@@ -50,7 +50,7 @@ struct Level {
 struct Block {
   int64_t first, size;
   bool any_valid, all_valid;
-  bool is_background;  // all are valid and have the target 0
+  bool is_background;  // no target but 0, which are then not filled in
   alignas(64) float x[BLOCK];
   alignas(64) float y[BLOCK];
   alignas(64) float loss[BLOCK];
@@ -58,6 +58,10 @@ struct Block {
   alignas(64) int32_t region[BLOCK];
   alignas(64) int32_t units[BLOCK];  // of loss
   bool valid[BLOCK];
+
+  void fill_in_targets() {
+    if (is_background) std::fill(y, y + BLOCK, 0.0f);
+  }
 };
 
 // What loading a block finds.
@@ -99,8 +103,6 @@ struct Examples {
     found.weight_sum = load_weights(block);
     if (!block.any_valid) return found;
     load_predictions(block);
-    std::fill(block.y, block.y + BLOCK, 0.0f);
-    block.is_background = block.all_valid && !dense;
     found.bad_targets = dense ? load_values(block) : load_labels(block);
     return found;
   }
@@ -110,10 +112,10 @@ struct Examples {
     if (!weights) return static_cast<double>(block.size);
     double sum = 0;
     int64_t valid = 0;
+    const bool is_per_row = weights->column_stride == 0;
     by_row(block, [&](int64_t row, int64_t column, int64_t end, int64_t i) {
-      if (weights->column_stride == 0) {
+      if (is_per_row) {
         const float weight = weights->at(row, 0);
-        std::fill(block.valid + i, block.valid + i + end - column, weight > 0);
         valid += weight > 0 ? end - column : 0;
         sum += weight > 0 ? static_cast<double>(weight) * (end - column) : 0;
         return;
@@ -127,6 +129,10 @@ struct Examples {
     });
     block.any_valid = valid > 0;
     block.all_valid = valid == block.size;
+    if (is_per_row && block.any_valid && !block.all_valid)
+      by_row(block, [&](int64_t row, int64_t column, int64_t end, int64_t i) {
+        std::fill(block.valid + i, block.valid + i + end - column, weights->at(row, 0) > 0);
+      });
     return sum;
   }
 
@@ -148,6 +154,8 @@ struct Examples {
   }
 
   int64_t load_values(Block& block) const {
+    block.is_background = false;
+    std::fill(block.y + block.size, block.y + BLOCK, 0.0f);
     by_row(block, [&](int64_t row, int64_t column, int64_t end, int64_t i) {
       for (int64_t j = column; j < end; ++j) block.y[i + j - column] = dense->at(row, j);
     });
@@ -159,10 +167,12 @@ struct Examples {
   }
 
   int64_t load_labels(Block& block) const {
+    block.is_background = true;
     int64_t bad = 0;
     by_row(block, [&](int64_t row, int64_t column, int64_t end, int64_t i) {
       if (column == 0) bad += is_bad(row);
       if (label[row] < column || label[row] >= end) return;
+      block.fill_in_targets();
       block.y[i + label[row] - column] = score_at_label ? score_at_label[row] : 1;
       block.is_background = false;
     });

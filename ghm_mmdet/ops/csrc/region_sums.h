@@ -225,13 +225,14 @@ Sums segment_sums(
     result.weight_sum += loaded.weight_sum;
     result.bad_targets += loaded.bad_targets;
     if (!block.any_valid) continue;
-    if (Criterion::probabilities && block.is_background && block.size == BLOCK) {
+    if (Criterion::probabilities && block.is_background && block.all_valid && block.size == BLOCK) {
       const Background found = evaluate_background<false>(block, regions);
       if (found.is_plain) {
         background.add(block, found, result);
         continue;
       }
     }
+    block.fill_in_targets();
     evaluate(block, criterion);
     result.nonfinite += find_regions(block, regions);
     for (int64_t i = 0; i < block.size; ++i) {
@@ -276,9 +277,10 @@ void write_gradients(
     std::fill(to, to + block.size, static_cast<T>(0.0f));
     return;
   }
-  const bool is_done = Criterion::probabilities && block.is_background &&
+  const bool is_done = Criterion::probabilities && block.is_background && block.all_valid &&
                        evaluate_background<true>(block, regions).is_plain;
   if (!is_done) {
+    block.fill_in_targets();
     differentiate(block, criterion);
     find_regions(block, regions);
   }
