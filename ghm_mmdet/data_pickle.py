@@ -34,19 +34,22 @@ def use_for_weights_only(allowed: Mapping[str, Callable]) -> None:
     known = {**original._get_allowed_globals(), **BUILTINS, **allowed}
     added = getattr(torch.serialization, 'get_safe_globals', list)
 
+    def is_listed(value: object) -> bool:
+        return any(value is each for each in (*known.values(), *added()))
+
     # the one in Python, as that in C cannot be told what not to change
     class Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
         dispatch: ClassVar = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
 
         def load_build(self) -> None:
             kind = type(self.stack[-2])
-            if not any(kind is each for each in (*known.values(), *added())):
+            if not is_listed(kind):
                 raise pickle.UnpicklingError(f'BUILD would change a {kind.__name__}')
             super().load_build()
 
         def load_reduce(self) -> None:
             called = self.stack[-2]
-            if not any(called is each for each in (*known.values(), *added())):
+            if not is_listed(called):
                 raise pickle.UnpicklingError(f'REDUCE would call {type(called).__name__!r}')
             super().load_reduce()
 

@@ -97,11 +97,9 @@ def _check_class_weight(name: str, setting: object, classes: int | None) -> None
 
 def _num_classes(kind: type, part: Mapping) -> int | None:
     """What the config says, or else the first constructor with a default."""
-    for each in kind.__mro__:
-        parameter = inspect.signature(each).parameters.get('num_classes')
-        if 'num_classes' in part or (parameter and parameter.default is not parameter.empty):
-            return part.get('num_classes', parameter and parameter.default)
-    return None
+    found = (inspect.signature(each).parameters.get('num_classes') for each in kind.__mro__)
+    defaults = (each.default for each in found if each and each.default is not each.empty)
+    return part.get('num_classes', next(defaults, None))
 
 
 def _names_of_ghm(kind: type) -> set[str]:

@@ -15,7 +15,7 @@ from ghm_mmdet.ops import Examples, example_losses, scaled
 ALLOWED = "must be a list with one number per class, 'auto', or dict(auto=exponent)"
 
 
-def in_float32(examples: Examples) -> Examples:
+def _in_float32(examples: Examples) -> Examples:
     """The same examples, a prediction of half precision in float32.
 
     The gradients of a loss and of what class weights add to it nearly cancel where a weight is
@@ -66,17 +66,20 @@ class ClassWeight:
         assert self.exponent is not None
         self.values = inverse_frequency(objects, self.exponent)
 
-    def check(self, classes: int, trains: bool) -> None:
-        """Check that there is a weight for each class.
+    def prepare(
+        self, levels: Sequence[Examples], criterion: Criterion, trains: bool
+    ) -> list[Examples]:
+        """The examples in float32, once there is a weight for each class.
 
         Args:
-            classes: C.
+            levels: At least one.
+            criterion: What an example is.
             trains: Whether the call trains; others need no weights of 'auto'.
 
         Raises:
             ValueError: There is not.
         """
-        known = len(self.values)
+        known, classes = len(self.values), criterion.background(levels[0].prediction)
         if trains and not known:
             raise ValueError(
                 "class_weight='auto': must be counted before the training; add HarmonizedLossHook "
@@ -87,6 +90,7 @@ class ClassWeight:
                 f'class_weight of {known} classes: must have {classes}, as the head; give one '
                 'weight per class'
             )
+        return [_in_float32(each) for each in levels]
 
     def extra(
         self, criterion: Criterion, levels: Sequence[Examples], edges: Tensor, scale: Tensor

@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ghm_mmdet.losses.all_reduce import over_ranks
-from ghm_mmdet.losses.class_weight import ClassWeight, in_float32
+from ghm_mmdet.losses.class_weight import ClassWeight
 from ghm_mmdet.losses.monitors import NonfiniteFlags
 from ghm_mmdet.losses.optimizer_step import OptimizerStep
 from ghm_mmdet.losses.restart import check_and_restart
@@ -246,8 +246,7 @@ class GHMLoss(nn.Module):
         """beta_i l_i of every example; this changes no state."""
         self._undo_casts()
         if self.class_weight is not None:
-            self.class_weight.check(self.criterion.background(examples.prediction), self._trains)
-            examples = in_float32(examples)
+            (examples,) = self.class_weight.prepare([examples], self.criterion, self._trains)
         edges = self.density.edges
         sums, _ = level_sums(self.criterion, [examples], edges, choose_backend([examples]))
         self._check_targets(examples, sums.bad_targets)
@@ -263,8 +262,7 @@ class GHMLoss(nn.Module):
         self._undo_casts()
         trains = self._trains
         if self.class_weight is not None:
-            self.class_weight.check(self.criterion.background(levels[0].prediction), trains)
-            levels = [in_float32(each) for each in levels]
+            levels = self.class_weight.prepare(levels, self.criterion, trains)
         backend = choose_backend(levels)
         ranks = get_world_size() if self.sync and trains else 1
         how = self._reduction(reduction, ranks)

@@ -7,7 +7,7 @@ A back end is a module with two functions, and up to four more:
 - ``gradient(criterion, examples, edges, scale)`` returns each example's gradient times the scale of
   its region, in the prediction's shape and dtype;
 - ``level_sums`` and ``level_gradients``, if there are any, do the same for all levels in fewer
-  launches, with the levels' factors;
+  launches, with the levels' factors, or return None where they cannot;
 - ``loss_from_sums``, if there is one, computes :func:`ghm_mmdet.ops.from_sums.loss_from_sums`;
 - ``harmonized_loss``, if there is one, computes :func:`ghm_mmdet.ops.harmonized_loss` in one piece,
   or returns None where it cannot.

@@ -169,7 +169,9 @@ def level_sums_by(
     module: ModuleType, criterion: Criterion, levels: Sequence[Examples], edges: Tensor
 ) -> tuple[RegionSums, Tensor]:
     """Compute :func:`ghm_mmdet.ops.level_sums` by one back end."""
-    if hasattr(module, 'level_sums'):
-        return module.level_sums(criterion, levels, edges)
+    compute = getattr(module, 'level_sums', None)
+    at_once = compute and compute(criterion, levels, edges)
+    if at_once is not None:
+        return at_once
     parts = [module.region_sums(criterion, level, edges) for level in levels]
     return total_of_levels(levels, parts)

@@ -73,14 +73,13 @@ class _Gradient(torch.autograd.Function):
             for start in starts
         ]
         compute = getattr(ctx.backend, 'level_gradients', None)
-        if compute is None:
+        results = compute and compute(ctx.criterion, levels, edges, scale, above)
+        if results is None:
             scale = scale * above
             results = [
                 ctx.backend.gradient(ctx.criterion, each, edges, scaled(scale, each.factor))
                 for each in levels
             ]
-        else:
-            results = compute(ctx.criterion, levels, edges, scale, above)
         gradients: list[Tensor | None] = [None] * len(ctx.needs_input_grad)
         for start, level, result in zip(starts, levels, results):
             gradients[first + start] = laid_out_as(level.prediction, result)

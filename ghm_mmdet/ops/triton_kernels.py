@@ -48,12 +48,9 @@ Arguments that all kernels share
     WEIGHT: 'none', 'anchor' or 'example'.
     ANCHORS_MINOR: Whether anchors run along minor, classes along major.
     BLOCK: (R, F, V, W).
-
-Inside of a kernel a matrix is (pointer, major stride, minor stride), and a target is a matrix,
-(labels, stride) or (labels, stride, score, stride), a weight a matrix, (pointer, stride) or ().
 """
 
-# ruff: noqa: RUF005, SIM108
+# ruff: noqa: RUF005
 # Triton compiles the sum of two tuples, and not the unpacking of one in another; and no choice
 # between two tuples in one expression.
 
@@ -155,34 +152,6 @@ def pointer(address, DTYPE: tl.constexpr):
 
 
 @triton.jit
-def aligned_pointer(address, DTYPE: tl.constexpr, ALIGNED: tl.constexpr):
-    """The same, which the compiler may be told is that of a matrix with aligned rows."""
-    # not by `pointer`: what is said of the result of a call is lost where the call is inlined
-    result = (address.to(tl.int64) >> 4).to(tl.pointer_type(DTYPE))
-    if ALIGNED:
-        result = tl.multiple_of(result, 16)
-    return result
-
-
-@triton.jit
-def stride_of_rows(stride, DTYPE: tl.constexpr, ALIGNED: tl.constexpr):
-    """The stride of a matrix from the host's number."""
-    stride = stride >> 4
-    if ALIGNED:
-        stride = tl.multiple_of(stride, LOAD_BITS // DTYPE.primitive_bitwidth)
-    return stride
-
-
-@triton.jit
-def number_of_anchors(row, ALIGNED: tl.constexpr, ANCHORS_MINOR: tl.constexpr):
-    """N of a table's row."""
-    anchors = row[9] >> 4
-    if ANCHORS_MINOR and ALIGNED[0]:
-        anchors = tl.multiple_of(anchors, 16)
-    return anchors
-
-
-@triton.jit
 def locate(tile, size, BLOCK: tl.constexpr):
     """First major and minor index of a tile, int64."""
     minor_tiles = tl.cdiv(size[1], BLOCK[1])
@@ -203,10 +172,28 @@ def along(line, stride, first, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def across(matrix, major, minor, BLOCK: tl.constexpr):
-    """Pointers to a tile of a (pointer, major stride, minor stride), shape (R, F)."""
-    rows = along(matrix[0] + minor * matrix[2], matrix[1], major, BLOCK[0])
-    return rows[:, None] + tl.arange(0, BLOCK[1]).to(tl.int64)[None, :] * matrix[2]
+def across(
+    address,
+    major_stride,
+    minor_stride,
+    major,
+    minor,
+    DTYPE: tl.constexpr,
+    ALIGNED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Pointers to the tile of a matrix at (major, minor), shape (R, F).
+
+    The address and the stride along major are those of a table's row.
+    """
+    # not by `pointer`: what is said of the result of a call is lost where the call is inlined
+    matrix = (address.to(tl.int64) >> 4).to(tl.pointer_type(DTYPE))
+    major_stride = major_stride >> 4
+    if ALIGNED:
+        matrix = tl.multiple_of(matrix, 16)
+        major_stride = tl.multiple_of(major_stride, LOAD_BITS // DTYPE.primitive_bitwidth)
+    rows = along(matrix + minor * minor_stride, major_stride, major, BLOCK[0])
+    return rows[:, None] + tl.arange(0, BLOCK[1]).to(tl.int64)[None, :] * minor_stride
 
 
 @triton.jit
@@ -231,9 +218,8 @@ def add_per_thread(values, BLOCK: tl.constexpr):
 def load_examples(
     row,
     strides,
-    size,
-    major,
-    minor,
+    classes,
+    tile,
     PROBABILITIES: tl.constexpr,
     DTYPES: tl.constexpr,
     ALIGNED: tl.constexpr,
@@ -242,65 +228,62 @@ def load_examples(
     ANCHORS_MINOR: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """The tile that begins at (major, minor), computed in float32.
+    """A tile of a level, computed in float32.
 
     Args:
         row: Of the level, see ``row_of``.
-        size: Examples along major and minor.
+        tile: Its number in the level.
 
     Returns:
+        major, minor, inside_both: Where the tile begins, and which of its places exist (R, F).
         x, y, valid: Shape (R, F); x is NaN where it is ignored or where y is not finite.
         weights, examples: What each weight contributes to the weight sum, and the number of its
             valid examples; one entry per weight.
         bad_targets: Targets that are out of range and not ignored: of labels and scores one entry
             per anchor, and not told of weights for every example; of values one per thread.
     """
-    matrix = (
-        aligned_pointer(row[0], DTYPES[0], ALIGNED[0]),
-        stride_of_rows(row[5], DTYPES[0], ALIGNED[0]),
-        strides[0],
-    )
+    anchors = row[9] >> 4
+    if ANCHORS_MINOR:
+        if ALIGNED[0]:
+            anchors = tl.multiple_of(anchors, 16)
+        size = classes, anchors
+    else:
+        size = anchors, classes
+    major, minor = locate(tile, size, BLOCK)
     inside_major = inside(major, size[0], BLOCK[0])
     inside_minor = inside(minor, size[1], BLOCK[1])
     inside_both = inside_major[:, None] & inside_minor[None, :]
     # The axis of the classes: as a tile's, labels and weights have one entry there.
     if ANCHORS_MINOR:
         CLASSES: tl.constexpr = 0
-        anchor, anchors, class_0, column = minor, inside_minor, major, tl.arange(0, BLOCK[0])
+        anchor, counted, class_0, column = minor, inside_minor, major, tl.arange(0, BLOCK[0])
     else:
         CLASSES: tl.constexpr = 1
-        anchor, anchors, class_0, column = major, inside_major, minor, tl.arange(0, BLOCK[1])
+        anchor, counted, class_0, column = major, inside_major, minor, tl.arange(0, BLOCK[1])
     ANCHORS: tl.constexpr = BLOCK[1 - CLASSES]
 
     columns = tl.minimum(tl.maximum(size[CLASSES] - class_0, 0), BLOCK[CLASSES]).to(tl.int32)
     if WEIGHT == 'none':
-        given = tl.expand_dims(tl.where(anchors, 1.0, 0.0), CLASSES)
+        given = tl.expand_dims(tl.where(counted, 1.0, 0.0), CLASSES)
     elif WEIGHT == 'anchor':
         line = along(pointer(row[3], DTYPES[3]), strides[3], anchor, ANCHORS)
         # A line is loaded in one dimension: in two, Triton would give the whole tile its layout.
-        given = tl.expand_dims(tl.load(line, mask=anchors, other=0), CLASSES)
+        given = tl.expand_dims(tl.load(line, mask=counted, other=0), CLASSES)
     else:
-        weights_matrix = (
-            aligned_pointer(row[3], DTYPES[3], ALIGNED[3]),
-            stride_of_rows(row[7], DTYPES[3], ALIGNED[3]),
-            strides[3],
-        )
-        given = tl.load(across(weights_matrix, major, minor, BLOCK), mask=inside_both, other=0)
+        matrix = across(row[3], row[7], strides[3], major, minor, DTYPES[3], ALIGNED[3], BLOCK)
+        given = tl.load(matrix, mask=inside_both, other=0)
         columns = 1
     positive = given > 0
     valid = positive & inside_both
     weights = tl.where(positive, given.to(tl.float32), 0.0) * columns
     examples = tl.where(positive, columns, 0)
 
-    x = tl.load(across(matrix, major, minor, BLOCK), mask=valid, other=float('nan'))
+    matrix = across(row[0], row[5], strides[0], major, minor, DTYPES[0], ALIGNED[0], BLOCK)
+    x = tl.load(matrix, mask=valid, other=float('nan'))
     x = x.to(tl.float32)
     if TARGET == 'dense':
-        values = (
-            aligned_pointer(row[1], DTYPES[1], ALIGNED[1]),
-            stride_of_rows(row[6], DTYPES[1], ALIGNED[1]),
-            strides[1],
-        )
-        y = tl.load(across(values, major, minor, BLOCK), mask=valid, other=0).to(tl.float32)
+        matrix = across(row[1], row[6], strides[1], major, minor, DTYPES[1], ALIGNED[1], BLOCK)
+        y = tl.load(matrix, mask=valid, other=0).to(tl.float32)
         if PROBABILITIES:
             bad = is_out_of_range(y) & valid
             bad_targets = add_per_thread(bad.to(tl.int32), BLOCK)
@@ -309,14 +292,14 @@ def load_examples(
             bad_targets = tl.zeros(THREADS, tl.int32)
     else:
         line = along(pointer(row[1], DTYPES[1]), strides[1], anchor, ANCHORS)
-        label = tl.load(line, mask=anchors, other=-1)
+        label = tl.load(line, mask=counted, other=-1)
         is_object = (label >= 0) & (label < size[CLASSES])
         bad = ~is_object & (label != size[CLASSES])
         label = tl.where(is_object, label - class_0, -1).to(tl.int32)
         at_label = tl.expand_dims(column, 1 - CLASSES) == tl.expand_dims(label, CLASSES)
         if TARGET == 'score':
             line = along(pointer(row[2], DTYPES[2]), strides[2], anchor, ANCHORS)
-            score = tl.load(line, mask=anchors, other=0).to(tl.float32)
+            score = tl.load(line, mask=counted, other=0).to(tl.float32)
             bad = bad | (is_object & is_out_of_range(score))
             y = tl.where(at_label, tl.expand_dims(score, CLASSES), 0.0)
         else:
@@ -325,11 +308,11 @@ def load_examples(
             bad_targets = tl.zeros([ANCHORS], tl.int32)
         else:
             # an anchor of many classes is seen by several tiles, and counted by the first
-            counts = anchors & (tl.reshape(given, [ANCHORS]) > 0) & (class_0 == 0)
+            counts = counted & (tl.reshape(given, [ANCHORS]) > 0) & (class_0 == 0)
             bad_targets = (counts & bad).to(tl.int32)
     if TARGET != 'label':
         x = tl.where(tl.abs(y) < INFINITY, x, float('nan'))
-    return x, y, valid, weights, examples, bad_targets
+    return major, minor, inside_both, x, y, valid, weights, examples, bad_targets
 
 
 # A 1 and multiples of 16 would be kernels of their own.
@@ -371,11 +354,6 @@ def few_regions_kernel(
     wrong = pointer(places[2], tl.int64)
     program = tl.program_id(0)
     row = row_of(levels, program, LEVELS)
-    anchors = number_of_anchors(row, ALIGNED, ANCHORS_MINOR)
-    if ANCHORS_MINOR:
-        size = classes, anchors
-    else:
-        size = anchors, classes
     GROUPS: tl.constexpr = (REGIONS + 2) // 3
     ANCHORS: tl.constexpr = BLOCK[int(ANCHORS_MINOR)]
     THREADS: tl.constexpr = [BLOCK[0] // BLOCK[2], BLOCK[1] // BLOCK[3]]
@@ -394,24 +372,24 @@ def few_regions_kernel(
 
     place = program - (row[11] >> 4)
     for tile in range(place * tiles, (place + 1) * tiles):
-        major, minor = locate(tile, size, BLOCK)
-        x, y, _valid, tile_weights, tile_examples, tile_bad_targets = load_examples(
-            row,
-            strides,
-            size,
-            major,
-            minor,
-            PROBABILITIES,
-            DTYPES,
-            ALIGNED,
-            TARGET,
-            WEIGHT,
-            ANCHORS_MINOR,
-            BLOCK,
+        _major, _minor, _inside, x, y, _valid, tile_weights, tile_examples, tile_bad = (
+            load_examples(
+                row,
+                strides,
+                classes,
+                tile,
+                PROBABILITIES,
+                DTYPES,
+                ALIGNED,
+                TARGET,
+                WEIGHT,
+                ANCHORS_MINOR,
+                BLOCK,
+            )
         )
         weights += tile_weights
         examples += tile_examples
-        bad_targets += tile_bad_targets
+        bad_targets += tile_bad
         loss, derivative, finite = EVALUATE(x, y, mu)
         # zero times NaN would be NaN
         loss = tl.where(finite, loss, 0.0)
@@ -554,18 +532,11 @@ def many_regions_kernel(
     """
     program = tl.program_id(0)
     row = row_of(levels, program, LEVELS)
-    anchors = number_of_anchors(row, ALIGNED, ANCHORS_MINOR)
-    if ANCHORS_MINOR:
-        size = classes, anchors
-    else:
-        size = anchors, classes
-    major, minor = locate(program - (row[11] >> 4), size, BLOCK)
-    x, y, _valid, tile_weights, tile_examples, tile_bad_targets = load_examples(
+    _major, _minor, _inside, x, y, _valid, tile_weights, tile_examples, tile_bad = load_examples(
         row,
         strides,
-        size,
-        major,
-        minor,
+        classes,
+        program - (row[11] >> 4),
         PROBABILITIES,
         DTYPES,
         ALIGNED,
@@ -576,7 +547,7 @@ def many_regions_kernel(
     )
     counts, sums = pointer(places[0], tl.int32), pointer(places[1], tl.int64)
     tl.store(pointer(places[2], tl.int32) + program, tl.sum(tile_examples))
-    tl.store(pointer(places[3], tl.int32) + program, tl.sum(tile_bad_targets))
+    tl.store(pointer(places[3], tl.int32) + program, tl.sum(tile_bad))
     tl.store(pointer(places[4], tl.float32) + program, tl.sum(tile_weights))
     loss, derivative, finite = EVALUATE(x, y, mu)
     region = tl.where(finite, unit_region(tl.abs(derivative), regions), 0.0).to(tl.int32)
@@ -621,18 +592,11 @@ def gradient_kernel(
     """
     program = tl.program_id(0)
     row = row_of(levels, program, LEVELS)
-    anchors = number_of_anchors(row, ALIGNED, ANCHORS_MINOR)
-    if ANCHORS_MINOR:
-        size = classes, anchors
-    else:
-        size = anchors, classes
-    major, minor = locate(program - (row[11] >> 4), size, BLOCK)
-    x, y, valid, _weights, _examples, _bad_targets = load_examples(
+    major, minor, inside_both, x, y, valid, _weights, _examples, _bad_targets = load_examples(
         row,
         strides,
-        size,
-        major,
-        minor,
+        classes,
+        program - (row[11] >> 4),
         PROBABILITIES,
         DTYPES,
         ALIGNED,
@@ -648,12 +612,5 @@ def gradient_kernel(
     factor = above * row[12] * tl.load(scale + region, mask=finite, other=0.0)
     # selected, not multiplied: an ignored NaN must not leave a NaN behind
     value = tl.where(valid, derivative * factor, 0.0).to(DTYPES[4])
-    gradient = (
-        aligned_pointer(row[4], DTYPES[4], ALIGNED[4]),
-        stride_of_rows(row[8], DTYPES[4], ALIGNED[4]),
-        strides[4],
-    )
-    inside_major = inside(major, size[0], BLOCK[0])
-    inside_minor = inside(minor, size[1], BLOCK[1])
-    inside_both = inside_major[:, None] & inside_minor[None, :]
-    tl.store(across(gradient, major, minor, BLOCK), value, mask=inside_both)
+    gradient = across(row[4], row[8], strides[4], major, minor, DTYPES[4], ALIGNED[4], BLOCK)
+    tl.store(gradient, value, mask=inside_both)

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 import torch
-from torch import Tensor
 from triton.runtime.jit import JITFunction
 
-from ghm_mmdet.ops.triton_layout import ALWAYS_DIVISIBLE, Launch
+from ghm_mmdet.ops.triton_layout import Launch
 
 
 def run(
@@ -34,8 +33,3 @@ def run(
     binary = called[launch.programs, 1, 1](*arguments, *constants, *launch.constants)
     if called is kernel and binary is not None:  # an interpreter has none
         launch.binaries[key, device] = binary
-
-
-def pointers(*tensors: Tensor | None) -> tuple[int, ...]:
-    """Addresses for a kernel, see ``pointer`` there; 0 where there is no tensor."""
-    return tuple([0 if each is None else ALWAYS_DIVISIBLE * each.data_ptr() for each in tensors])

@@ -127,11 +127,11 @@ class Launch:
         """The kernels' table, see ``row_of`` there.
 
         Args:
-            addresses: See :func:`addresses`; of all levels.
+            addresses: Of all levels, see :func:`addresses`.
             factors: Of the element losses of all levels.
         """
         return tuple(
-            (*divisible(addresses[number]), *row, factors[number])
+            (*addresses[number], *row, factors[number])
             for number, row in zip(self.numbers, self.rows)
         )
 
@@ -153,11 +153,15 @@ def level(examples: Examples) -> Level | None:
     return _level(*[each if each is None else _seen(each) for each in examples.tensors])
 
 
+def pointers(*tensors: Tensor | None) -> tuple[int, ...]:
+    """Addresses as the kernels take them, see ``pointer`` there; 0 where there is no tensor."""
+    return divisible([0 if each is None else each.data_ptr() for each in tensors])
+
+
 def addresses(examples: Examples, gradient: Tensor | None = None) -> tuple[int, ...]:
-    """Of prediction, target, score, weight and gradient; 0 where there is none."""
+    """:func:`pointers` of prediction, target, score, weight and gradient."""
     prediction, labels, score, values, weight = examples.tensors
-    tensors = prediction, labels if values is None else values, score, weight, gradient
-    return tuple([0 if each is None else each.data_ptr() for each in tensors])
+    return pointers(prediction, labels if values is None else values, score, weight, gradient)
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import triton
@@ -31,13 +30,21 @@ from ghm_mmdet.method.criteria import (
 from ghm_mmdet.method.density import GradientDensity
 from ghm_mmdet.ops import reference
 from ghm_mmdet.ops import triton_kernels as kernels
-from ghm_mmdet.ops.examples import Examples, RegionSums, scaled, total_of_levels
+from ghm_mmdet.ops.examples import Examples, RegionSums
 from ghm_mmdet.ops.from_sums import HarmonizedLoss, Reduction
 from ghm_mmdet.ops.gradient import attach_gradient
 from ghm_mmdet.ops.target_range import bad_targets
 from ghm_mmdet.ops.triton_from_sums import NOTHING, Harmonizing, loss_from_sums
-from ghm_mmdet.ops.triton_launch import pointers, run
-from ghm_mmdet.ops.triton_layout import Launch, Level, addresses, divisible, launches, level
+from ghm_mmdet.ops.triton_launch import run
+from ghm_mmdet.ops.triton_layout import (
+    Launch,
+    Level,
+    addresses,
+    divisible,
+    launches,
+    level,
+    pointers,
+)
 
 __all__ = [
     'gradient',
@@ -78,25 +85,31 @@ def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> Regi
     Raises:
         ValueError: The prediction is on the CPU and Triton's interpreter is off.
     """
-    return level_sums(criterion, [examples._replace(factor=1.0)], edges)[0]
+    alone = examples._replace(factor=1.0)
+    at_once = level_sums(criterion, [alone], edges)
+    if at_once is not None:
+        return at_once[0]
+    read = _read(criterion, [alone])
+    if read is None:
+        return reference.region_sums(criterion, alone, edges)
+    return _many_regions(criterion, alone, read, edges.numel() - 1)
 
 
 def level_sums(
     criterion: Criterion, levels: Sequence[Examples], edges: Tensor
-) -> tuple[RegionSums, Tensor]:
-    """Region sums of all levels, see :func:`ghm_mmdet.ops.level_sums`.
+) -> tuple[RegionSums, Tensor] | None:
+    """Region sums of all levels at once, see :func:`ghm_mmdet.ops.level_sums`; None if it cannot.
 
     Raises:
         ValueError: See :func:`region_sums`.
     """
     regions = edges.numel() - 1
     read = _read(criterion, levels)
-    if read is not None and regions <= FEW_REGIONS:
-        found = _few_regions(criterion, levels, read, regions, None)
-        counts, losses, nonfinite, bad = found.counts, found.losses, found.nonfinite, found.bad
-        return RegionSums(counts, losses, found.weight_sum[0], found.wrong[2], bad), nonfinite
-    parts = [_one_level(criterion, each._replace(factor=1.0), edges) for each in levels]
-    return total_of_levels(levels, parts)
+    if read is None or regions > FEW_REGIONS:
+        return None
+    found, weight_sum, nonfinite = _few_regions(criterion, levels, read, regions, None)
+    sums = RegionSums(found.counts, found.losses, weight_sum[0], nonfinite, found.bad_targets)
+    return sums, found.nonfinite
 
 
 def harmonized_loss(
@@ -119,10 +132,8 @@ def harmonized_loss(
     read = _read(criterion, levels) if density.bins <= most else None
     if read is None or density.edges.device != levels[0].prediction.device:
         return None
-    found = _few_regions(criterion, levels, read, density.bins, harmonizing)
-    sums = found.counts, found.losses, found.nonfinite, found.bad
-    loss = HarmonizedLoss(found.loss, found.beta, found.scale, *sums)
-    return attach_gradient(loss, criterion, levels, density.edges, sys.modules[__name__])
+    found, _, _ = _few_regions(criterion, levels, read, density.bins, harmonizing)
+    return attach_gradient(found, criterion, levels, density.edges, sys.modules[__name__])
 
 
 def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Tensor) -> Tensor:
@@ -135,7 +146,8 @@ def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Ten
         ValueError: The prediction is on the CPU and Triton's interpreter is off.
     """
     alone, one = examples._replace(factor=1.0), scale.new_ones(())
-    return level_gradients(criterion, [alone], edges, scale, one)[0]
+    at_once = level_gradients(criterion, [alone], edges, scale, one)
+    return reference.gradient(criterion, alone, edges, scale) if at_once is None else at_once[0]
 
 
 def level_gradients(
@@ -144,8 +156,8 @@ def level_gradients(
     edges: Tensor,
     scale: Tensor,
     above: Tensor,
-) -> list[Tensor]:
-    """Gradients of all levels, see :func:`gradient`, times their factors.
+) -> list[Tensor] | None:
+    """:func:`gradient` of all levels at once, times their factors; None if it cannot.
 
     Args:
         criterion: See :func:`ghm_mmdet.ops.level_sums`, as what follows.
@@ -156,7 +168,7 @@ def level_gradients(
     """
     read = _read(criterion, levels)
     if read is None:
-        return [_one_gradient(criterion, each, edges, scale * above) for each in levels]
+        return None
     regions, results = edges.numel() - 1, [torch.empty_like(each.prediction) for each in levels]
     places = [addresses(*each) for each in zip(levels, results)]
     scale, above = scale.float().contiguous(), above.float()
@@ -213,46 +225,14 @@ def _level_arguments(
     return table, launch.form.strides, launch.form.classes, mu
 
 
-def _one_level(criterion: Criterion, examples: Examples, edges: Tensor) -> RegionSums:
-    """Region sums of a level whose factor is 1."""
-    read = _read(criterion, [examples])
-    if read is None:
-        return reference.region_sums(criterion, examples, edges)
-    if edges.numel() - 1 <= FEW_REGIONS:
-        return level_sums(criterion, [examples], edges)[0]
-    return _many_regions(criterion, examples, read, edges.numel() - 1)
-
-
-def _one_gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Tensor) -> Tensor:
-    """Gradient of a level, times its factor."""
-    scale = scaled(scale, examples.factor)
-    alone = examples._replace(factor=1.0)
-    compute = reference.gradient if _read(criterion, [alone]) is None else gradient
-    return compute(criterion, alone, edges, scale)
-
-
 def _bad_targets(
     counted: Tensor, criterion: Criterion, levels: Sequence[Examples], read: Sequence[Level]
 ) -> Tensor:
-    """The bad targets with those that the kernels do not count, see ``load_examples``."""
+    """Add the bad targets that ``load_examples`` leaves out: labels with a weight per example."""
     for examples, each in zip(levels, read):
         if each.form.weight == 'example' and isinstance(examples.target, LabelTarget):
             counted = counted + bad_targets(criterion, examples)
     return counted
-
-
-class _Found(NamedTuple):
-    """What ``few_regions_kernel`` leaves, see :class:`HarmonizedLoss` and there."""
-
-    loss: Tensor
-    losses: Tensor
-    beta: Tensor
-    scale: Tensor
-    weight_sum: Tensor
-    wrong: Tensor
-    nonfinite: Tensor
-    counts: Tensor
-    bad: Tensor
 
 
 def _few_regions(
@@ -261,8 +241,13 @@ def _few_regions(
     read: tuple[Level, ...],
     regions: int,
     harmonizing: Harmonizing | None,
-) -> _Found:
-    """The sums of all levels, and the loss if it is asked for."""
+) -> tuple[HarmonizedLoss, Tensor, Tensor]:
+    """Launch ``few_regions_kernel`` for all levels.
+
+    Returns:
+        The sums, and the loss of them if it is asked for, without a graph; the weight sum, shape
+        (1,); and the number of all examples that are not finite, int64, 0-dim.
+    """
     per_thread = next(each for most, each in PER_THREAD.items() if regions <= most)
     todo = launches(read, per_thread, PROGRAMS, EXAMPLES_PER_THREAD // per_thread)
     columns = sum(launch.programs for launch in todo)
@@ -301,7 +286,8 @@ def _few_regions(
             )
             first += launch.programs
     bad = _bad_targets(wrong[1], criterion, levels, read)
-    return _Found(loss, losses, beta, scale, weight_sum, wrong, nonfinite, counts, bad)
+    result = HarmonizedLoss(loss, beta, scale, counts, losses, nonfinite, bad)
+    return result, weight_sum, wrong[2]
 
 
 def _many_regions(

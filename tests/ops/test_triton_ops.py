@@ -18,7 +18,7 @@ from ghm_mmdet.method.criteria import (
 )
 from ghm_mmdet.method.density import region_edges
 from ghm_mmdet.ops import Examples, RegionSums, reference
-from ghm_mmdet.ops.examples import total_of_levels
+from ghm_mmdet.ops.examples import level_sums_by, total_of_levels
 
 pytest.importorskip('triton', reason='needs the triton package')
 triton_ops = pytest.importorskip('ghm_mmdet.ops.triton_ops')
@@ -393,7 +393,7 @@ def test_levels_make_the_sums_of_all_their_examples(cases, factors, regions):
         batch.append(Examples(prediction, target, weights(prediction, len(batch) != 1), factor))
     batch[-1].prediction[0, :2] = torch.tensor([torch.nan, torch.inf], device=DEVICE)
     batch[-1] = batch[-1]._replace(weight=None)
-    ours = triton_ops.level_sums(criterion, batch, edges)
+    ours = level_sums_by(triton_ops, criterion, batch, edges)
     parts = [reference.region_sums(criterion, level, edges) for level in batch]
     oracle = total_of_levels(batch, parts)
     assert oracle[1].tolist() == [*[0] * (len(batch) - 1), 2]
@@ -405,7 +405,7 @@ def test_levels_that_the_kernels_cannot_take_are_left_to_the_reference():
     criterion, prediction, target, edges = draw(labels, FEW)
     double = Examples(prediction[:9].double(), LabelTarget(target.labels[:9]))
     batch = [Examples(prediction, target), double]
-    (ours, _) = triton_ops.level_sums(criterion, batch, edges)
+    (ours, _) = level_sums_by(triton_ops, criterion, batch, edges)
     parts = [reference.region_sums(criterion, level, edges) for level in batch]
     torch.testing.assert_close(tuple(ours), tuple(RegionSums.total(parts)), rtol=1e-6, atol=1e-6)
 
