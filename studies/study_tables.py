@@ -55,6 +55,14 @@ def _equal_ghm_r(mu: float) -> dict[str, object]:
     return _ghm_r(mu=mu, balance='gradient', loss_weight=10.0)
 
 
+def _at_rate(of: Row, rate: float) -> Row:
+    changes = {**of.changes, 'optim_wrapper.optimizer.lr': rate}
+    return Row(f'{of.name}-lr{rate:g}', f'learning rate {rate:g}', of.config, changes=changes)
+
+
+FINE_TUNED_FOCAL = _variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL)
+SMALL_DATA_PRIOR = _variant(SMALL_DATA, 'ghmc', "GHM-C, balance='small-data', scores start at 0.01")
+
 TABLES = {
     'small-data': Table(
         'Classification loss on a few hundred images, with L1 boxes',
@@ -175,6 +183,30 @@ TABLES = {
                     loss_weight=10.0,
                 ),
             ),
+        ),
+        paired=True,
+    ),
+    'fine-tuning-settings': Table(
+        'The settings of both losses, tried on one seed that nothing else uses',
+        (
+            FINE_TUNED_FOCAL,
+            _variant(FOCAL, 'focal-gamma2', 'focal loss, gamma 2'),
+            _variant(FINE_TUNED_FOCAL, 'focal-weight2', 'loss weight 2', loss_cls__loss_weight=2.0),
+            _at_rate(FINE_TUNED_FOCAL, 1e-3),
+            _at_rate(FINE_TUNED_FOCAL, 2.5e-4),
+            SMALL_DATA_PRIOR,
+            _variant(SMALL_DATA, 'ghmc-no-prior', 'scores start at 0.5', init_cfg=NO_PRIOR),
+            _cause('ghmc-weight0.5', 'loss weight 0.5', loss_weight=0.5),
+            _at_rate(SMALL_DATA_PRIOR, 1e-3),
+            _at_rate(SMALL_DATA_PRIOR, 2.5e-4),
+        ),
+    ),
+    'fine-tuning': Table(
+        'Fine-tuning from ImageNet weights, with L1 boxes',
+        (
+            FINE_TUNED_FOCAL,
+            SMALL_DATA_PRIOR,
+            _variant(SMALL_DATA, 'ghmc-no-prior', 'scores start at 0.5', init_cfg=NO_PRIOR),
         ),
         paired=True,
     ),

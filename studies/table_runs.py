@@ -26,6 +26,9 @@ SMALL_BASES = {
     'bccd': 'bccd/retinanet_r18_fpn_focal-6e_bccd.py',
     'sample': 'sample/_base_/retinanet_r18_fpn_sample.py',
     'tiny_coco': 'tiny_coco/retinanet_r18_fpn_focal-40e_tiny-coco.py',
+    'bccd-pretrained': 'fine_tuning/retinanet_lite0_fpn_focal-10e_bccd.py',
+    'cards-pretrained': 'fine_tuning/retinanet_lite0_fpn_focal-10e_cards.py',
+    'pcb-pretrained': 'fine_tuning/retinanet_lite0_fpn_focal-10e_pcb.py',
 }
 """The config whose losses a row replaces, by the data."""
 MEASURED_ON = {
@@ -33,6 +36,9 @@ MEASURED_ON = {
     'bccd': {'val': 'BCCD val', 'test': 'BCCD test'},
     'sample': {'val': 'sample val'},
     'tiny_coco': {'val': 'tiny COCO val'},
+    'bccd-pretrained': {'val': 'BCCD val', 'test': 'BCCD test'},
+    'cards-pretrained': {'val': 'cards val', 'test': 'cards test'},
+    'pcb-pretrained': {'val': 'PCB val', 'test': 'PCB test'},
 }
 """By the data: its splits, val to choose by and test for the end, where it has one."""
 
@@ -90,7 +96,8 @@ def row_config(row: Row, data: str, configs: Path) -> Config:
     cfg = load_config(str(configs / SMALL_BASES[data]))
     for part in ('type', 'loss_cls', 'loss_bbox'):
         cfg.model.bbox_head[part] = own.model.bbox_head[part]
-    cfg.custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
+    imports = {'ghm_mmdet', *cfg.get('custom_imports', {}).get('imports', ())}
+    cfg.custom_imports = dict(imports=sorted(imports), allow_failed_imports=False)
     # the last but one is where a run goes on that was stopped in its last validation
     cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=2)
     cfg.merge_from_dict(dict(row.changes))
