@@ -60,6 +60,29 @@ def _at_rate(of: Row, rate: float) -> Row:
     return Row(f'{of.name}-lr{rate:g}', f'learning rate {rate:g}', of.config, changes=changes)
 
 
+def _harmonized(of: Row, head: str, name: str, label: str, **loss: object) -> Row:
+    """A detector's row with GHM-C over its pyramid, in place of its classification loss."""
+    ghmc = dict(_delete_=True, type='GHMCLoss', use_sigmoid=True, bins=30, momentum=0.75, **loss)
+    changes = {
+        'model.bbox_head.type': 'WholePyramidHead',
+        'model.bbox_head.head': head,
+        'model.bbox_head.loss_cls': ghmc,
+    }
+    return Row(name, label, of.config, changes=changes, detector=True)
+
+
+ATSS = Row(
+    'atss',
+    'focal loss (gamma 2), as MMDetection has it',
+    'fine_tuning/atss_lite0_fpn_focal-10e_cards.py',
+    detector=True,
+)
+GFL = Row(
+    'gfl',
+    'quality focal loss, as MMDetection has it',
+    'fine_tuning/gfl_lite0_fpn_qfl-10e_cards.py',
+    detector=True,
+)
 FINE_TUNED_FOCAL = _variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL)
 SMALL_DATA_PRIOR = _variant(SMALL_DATA, 'ghmc', "GHM-C, balance='small-data', scores start at 0.01")
 
@@ -207,6 +230,45 @@ TABLES = {
             FINE_TUNED_FOCAL,
             SMALL_DATA_PRIOR,
             _variant(SMALL_DATA, 'ghmc-no-prior', 'scores start at 0.5', init_cfg=NO_PRIOR),
+        ),
+        paired=True,
+    ),
+    'fine-tuning-atss': Table(
+        "ATSS, which ranks by score x centerness: its own loss and GHM-C's balances",
+        (
+            ATSS,
+            Row(
+                'atss-gamma1',
+                'focal loss (gamma 1)',
+                ATSS.config,
+                changes={'model.bbox_head.loss_cls.gamma': 1.0},
+                detector=True,
+            ),
+            _harmonized(ATSS, 'ATSSHead', 'equal-weight', 'GHM-C, equal weight', loss_weight=0.4),
+            _harmonized(
+                ATSS,
+                'ATSSHead',
+                'small-data',
+                "GHM-C, balance='small-data'",
+                balance='small-data',
+                loss_weight=0.15,
+            ),
+        ),
+        paired=True,
+    ),
+    'fine-tuning-gfl': Table(
+        "GFL, whose targets are qualities: its own loss and GHM-C's balances",
+        (
+            GFL,
+            _harmonized(GFL, 'GFLHead', 'equal-weight', 'GHM-C, equal weight', loss_weight=0.5),
+            _harmonized(
+                GFL,
+                'GFLHead',
+                'small-data',
+                "GHM-C, balance='small-data'",
+                balance='small-data',
+                loss_weight=0.15,
+            ),
         ),
         paired=True,
     ),

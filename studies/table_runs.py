@@ -78,8 +78,8 @@ def row_config(row: Row, data: str, configs: Path) -> Config:
     """The config that trains a row on a data set.
 
     On COCO that is the row's own config. On a small data set it is the set's RetinaNet with the
-    head's type and the losses of the row, checkpoints after every epoch, and all else unchanged.
-    The row's changes come last.
+    head's type and the losses of the row, or the row's whole detector, checkpoints after every
+    epoch, and all else unchanged. The row's changes come last.
 
     Args:
         row: Of a table that can be had on this data.
@@ -94,8 +94,12 @@ def row_config(row: Row, data: str, configs: Path) -> Config:
         own.merge_from_dict(dict(row.changes))
         return own
     cfg = load_config(str(configs / SMALL_BASES[data]))
-    for part in ('type', 'loss_cls', 'loss_bbox'):
-        cfg.model.bbox_head[part] = own.model.bbox_head[part]
+    if row.detector:
+        own.model.bbox_head.num_classes = cfg.model.bbox_head.num_classes
+        cfg.model = own.model
+    else:
+        for part in ('type', 'loss_cls', 'loss_bbox'):
+            cfg.model.bbox_head[part] = own.model.bbox_head[part]
     imports = {'ghm_mmdet', *cfg.get('custom_imports', {}).get('imports', ())}
     cfg.custom_imports = dict(imports=sorted(imports), allow_failed_imports=False)
     # the last but one is where a run goes on that was stopped in its last validation

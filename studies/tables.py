@@ -33,6 +33,8 @@ class Row:
         config: Path below ``configs/``.
         published: What to compare with.
         changes: Settings in which it differs from the config, by dotted key.
+        detector: On a small data set, whether the config's whole detector takes the place of the
+            set's RetinaNet, and not its losses alone.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Row:
     config: str
     published: Published = Published()
     changes: Mapping[str, object] = field(default_factory=dict)
+    detector: bool = False
 
 
 @dataclass(frozen=True)
