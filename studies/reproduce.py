@@ -22,6 +22,7 @@ from rich.progress import track
 
 from ghm_mmdet.cli.command_line import add_debug, one_line_errors
 from ghm_mmdet.cli.config import ConfigError
+from studies.curves import curves_text
 from studies.reproduction_table import csv_text, markdown, measured_rows
 from studies.run_table import Summary
 from studies.table_plan import RESULTS, SETTINGS, TABLES, Plan, prepare
@@ -40,6 +41,7 @@ from studies.table_tests import evaluate, test_command
 from studies.training_process import ended_as_by_ctrl_c, run_to_file
 
 TEST_OUTPUT = 'test-output.txt'
+CURVES = 'curves.csv'
 ROOT = Path(__file__).resolve().parents[1]
 STOPPED = 130
 """Exit status after Ctrl-C, as of a shell."""
@@ -148,13 +150,18 @@ def _cause(status: int, run: TableRun, output: Path) -> str:
 
 
 def write_table(plan: Plan, split: str) -> str:
-    """Write the table of all results on a split in the folder, and return it as Markdown."""
+    """Write the table of all results on a split, and the curves of the call's own runs.
+
+    Returns:
+        The table as Markdown.
+    """
     measured_on = MEASURED_ON[plan.data][split]
     measured = measured_rows(plan.table.rows, _results(plan, RESULTS[split]))
     text = markdown(plan.table, measured, measured_on, plan.options)
     as_markdown, as_csv = _table_files(plan, split)
     write_whole(as_markdown, text)
     write_whole(as_csv, csv_text(plan.table, measured, measured_on))
+    write_whole(plan.out / CURVES, curves_text(plan.runs))
     return text
 
 

@@ -1,6 +1,7 @@
 """Draws the figures of the studies on small data from their tables and logs.
 
 noise: final AP against the share of wrong labels, from tables of studies.reproduce.
+curves: mAP over epochs with bands over seeds, from the curves of studies.reproduce.
 density: examples and gradient per region at the first and the last look of GradientDensityHook.
 """
 
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 from ghm_mmdet.cli.command_line import add_debug, one_line_errors
 from ghm_mmdet.cli.config import ConfigError
 from ghm_mmdet.diagnosis.style import save
+from studies.curves import draw_curves, read_curves
 from studies.density_log import draw_looks, read_looks
 from studies.noise_figure import MARKERS, draw_noise, read_table
 
@@ -47,6 +49,12 @@ def _noise(args: argparse.Namespace) -> Figure:
     return draw_noise(tables, names)
 
 
+def _curves(args: argparse.Namespace) -> Figure:
+    panels = [each.rpartition('=') for each in args.curves]
+    curves = {title or Path(path).stem: read_curves(Path(path)) for title, _, path in panels}
+    return draw_curves(curves, dict(_named(each) for each in args.rows))
+
+
 def _named(text: str) -> tuple[str, str]:
     row, _, name = text.partition('=')
     if name not in MARKERS:
@@ -71,11 +79,15 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument('--out', required=True, metavar='FILE.png', help='the SVG lies beside it')
     add_debug(common)
     figures = parser.add_subparsers(required=True, metavar='FIGURE')
-    noise = figures.add_parser('noise', parents=[common], help='AP against wrong labels')
-    noise.add_argument('tables', nargs='+', metavar='SHARE=TABLE.csv')
-    noise.add_argument(
+    rows = argparse.ArgumentParser(add_help=False)
+    rows.add_argument(
         '--rows', nargs='+', required=True, metavar='ROW=NAME', help=f'NAME: {", ".join(MARKERS)}'
     )
+    curves = figures.add_parser('curves', parents=[common, rows], help='mAP over epochs')
+    curves.add_argument('curves', nargs='+', metavar='[TITLE=]CURVES.csv')
+    curves.set_defaults(draw=_curves)
+    noise = figures.add_parser('noise', parents=[common, rows], help='AP against wrong labels')
+    noise.add_argument('tables', nargs='+', metavar='SHARE=TABLE.csv')
     noise.set_defaults(draw=_noise)
     density = figures.add_parser('density', parents=[common], help='density early and late')
     density.add_argument('runs', nargs='+', metavar='[LABEL=]WORK_DIR')

@@ -74,13 +74,13 @@ def _harmonized(of: Row, head: str, name: str, label: str, **loss: object) -> Ro
 ATSS = Row(
     'atss',
     'focal loss (gamma 2), as MMDetection has it',
-    'fine_tuning/atss_lite0_fpn_focal-10e_cards.py',
+    '../studies/configs/atss_lite0_fpn_focal-10e_cards.py',
     detector=True,
 )
 GFL = Row(
     'gfl',
     'quality focal loss, as MMDetection has it',
-    'fine_tuning/gfl_lite0_fpn_qfl-10e_cards.py',
+    '../studies/configs/gfl_lite0_fpn_qfl-10e_cards.py',
     detector=True,
 )
 FINE_TUNED_FOCAL = _variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL)
@@ -216,12 +216,10 @@ TABLES = {
             _variant(FOCAL, 'focal-gamma2', 'focal loss, gamma 2'),
             _variant(FINE_TUNED_FOCAL, 'focal-weight2', 'loss weight 2', loss_cls__loss_weight=2.0),
             _at_rate(FINE_TUNED_FOCAL, 1e-3),
-            _at_rate(FINE_TUNED_FOCAL, 2.5e-4),
             SMALL_DATA_PRIOR,
             _variant(SMALL_DATA, 'ghmc-no-prior', 'scores start at 0.5', init_cfg=NO_PRIOR),
             _cause('ghmc-weight0.5', 'loss weight 0.5', loss_weight=0.5),
             _at_rate(SMALL_DATA_PRIOR, 1e-3),
-            _at_rate(SMALL_DATA_PRIOR, 2.5e-4),
         ),
     ),
     'fine-tuning': Table(

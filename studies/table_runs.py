@@ -26,9 +26,9 @@ SMALL_BASES = {
     'bccd': 'bccd/retinanet_r18_fpn_focal-6e_bccd.py',
     'sample': 'sample/_base_/retinanet_r18_fpn_sample.py',
     'tiny_coco': 'tiny_coco/retinanet_r18_fpn_focal-40e_tiny-coco.py',
-    'bccd-pretrained': 'fine_tuning/retinanet_lite0_fpn_focal-10e_bccd.py',
-    'cards-pretrained': 'fine_tuning/retinanet_lite0_fpn_focal-10e_cards.py',
-    'pcb-pretrained': 'fine_tuning/retinanet_lite0_fpn_focal-10e_pcb.py',
+    'bccd-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-10e_bccd.py',
+    'cards-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-10e_cards.py',
+    'pcb-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-10e_pcb.py',
 }
 """The config whose losses a row replaces, by the data."""
 MEASURED_ON = {

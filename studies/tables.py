@@ -30,7 +30,7 @@ class Row:
     Attributes:
         name: On the command line and in folders.
         label: In the table.
-        config: Path below ``configs/``.
+        config: Path relative to ``configs/``.
         published: What to compare with.
         changes: Settings in which it differs from the config, by dotted key.
         detector: On a small data set, whether the config's whole detector takes the place of the

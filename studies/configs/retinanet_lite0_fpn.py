@@ -1,7 +1,10 @@
 # A RetinaNet that fine-tunes on a CPU: EfficientNet-Lite0 with ImageNet weights, an FPN and a head
 # of 96 channels, images of at most 320 pixels, AdamW, 10 epochs of 8 images a batch. The neck and
 # the head compute in bfloat16.
-_base_ = ['mmdet::retinanet/retinanet_r50_fpn_1x_coco.py', '../../_base_/reliable_runtime.py']
+_base_ = [
+    'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py',
+    '../../configs/_base_/reliable_runtime.py',
+]
 custom_imports = dict(
     imports=['ghm_mmdet', 'studies.bfloat16', 'studies.efficientnet_lite'],
     allow_failed_imports=False,

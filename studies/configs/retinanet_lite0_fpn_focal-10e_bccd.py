@@ -1,9 +1,9 @@
 # MMDetection's focal loss and L1, the baseline.
-_base_ = './_base_/retinanet_lite0_fpn.py'
+_base_ = './retinanet_lite0_fpn.py'
 
-data_root = 'data/pcb/'
-metainfo = dict(classes=('open', 'short', 'mousebite', 'spur', 'copper', 'pin-hole'))
-model = dict(bbox_head=dict(num_classes=6))
+data_root = 'data/bccd/'
+metainfo = dict(classes=('RBC', 'WBC', 'Platelets'))
+model = dict(bbox_head=dict(num_classes=3))
 train_dataloader = dict(
     dataset=dict(
         data_root=data_root,

@@ -1,8 +1,8 @@
 # MMDetection's focal loss and L1, the baseline.
-_base_ = './_base_/retinanet_lite0_fpn.py'
+_base_ = './retinanet_lite0_fpn.py'
 
-data_root = 'data/cards/'
-metainfo = dict(classes=('nine', 'ten', 'jack', 'queen', 'king', 'ace'))
+data_root = 'data/pcb/'
+metainfo = dict(classes=('open', 'short', 'mousebite', 'spur', 'copper', 'pin-hole'))
 model = dict(bbox_head=dict(num_classes=6))
 train_dataloader = dict(
     dataset=dict(
