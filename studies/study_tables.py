@@ -13,7 +13,7 @@ def _bccd(change: str) -> str:
     return f'bccd/retinanet_r18_fpn_{change}-6e_bccd.py'
 
 
-def _variant(of: Row, name: str, label: str, **changes: object) -> Row:
+def variant(of: Row, name: str, label: str, **changes: object) -> Row:
     """A row that differs from another in settings of its head, ``part__setting=value``."""
     settings = {f'model.bbox_head.{key.replace("__", ".")}': each for key, each in changes.items()}
     return Row(name, label, of.config, changes={**of.changes, **settings})
@@ -40,10 +40,10 @@ NO_PRIOR = dict(
 )
 
 
-def _cause(name: str, label: str, **changes: object) -> Row:
+def cause(name: str, label: str, **changes: object) -> Row:
     """A row that differs from the chosen settings in arguments of GHM-C."""
     settings = {f'loss_cls__{key}': each for key, each in changes.items()}
-    return _variant(SMALL_DATA, name, label, **settings)
+    return variant(SMALL_DATA, name, label, **settings)
 
 
 def _ghm_r(**settings: object) -> dict[str, object]:
@@ -55,44 +55,13 @@ def _equal_ghm_r(mu: float) -> dict[str, object]:
     return _ghm_r(mu=mu, balance='gradient', loss_weight=10.0)
 
 
-def _at_rate(of: Row, rate: float) -> Row:
-    changes = {**of.changes, 'optim_wrapper.optimizer.lr': rate}
-    return Row(f'{of.name}-lr{rate:g}', f'learning rate {rate:g}', of.config, changes=changes)
-
-
-def _harmonized(of: Row, head: str, name: str, label: str, **loss: object) -> Row:
-    """A detector's row with GHM-C over its pyramid, in place of its classification loss."""
-    ghmc = dict(_delete_=True, type='GHMCLoss', use_sigmoid=True, bins=30, momentum=0.75, **loss)
-    changes = {
-        'model.bbox_head.type': 'WholePyramidHead',
-        'model.bbox_head.head': head,
-        'model.bbox_head.loss_cls': ghmc,
-    }
-    return Row(name, label, of.config, changes=changes, detector=True)
-
-
-ATSS = Row(
-    'atss',
-    'focal loss (gamma 2), as MMDetection has it',
-    '../studies/configs/atss_lite0_fpn_focal-10e_cards.py',
-    detector=True,
-)
-GFL = Row(
-    'gfl',
-    'quality focal loss, as MMDetection has it',
-    '../studies/configs/gfl_lite0_fpn_qfl-10e_cards.py',
-    detector=True,
-)
-FINE_TUNED_FOCAL = _variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL)
-SMALL_DATA_PRIOR = _variant(SMALL_DATA, 'ghmc', "GHM-C, balance='small-data', scores start at 0.01")
-
 TABLES = {
     'small-data': Table(
         'Classification loss on a few hundred images, with L1 boxes',
         (
             FOCAL,
             Row('ce', 'cross entropy, L1', _bccd('ce')),
-            _variant(OHEM, 'ohem', 'OHEM, three negatives a positive, L1', **L1),
+            variant(OHEM, 'ohem', 'OHEM, three negatives a positive, L1', **L1),
             GHM_C,
             Row('tempered', 'GHM-C, tempering 0.75, L1', _bccd('ghmc-tempered')),
             EQUAL_GRADIENT,
@@ -104,29 +73,29 @@ TABLES = {
     'small-data-causes': Table(
         'What makes the difference: one setting changed at a time, with L1 boxes',
         (
-            _variant(
+            variant(
                 SMALL_DATA,
                 'chosen',
                 'equal gradient, tempering 0.75, outliers kept, loss weight 0.25',
             ),
-            _cause('damped', 'outliers damped', balance__outliers='damp'),
-            _cause('untempered', 'no tempering', balance__tempering=1.0),
-            _cause('half-tempered', 'tempering 0.5', balance__tempering=0.5),
-            _cause('equal-weight', 'equal weight', balance__equal='weight'),
-            _cause('weight1', 'loss weight 1', loss_weight=1.0),
-            _cause('m10', 'M = 10', bins=10),
-            _cause('no-average', 'momentum 0', momentum=0),
-            _cause('long-average', 'momentum 0.95', momentum=0.95, bias_correction=True),
-            _cause(
+            cause('damped', 'outliers damped', balance__outliers='damp'),
+            cause('untempered', 'no tempering', balance__tempering=1.0),
+            cause('half-tempered', 'tempering 0.5', balance__tempering=0.5),
+            cause('equal-weight', 'equal weight', balance__equal='weight'),
+            cause('weight1', 'loss weight 1', loss_weight=1.0),
+            cause('m10', 'M = 10', bins=10),
+            cause('no-average', 'momentum 0', momentum=0),
+            cause('long-average', 'momentum 0.95', momentum=0.95, bias_correction=True),
+            cause(
                 'paper-average',
                 'the average decays and is corrected for its start',
                 density='paper',
                 bias_correction=True,
             ),
-            _variant(SMALL_DATA, 'levels', 'a density per level', type='RetinaHead'),
-            _variant(SMALL_DATA, 'no-prior', 'bias of p = 0.5', init_cfg=NO_PRIOR),
-            _variant(GHM_C, 'ghmc', 'GHM-C as published'),
-            _variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL),
+            variant(SMALL_DATA, 'levels', 'a density per level', type='RetinaHead'),
+            variant(SMALL_DATA, 'no-prior', 'bias of p = 0.5', init_cfg=NO_PRIOR),
+            variant(GHM_C, 'ghmc', 'GHM-C as published'),
+            variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL),
         ),
         paired=True,
     ),
@@ -135,7 +104,7 @@ TABLES = {
         (
             FOCAL,
             *(
-                _variant(
+                variant(
                     FOCAL,
                     f'gamma{gamma:g}-alpha{alpha:g}',
                     f'gamma {gamma:g}, alpha {alpha:g}',
@@ -144,8 +113,8 @@ TABLES = {
                 )
                 for gamma, alpha in ((1.0, 0.25), (1.0, 0.5), (0.5, 0.5), (2.0, 0.5))
             ),
-            _variant(FOCAL, 'weight2', 'loss weight 2', loss_cls__loss_weight=2.0),
-            _variant(FOCAL, 'weight0.5', 'loss weight 0.5', loss_cls__loss_weight=0.5),
+            variant(FOCAL, 'weight2', 'loss weight 2', loss_cls__loss_weight=2.0),
+            variant(FOCAL, 'weight0.5', 'loss weight 0.5', loss_cls__loss_weight=0.5),
         ),
         paired=True,
     ),
@@ -153,13 +122,13 @@ TABLES = {
         'Box loss on a few hundred images, with GHM-C of equal gradient',
         (
             EQUAL_GRADIENT,
-            _variant(EQUAL_GRADIENT, 'smooth-l1', 'smooth L1', **SMOOTH_L1),
-            _variant(EQUAL_GRADIENT, 'ghmr', 'GHM-R, mu 0.02', **_ghm_r(mu=0.02, loss_weight=10.0)),
-            _variant(
+            variant(EQUAL_GRADIENT, 'smooth-l1', 'smooth L1', **SMOOTH_L1),
+            variant(EQUAL_GRADIENT, 'ghmr', 'GHM-R, mu 0.02', **_ghm_r(mu=0.02, loss_weight=10.0)),
+            variant(
                 EQUAL_GRADIENT, 'ghmr-mu0.1', 'GHM-R, mu 0.1', **_ghm_r(mu=0.1, loss_weight=10.0)
             ),
             *(
-                _variant(
+                variant(
                     EQUAL_GRADIENT,
                     f'ghmr-gradient-mu{mu:g}',
                     f'GHM-R, mu {mu:g}, equal gradient',
@@ -183,20 +152,20 @@ TABLES = {
     'small-data-final': Table(
         'What was chosen, against focal loss at its best',
         (
-            _variant(FOCAL, 'focal', 'focal loss (gamma 1), L1', **TUNED_FOCAL),
-            _variant(
+            variant(FOCAL, 'focal', 'focal loss (gamma 1), L1', **TUNED_FOCAL),
+            variant(
                 FOCAL,
                 'focal-smooth-l1',
                 'focal loss (gamma 1), smooth L1',
                 **TUNED_FOCAL,
                 **SMOOTH_L1,
             ),
-            _variant(
+            variant(
                 SMALL_DATA, 'ghmc', 'GHM-C (equal gradient, tempering 0.75, outliers kept), L1'
             ),
-            _variant(TEMPERED_GRADIENT, 'ghmc-damped', 'the same, outliers damped'),
-            _variant(SMALL_DATA, 'ghmc-no-prior', 'ghmc with a bias of p = 0.5', init_cfg=NO_PRIOR),
-            _variant(
+            variant(TEMPERED_GRADIENT, 'ghmc-damped', 'the same, outliers damped'),
+            variant(SMALL_DATA, 'ghmc-no-prior', 'ghmc with a bias of p = 0.5', init_cfg=NO_PRIOR),
+            variant(
                 SMALL_DATA,
                 'ghm',
                 "the same as ghmc, GHM-R (equal gradient, tempering 0.75) with mu='median'",
@@ -205,67 +174,6 @@ TABLES = {
                     balance=dict(equal='gradient', tempering=0.75),
                     loss_weight=10.0,
                 ),
-            ),
-        ),
-        paired=True,
-    ),
-    'fine-tuning-settings': Table(
-        'The settings of both losses, tried on one seed that nothing else uses',
-        (
-            FINE_TUNED_FOCAL,
-            _variant(FOCAL, 'focal-gamma2', 'focal loss, gamma 2'),
-            _variant(FINE_TUNED_FOCAL, 'focal-weight2', 'loss weight 2', loss_cls__loss_weight=2.0),
-            _at_rate(FINE_TUNED_FOCAL, 1e-3),
-            SMALL_DATA_PRIOR,
-            _variant(SMALL_DATA, 'ghmc-no-prior', 'scores start at 0.5', init_cfg=NO_PRIOR),
-            _cause('ghmc-weight0.5', 'loss weight 0.5', loss_weight=0.5),
-            _at_rate(SMALL_DATA_PRIOR, 1e-3),
-        ),
-    ),
-    'fine-tuning': Table(
-        'Fine-tuning from ImageNet weights, with L1 boxes',
-        (
-            FINE_TUNED_FOCAL,
-            SMALL_DATA_PRIOR,
-            _variant(SMALL_DATA, 'ghmc-no-prior', 'scores start at 0.5', init_cfg=NO_PRIOR),
-        ),
-        paired=True,
-    ),
-    'fine-tuning-atss': Table(
-        "ATSS, which ranks by score x centerness: its own loss and GHM-C's balances",
-        (
-            ATSS,
-            Row(
-                'atss-gamma1',
-                'focal loss (gamma 1)',
-                ATSS.config,
-                changes={'model.bbox_head.loss_cls.gamma': 1.0},
-                detector=True,
-            ),
-            _harmonized(ATSS, 'ATSSHead', 'equal-weight', 'GHM-C, equal weight', loss_weight=0.4),
-            _harmonized(
-                ATSS,
-                'ATSSHead',
-                'small-data',
-                "GHM-C, balance='small-data'",
-                balance='small-data',
-                loss_weight=0.15,
-            ),
-        ),
-        paired=True,
-    ),
-    'fine-tuning-gfl': Table(
-        "GFL, whose targets are qualities: its own loss and GHM-C's balances",
-        (
-            GFL,
-            _harmonized(GFL, 'GFLHead', 'equal-weight', 'GHM-C, equal weight', loss_weight=0.5),
-            _harmonized(
-                GFL,
-                'GFLHead',
-                'small-data',
-                "GHM-C, balance='small-data'",
-                balance='small-data',
-                loss_weight=0.15,
             ),
         ),
         paired=True,

@@ -13,6 +13,7 @@ import torch
 from ghm_mmdet.cli.check_config import check_config, check_data, check_machine
 from ghm_mmdet.cli.command_line import ConfigOptions
 from ghm_mmdet.cli.config import ConfigError, set_work_dir
+from studies.fine_tuning_tables import TABLES as FINE_TUNING_TABLES
 from studies.paper_tables import TABLES as PAPER_TABLES
 from studies.study_tables import TABLES as STUDY_TABLES
 from studies.table_runs import (
@@ -26,7 +27,8 @@ from studies.table_runs import (
 )
 from studies.tables import Row, Table
 
-TABLES = {**PAPER_TABLES, **STUDY_TABLES}
+SMALL_TABLES = {**STUDY_TABLES, **FINE_TUNING_TABLES}
+TABLES = {**PAPER_TABLES, **SMALL_TABLES}
 SETTINGS = 'reproduction.json'
 RESULTS = {'val': RESULT, 'test': TEST_RESULT}
 
@@ -85,8 +87,8 @@ def prepare(args: argparse.Namespace, root: Path) -> Plan:
             f'--data {args.data}: {args.table} is for coco only, its rows differ in '
             f'{table.coco_only}'
         )
-    if args.data == 'coco' and args.table in STUDY_TABLES:
-        raise ConfigError(f'--data coco: {args.table} is for small data, --data bccd or sample')
+    if args.data == 'coco' and args.table in SMALL_TABLES:
+        raise ConfigError(f'--data coco: {args.table} is for small data, as --data bccd')
     if args.split not in MEASURED_ON[args.data]:
         raise ConfigError(f'--split {args.split}: {args.data} has val alone')
     rows = _rows(args.table, args.rows)

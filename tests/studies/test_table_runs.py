@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,12 +29,22 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / 'configs'
 REGRESSION = TABLES['regression'].rows
 OF_ALL_DATA = [row for table in TABLES.values() if not table.coco_only for row in table.rows]
-ROWS = {row.config: row for row in OF_ALL_DATA if not row.changes}
+ROWS = {row.config: row for row in OF_ALL_DATA if not (row.changes or row.detector)}
+DETECTORS = {row.config: row for row in OF_ALL_DATA if row.detector and not row.changes}
 CHANGED = {row.name: row for row in OF_ALL_DATA if row.changes}
 EPOCHS = 3
+needs_backbone = pytest.mark.skipif(
+    not find_spec('efficientnet_lite_pytorch'), reason='needs requirements/fine-tuning.txt'
+)
 
 
-@pytest.mark.parametrize('data', SMALL_BASES)
+@pytest.mark.parametrize(
+    'data',
+    [
+        pytest.param(data, marks=needs_backbone) if data.endswith('-pretrained') else data
+        for data in SMALL_BASES
+    ],
+)
 @pytest.mark.parametrize('row', ROWS.values(), ids=lambda row: Path(row.config).stem)
 def test_small_data_changes_nothing_but_the_head_and_its_losses(row, data):
     base, own = (Config.fromfile(CONFIGS / name) for name in (SMALL_BASES[data], row.config))
@@ -44,9 +55,22 @@ def test_small_data_changes_nothing_but_the_head_and_its_losses(row, data):
     expected['model']['bbox_head']['type'] = own.model.bbox_head.type
     for loss in ('loss_cls', 'loss_bbox'):
         expected['model']['bbox_head'][loss] = own.model.bbox_head[loss].to_dict()
-    expected['custom_imports'] = dict(imports=['ghm_mmdet'], allow_failed_imports=False)
+    imports = sorted({'ghm_mmdet', *base.get('custom_imports', {}).get('imports', [])})
+    expected['custom_imports'] = dict(imports=imports, allow_failed_imports=False)
     expected['default_hooks']['checkpoint'].update(interval=1, max_keep_ckpts=2)
     assert without_scope(read_again.to_dict()) == without_scope(expected)
+
+
+@needs_backbone
+@pytest.mark.parametrize('row', DETECTORS.values(), ids=lambda row: Path(row.config).stem)
+def test_a_row_may_bring_its_detector_to_the_classes_of_the_data(row):
+    base, own = (
+        Config.fromfile(CONFIGS / name) for name in (SMALL_BASES['bccd-pretrained'], row.config)
+    )
+    cfg = row_config(row, 'bccd-pretrained', CONFIGS)
+    own.model.bbox_head.num_classes = base.model.bbox_head.num_classes
+    assert cfg.model.to_dict() == own.model.to_dict()
+    assert cfg.train_dataloader.to_dict() == base.train_dataloader.to_dict()
 
 
 @pytest.mark.parametrize('row', CHANGED.values(), ids=list(CHANGED))

@@ -1,0 +1,106 @@
+"""The tables of the fine-tuning study, on data whose name ends in ``-pretrained``.
+
+docs/studies/fine-tuning.md has the protocol, the commands and the results.
+"""
+
+from __future__ import annotations
+
+from studies.study_tables import FOCAL, NO_PRIOR, SMALL_DATA, TUNED_FOCAL, cause, variant
+from studies.tables import Row, Table
+
+
+def _at_rate(of: Row, rate: float) -> Row:
+    changes = {**of.changes, 'optim_wrapper.optimizer.lr': rate}
+    return Row(f'{of.name}-lr{rate:g}', f'learning rate {rate:g}', of.config, changes=changes)
+
+
+def _harmonized(of: Row, head: str, name: str, label: str, **loss: object) -> Row:
+    """A detector's row with GHM-C over its pyramid, in place of its classification loss."""
+    ghmc = dict(_delete_=True, type='GHMCLoss', use_sigmoid=True, bins=30, momentum=0.75, **loss)
+    changes = {
+        'model.bbox_head.type': 'WholePyramidHead',
+        'model.bbox_head.head': head,
+        'model.bbox_head.loss_cls': ghmc,
+    }
+    return Row(name, label, of.config, changes=changes, detector=True)
+
+
+ATSS = Row(
+    'atss',
+    'focal loss (gamma 2), as MMDetection has it',
+    '../studies/configs/atss_lite0_fpn_focal-10e_cards.py',
+    detector=True,
+)
+GFL = Row(
+    'gfl',
+    'quality focal loss, as MMDetection has it',
+    '../studies/configs/gfl_lite0_fpn_qfl-10e_cards.py',
+    detector=True,
+)
+FINE_TUNED_FOCAL = variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL)
+SMALL_DATA_PRIOR = variant(SMALL_DATA, 'ghmc', "GHM-C, balance='small-data', scores start at 0.01")
+
+TABLES = {
+    'fine-tuning-settings': Table(
+        'The settings of both losses, tried on one seed that nothing else uses',
+        (
+            FINE_TUNED_FOCAL,
+            variant(FOCAL, 'focal-gamma2', 'focal loss, gamma 2'),
+            variant(FINE_TUNED_FOCAL, 'focal-weight2', 'loss weight 2', loss_cls__loss_weight=2.0),
+            _at_rate(FINE_TUNED_FOCAL, 1e-3),
+            SMALL_DATA_PRIOR,
+            variant(SMALL_DATA, 'ghmc-no-prior', 'scores start at 0.5', init_cfg=NO_PRIOR),
+            cause('ghmc-weight0.5', 'loss weight 0.5', loss_weight=0.5),
+            _at_rate(SMALL_DATA_PRIOR, 1e-3),
+        ),
+    ),
+    'fine-tuning': Table(
+        'Fine-tuning from ImageNet weights, with L1 boxes',
+        (
+            FINE_TUNED_FOCAL,
+            SMALL_DATA_PRIOR,
+            variant(SMALL_DATA, 'ghmc-no-prior', 'scores start at 0.5', init_cfg=NO_PRIOR),
+        ),
+        paired=True,
+    ),
+    'fine-tuning-atss': Table(
+        "ATSS, which ranks by score x centerness: its own loss and GHM-C's balances",
+        (
+            ATSS,
+            Row(
+                'atss-gamma1',
+                'focal loss (gamma 1)',
+                ATSS.config,
+                changes={'model.bbox_head.loss_cls.gamma': 1.0},
+                detector=True,
+            ),
+            _harmonized(ATSS, 'ATSSHead', 'equal-weight', 'GHM-C, equal weight', loss_weight=0.4),
+            _harmonized(
+                ATSS,
+                'ATSSHead',
+                'small-data',
+                "GHM-C, balance='small-data'",
+                balance='small-data',
+                loss_weight=0.15,
+            ),
+        ),
+        paired=True,
+    ),
+    'fine-tuning-gfl': Table(
+        "GFL, whose targets are qualities: its own loss and GHM-C's balances",
+        (
+            GFL,
+            _harmonized(GFL, 'GFLHead', 'equal-weight', 'GHM-C, equal weight', loss_weight=0.5),
+            _harmonized(
+                GFL,
+                'GFLHead',
+                'small-data',
+                "GHM-C, balance='small-data'",
+                balance='small-data',
+                loss_weight=0.15,
+            ),
+        ),
+        paired=True,
+    ),
+}
+"""By name. The first row of each is what the others are compared with, seed by seed."""
