@@ -1,7 +1,7 @@
 """The tables of the studies on a few hundred images.
 
 Nothing is published for them. The schedule is that of the data set's base config unless
-``--cfg-options`` says otherwise; docs/results.md has the protocol and the commands.
+``--cfg-options`` says otherwise; docs/studies/from-scratch.md has the protocol and the commands.
 """
 
 from __future__ import annotations
