@@ -88,7 +88,7 @@ def prepare(args: argparse.Namespace, root: Path) -> Plan:
             f'{table.coco_only}'
         )
     if args.data == 'coco' and args.table in SMALL_TABLES:
-        raise ConfigError(f'--data coco: {args.table} is for small data, as --data bccd')
+        raise ConfigError(f'--data coco: {args.table} is for small data, --data bccd for one')
     if args.split not in MEASURED_ON[args.data]:
         raise ConfigError(f'--split {args.split}: {args.data} has val alone')
     rows = _rows(args.table, args.rows)

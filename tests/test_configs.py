@@ -28,6 +28,7 @@ PUBLISHED = ('r50', 'r101', 'x101-32x4d', 'x101-64x4d')
 LOSSES = {
     'ghm': ('RetinaHead', 'GHMCLoss', 'GHMRLoss'),
     'ghm-pyramid': ('GHMRetinaHead', 'GHMCLoss', 'GHMRLoss'),
+    'focal-small-data': ('RetinaHead', 'FocalLoss', 'L1Loss'),
     'ghmc-small-data': ('GHMRetinaHead', 'GHMCLoss', 'L1Loss'),
     'ghmc': ('RetinaHead', 'GHMCLoss', 'SmoothL1Loss'),
     'ghmc-asl1': ('RetinaHead', 'GHMCLoss', 'AuthenticSmoothL1Loss'),
