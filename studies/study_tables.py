@@ -99,6 +99,28 @@ TABLES = {
         ),
         paired=True,
     ),
+    'small-data-classes': Table(
+        'Weights for rare classes, with L1 boxes and scores that start at 0.5',
+        (
+            variant(SMALL_DATA, 'equal', 'no class weights', init_cfg=NO_PRIOR),
+            variant(
+                SMALL_DATA,
+                'auto',
+                "class_weight='auto'",
+                init_cfg=NO_PRIOR,
+                loss_cls__class_weight='auto',
+            ),
+            variant(
+                SMALL_DATA,
+                'auto1',
+                'class_weight=dict(auto=1.0)',
+                init_cfg=NO_PRIOR,
+                loss_cls__class_weight=dict(auto=1.0),
+            ),
+            variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL),
+        ),
+        paired=True,
+    ),
     'small-data-focal': Table(
         "Focal loss's own settings, with L1 boxes",
         (

@@ -1,0 +1,66 @@
+"""AP of every class at the end of a table's runs, from their logs, as CSV.
+
+python -m studies.class_ap FOLDER > table.csv
+
+The runs need `--cfg-options val_evaluator.classwise=True` of studies.reproduce.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ghm_mmdet.cli.command_line import add_debug, one_line_errors
+from studies.run_log import RunError
+from studies.runs import read_run
+
+PREFIX, SUFFIX = 'coco/', '_precision'
+"""Of a class in MMDetection's CocoMetric."""
+
+
+def class_aps(folder: Path) -> Iterator[tuple[str, int, str, float]]:
+    """Row, seed, class and AP in percent, by the last validation of each run.
+
+    Args:
+        folder: Of a table, with ``ROW/seedN``.
+
+    Raises:
+        RunError: There is no run, or one without AP by class.
+    """
+    work_dirs = sorted(folder.glob('*/seed*'))
+    if not work_dirs:
+        raise RunError(f'{folder}: no ROW/seedN, name the folder of a table of studies.reproduce')
+    for work_dir in work_dirs:
+        validations = read_run(work_dir).validations
+        metrics = validations[-1].metrics if validations else {}
+        found = {
+            name[len(PREFIX) : -len(SUFFIX)]: 100 * value
+            for name, value in metrics.items()
+            if name.startswith(PREFIX) and name.endswith(SUFFIX)
+        }
+        if not found:
+            raise RunError(f'{work_dir}: no AP by class; train with val_evaluator.classwise=True')
+        for name, ap in found.items():
+            yield work_dir.parent.name, int(work_dir.name[len('seed') :]), name, ap
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``studies.class_ap`` with the given arguments, by default the command line's."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('folder', type=Path, metavar='FOLDER', help='of a table')
+    add_debug(parser)
+    args = parser.parse_args(arguments)
+    with one_line_errors(args.debug):
+        rows = list(class_aps(args.folder))
+    writer = csv.writer(sys.stdout)
+    writer.writerow(['row', 'seed', 'class', 'ap'])
+    writer.writerows((row, seed, name, f'{ap:.1f}') for row, seed, name, ap in rows)
+
+
+if __name__ == '__main__':
+    main()
