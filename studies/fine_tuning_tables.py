@@ -37,6 +37,14 @@ GFL = Row(
     '../studies/configs/gfl_lite0_fpn_qfl-10e_cards.py',
     detector=True,
 )
+
+
+def _harmonized_start(name: str, label: str, **loss: object) -> Row:
+    settings = {f'loss_cls__{key}': value for key, value in loss.items()}
+    return variant(SMALL_DATA, name, label, init_cfg=NO_PRIOR, **settings)
+
+
+FINE_TUNED = cause('ghmc', "GHM-C, balance='small-data', loss weight 1", loss_weight=1.0)
 FINE_TUNED_FOCAL = variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL)
 SMALL_DATA_PRIOR = variant(SMALL_DATA, 'ghmc', "GHM-C, balance='small-data', scores start at 0.01")
 
@@ -60,8 +68,9 @@ TABLES = {
         'Fine-tuning from ImageNet weights, with L1 boxes',
         (
             FINE_TUNED_FOCAL,
-            SMALL_DATA_PRIOR,
-            variant(SMALL_DATA, 'ghmc-no-prior', 'scores start at 0.5', init_cfg=NO_PRIOR),
+            FINE_TUNED,
+            _harmonized_start('ghmc-no-prior', 'the same, scores start at 0.5', loss_weight=1.0),
+            _harmonized_start('ghmc-scratch', 'the settings for training from scratch'),
         ),
         paired=True,
     ),
