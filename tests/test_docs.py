@@ -37,6 +37,11 @@ FAULTS = {
     'page from the README': ('README.md', '[link](docs/missing.md)', 'docs/missing.md'),
     'folder': ('docs/page.md', '[link](../configs)', "'../configs'"),
     'path from the root': ('docs/page.md', '[link](/docs/other.md)', '/docs/other.md'),
+    'path from the root in HTML': (
+        'docs/page.md',
+        '<a href="/docs/other.html">l</a>',
+        'not of this',
+    ),
     'HTML': ('docs/page.md', '<a href="missing.html">link</a>', 'missing.html'),
     'anchor in HTML': ('docs/page.md', '<a href="other.html#missing">link</a>', '#missing'),
     'picture in HTML': ('docs/page.md', '<img src="missing.png">', 'missing.png'),

@@ -35,10 +35,11 @@ class Page(HTMLParser):
 def on_post_build(config: MkDocsConfig) -> None:
     """Warn of each link inside the site that leads nowhere."""
     site = Path(config.site_dir).resolve()
+    base = urlsplit(config.site_url or '').path or '/'
     pages = {path: _read(path) for path in sorted(site.rglob('*.html'))}
     for path, page in pages.items():
         for link in sorted(page.links):
-            fault = _fault(site, path, link, pages)
+            fault = _fault(site, base, path, link, pages)
             if fault:
                 log.warning("'%s' links to '%s': %s", path.relative_to(site), link, fault)
 
@@ -49,13 +50,18 @@ def _read(path: Path) -> Page:
     return page
 
 
-def _fault(site: Path, path: Path, link: str, pages: dict[Path, Page]) -> str | None:
+def _fault(site: Path, base: str, path: Path, link: str, pages: dict[Path, Page]) -> str | None:
     parts = urlsplit(link)
     if parts.scheme or parts.netloc:
         return None
-    # what starts with a slash is looked for from the site's root, as on the page for errors
-    folder = site if parts.path.startswith('/') else path.parent
-    target = (folder / unquote(parts.path).lstrip('/')).resolve() if parts.path else path
+    target = path
+    # a path from the server's root, as on the page for errors: the site has a part of the server
+    if parts.path.startswith('/'):
+        if not parts.path.startswith(base):
+            return 'not of this site'
+        target = (site / unquote(parts.path[len(base) :])).resolve()
+    elif parts.path:
+        target = (path.parent / unquote(parts.path)).resolve()
     if target.is_dir():
         target = target / 'index.html'
     if not target.is_file():
