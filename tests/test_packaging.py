@@ -15,6 +15,7 @@ from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
+import yaml
 from installed_packages import OPENMMLAB, PROVIDERS, TESTED
 from packaging.requirements import Requirement
 
@@ -24,6 +25,7 @@ from tests.setup.sites import REPOSITORY, make_site, run_in_site
 
 SHIPPED = ('configs', 'tools', 'model-index.yml')
 NOT_SOURCE = ('.*', '*.egg-info', '__pycache__')
+SOURCE = ('.ci', '.github', '.pre-commit-config.yaml')
 NOT_SOURCE_AT_THE_TOP = ('build', 'data', 'dist', 'site', 'work_dirs')
 CONFIGS = sorted(
     path.relative_to(REPOSITORY / 'configs').as_posix()
@@ -75,7 +77,7 @@ def checkout(folder) -> Path:
 
     def ignore(where: str, names: list[str]) -> set[str]:
         at_the_top = NOT_SOURCE_AT_THE_TOP if Path(where) == REPOSITORY else ()
-        return shutil.ignore_patterns(*NOT_SOURCE, *at_the_top)(where, names)
+        return shutil.ignore_patterns(*NOT_SOURCE, *at_the_top)(where, names) - {*SOURCE}
 
     return Path(shutil.copytree(REPOSITORY, folder / 'checkout', ignore=ignore))
 
@@ -157,6 +159,14 @@ def test_sdist_is_enough_to_set_up_and_test(folder, checkout, wheel, tmp_path):
     (root,) = tmp_path.iterdir()
     for name in ('Makefile', 'CHANGELOG.md', 'requirements/torch.txt', 'tests/conftest.py'):
         assert (root / name).is_file()
+    for name in (
+        'CITATION.cff',
+        'CONTRIBUTING.md',
+        '.ci/run',
+        '.github/workflows/ci.yml',
+        SOURCE[-1],
+    ):
+        assert (root / name).is_file()
     assert files(root) == files(checkout)
 
 
@@ -205,9 +215,13 @@ def test_the_installed_package_trains_tests_and_reports(small_config, installed,
     assert list((tmp_path / 'report').glob('*.html'))
 
 
-def test_the_version_is_that_of_the_changelog_and_of_a_tag():
-    heading = re.search(r'^## (.*)$', (REPOSITORY / 'CHANGELOG.md').read_text(), re.M)[1]
-    assert re.search(r'\d+\.\d+\.\d+', heading)[0] == __version__
+def test_the_version_is_that_of_the_changelog_of_the_citation_and_of_a_tag():
+    headings = re.findall(r'^## (.*)$', (REPOSITORY / 'CHANGELOG.md').read_text(), re.M)
+    # changes that wait for their release stand above it
+    released = next(each for each in headings if each != 'Unreleased')
+    citation = yaml.safe_load((REPOSITORY / 'CITATION.cff').read_text())
+    assert released == f'{__version__} - {citation["date-released"].isoformat()}'
+    assert citation['version'] == __version__
     tags = subprocess.run(
         ['git', 'tag', '--points-at', 'HEAD'], cwd=REPOSITORY, capture_output=True, text=True
     )

@@ -13,6 +13,8 @@ from mkdocs.structure.files import File, Files
 PUBLISHED = (
     'README.md',
     'CHANGELOG.md',
+    'CITATION.cff',
+    'CONTRIBUTING.md',
     'LICENSE',
     'docs/**/*.md',
     'docs/images/*',
