@@ -14,32 +14,7 @@ def _at_rate(of: Row, rate: float) -> Row:
     return Row(f'{of.name}-lr{rate:g}', f'learning rate {rate:g}', of.config, changes=changes)
 
 
-def _harmonized(of: Row, head: str, name: str, label: str, **loss: object) -> Row:
-    """A detector's row with GHM-C over its pyramid, in place of its classification loss."""
-    ghmc = dict(_delete_=True, type='GHMCLoss', use_sigmoid=True, bins=30, momentum=0.75, **loss)
-    changes = {
-        'model.bbox_head.type': 'WholePyramidHead',
-        'model.bbox_head.head': head,
-        'model.bbox_head.loss_cls': ghmc,
-    }
-    return Row(name, label, of.config, changes=changes, detector=True)
-
-
-ATSS = Row(
-    'atss',
-    'focal loss (gamma 2), as MMDetection has it',
-    '../studies/configs/atss_lite0_fpn_focal-10e_cards.py',
-    detector=True,
-)
-GFL = Row(
-    'gfl',
-    'quality focal loss, as MMDetection has it',
-    '../studies/configs/gfl_lite0_fpn_qfl-10e_cards.py',
-    detector=True,
-)
-
-
-def _harmonized_start(name: str, label: str, **loss: object) -> Row:
+def _from_half(name: str, label: str, **loss: object) -> Row:
     settings = {f'loss_cls__{key}': value for key, value in loss.items()}
     return variant(SMALL_DATA, name, label, init_cfg=NO_PRIOR, **settings)
 
@@ -68,48 +43,10 @@ TABLES = {
         'Fine-tuning from ImageNet weights, with L1 boxes',
         (
             FINE_TUNED_FOCAL,
+            variant(FOCAL, 'focal-gamma2', "focal loss (gamma 2, MMDetection's default)"),
             FINE_TUNED,
-            _harmonized_start('ghmc-no-prior', 'the same, scores start at 0.5', loss_weight=1.0),
-            _harmonized_start('ghmc-scratch', 'the settings for training from scratch'),
-        ),
-        paired=True,
-    ),
-    'fine-tuning-atss': Table(
-        "ATSS, which ranks by score x centerness: its own loss and GHM-C's balances",
-        (
-            ATSS,
-            Row(
-                'atss-gamma1',
-                'focal loss (gamma 1)',
-                ATSS.config,
-                changes={'model.bbox_head.loss_cls.gamma': 1.0},
-                detector=True,
-            ),
-            _harmonized(ATSS, 'ATSSHead', 'equal-weight', 'GHM-C, equal weight', loss_weight=0.4),
-            _harmonized(
-                ATSS,
-                'ATSSHead',
-                'small-data',
-                "GHM-C, balance='small-data'",
-                balance='small-data',
-                loss_weight=0.15,
-            ),
-        ),
-        paired=True,
-    ),
-    'fine-tuning-gfl': Table(
-        "GFL, whose targets are qualities: its own loss and GHM-C's balances",
-        (
-            GFL,
-            _harmonized(GFL, 'GFLHead', 'equal-weight', 'GHM-C, equal weight', loss_weight=0.5),
-            _harmonized(
-                GFL,
-                'GFLHead',
-                'small-data',
-                "GHM-C, balance='small-data'",
-                balance='small-data',
-                loss_weight=0.15,
-            ),
+            _from_half('ghmc-no-prior', 'the same, scores start at 0.5', loss_weight=1.0),
+            _from_half('ghmc-scratch', 'the settings for training from scratch'),
         ),
         paired=True,
     ),

@@ -14,6 +14,7 @@ from ghm_mmdet.cli.check_config import check_config, check_data, check_machine
 from ghm_mmdet.cli.command_line import ConfigOptions
 from ghm_mmdet.cli.config import ConfigError, set_work_dir
 from studies.fine_tuning_tables import TABLES as FINE_TUNING_TABLES
+from studies.head_tables import TABLES as HEAD_TABLES
 from studies.paper_tables import TABLES as PAPER_TABLES
 from studies.study_tables import TABLES as STUDY_TABLES
 from studies.table_runs import (
@@ -27,7 +28,7 @@ from studies.table_runs import (
 )
 from studies.tables import Row, Table
 
-SMALL_TABLES = {**STUDY_TABLES, **FINE_TUNING_TABLES}
+SMALL_TABLES = {**STUDY_TABLES, **FINE_TUNING_TABLES, **HEAD_TABLES}
 TABLES = {**PAPER_TABLES, **SMALL_TABLES}
 SETTINGS = 'reproduction.json'
 RESULTS = {'val': RESULT, 'test': TEST_RESULT}

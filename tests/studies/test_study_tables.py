@@ -7,11 +7,12 @@ import pytest
 
 from ghm_mmdet.cli.check_config import check_config
 from studies.fine_tuning_tables import TABLES as FINE_TUNING_TABLES
+from studies.head_tables import TABLES as HEAD_TABLES
 from studies.study_tables import TABLES as STUDY_TABLES
 from studies.table_runs import row_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-TABLES = {**STUDY_TABLES, **FINE_TUNING_TABLES}
+TABLES = {**STUDY_TABLES, **FINE_TUNING_TABLES, **HEAD_TABLES}
 ROWS = [(table, row) for table in TABLES.values() for row in table.rows]
 READ = {}
 

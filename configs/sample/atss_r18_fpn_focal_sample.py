@@ -1,21 +1,22 @@
-# ATSS with MMDetection's losses.
-_base_ = './retinanet_lite0_fpn_focal-10e_cards.py'
+# ATSS with MMDetection's losses on the sample data.
+_base_ = './_base_/retinanet_r18_fpn_sample.py'
 
 model = dict(
     type='ATSS',
     bbox_head=dict(
         _delete_=True,
         type='ATSSHead',
-        num_classes=6,
-        in_channels=96,
-        feat_channels=96,
-        stacked_convs=2,
+        num_classes=5,
+        in_channels=32,
+        feat_channels=32,
+        stacked_convs=1,
+        norm_cfg=dict(type='GN', num_groups=8, requires_grad=True),
         anchor_generator=dict(
             type='AnchorGenerator',
             ratios=[1.0],
-            octave_base_scale=8,
+            octave_base_scale=3,
             scales_per_octave=1,
-            strides=[8, 16, 32, 64, 128],
+            strides=[8, 16, 32],
         ),
         bbox_coder=dict(
             type='DeltaXYWHBBoxCoder',
@@ -33,5 +34,4 @@ model = dict(
         pos_weight=-1,
         debug=False,
     ),
-    test_cfg=dict(nms=dict(iou_threshold=0.6)),
 )

@@ -1,0 +1,64 @@
+"""The tables of other heads than RetinaNet's, on the sample data: own losses and GHM-C's balances.
+
+docs/heads.md has the results.
+"""
+
+from __future__ import annotations
+
+from studies.tables import Row, Table
+
+
+def _own(name: str, label: str, config: str, **loss: object) -> Row:
+    changes = {f'model.bbox_head.loss_cls.{key}': value for key, value in loss.items()}
+    return Row(name, label, f'sample/{config}_sample.py', changes=changes, detector=True)
+
+
+def _harmonized(own: Row, head: str, name: str, label: str, **loss: object) -> Row:
+    """A detector's row with GHM-C over its pyramid, in place of its classification loss."""
+    ghmc = dict(_delete_=True, type='GHMCLoss', use_sigmoid=True, bins=30, momentum=0.75, **loss)
+    changes = {
+        'model.bbox_head.type': 'WholePyramidHead',
+        'model.bbox_head.head': head,
+        'model.bbox_head.loss_cls': ghmc,
+    }
+    return Row(name, label, own.config, changes=changes, detector=True)
+
+
+def _table(title: str, head: str, own: tuple[Row, ...], equal_weight: float) -> Table:
+    """A head's own losses, equal weight at the loss weight of docs/heads.md, and 'small-data'."""
+    of = (own[0], head)
+    return Table(
+        title,
+        (
+            *own,
+            _harmonized(*of, 'equal-weight', 'GHM-C, equal weight', loss_weight=equal_weight),
+            _harmonized(
+                *of,
+                'small-data',
+                "GHM-C, balance='small-data'",
+                balance='small-data',
+                loss_weight=0.15,
+            ),
+        ),
+        paired=True,
+    )
+
+
+TABLES = {
+    'heads-atss': _table(
+        'ATSS, which ranks by score x centerness',
+        'ATSSHead',
+        (
+            _own('atss', 'focal loss (gamma 2)', 'atss_r18_fpn_focal'),
+            _own('atss-gamma1', 'focal loss (gamma 1)', 'atss_r18_fpn_focal', gamma=1.0),
+        ),
+        equal_weight=0.4,
+    ),
+    'heads-gfl': _table(
+        'GFL, whose targets are qualities',
+        'GFLHead',
+        (_own('gfl', 'quality focal loss', 'gfl_r18_fpn_qfl'),),
+        equal_weight=0.5,
+    ),
+}
+"""By name. The first row of each is what the others are compared with, seed by seed."""
