@@ -2,7 +2,6 @@
 
 noise: final AP against the share of wrong labels, from tables of studies.reproduce.
 curves: mAP over epochs with bands over seeds, from the curves of studies.reproduce.
-differences: what a row gains over the first one, from many tables of studies.reproduce.
 density: examples and gradient per region at the first and the last look of GradientDensityHook.
 """
 
@@ -19,7 +18,6 @@ from ghm_mmdet.cli.config import ConfigError
 from ghm_mmdet.diagnosis.style import save
 from studies.curves import draw_curves, read_curves
 from studies.density_log import draw_looks, read_looks
-from studies.differences_figure import draw_differences, read_difference
 from studies.noise_figure import MARKERS, draw_noise, read_table
 
 
@@ -57,15 +55,6 @@ def _curves(args: argparse.Namespace) -> Figure:
     return draw_curves(curves, dict(_named(each) for each in args.rows))
 
 
-def _differences(args: argparse.Namespace) -> Figure:
-    found = []
-    for each in args.tables:
-        label, _, path = each.rpartition('=')
-        path, _, row = path.rpartition(':')
-        found.append(read_difference(label, Path(path), row))
-    return draw_differences(found, args.xlabel)
-
-
 def _named(text: str) -> tuple[str, str]:
     row, _, name = text.partition('=')
     if name not in MARKERS:
@@ -100,10 +89,6 @@ def _parser() -> argparse.ArgumentParser:
     noise = figures.add_parser('noise', parents=[common, rows], help='AP against wrong labels')
     noise.add_argument('tables', nargs='+', metavar='SHARE=TABLE.csv')
     noise.set_defaults(draw=_noise)
-    differences = figures.add_parser('differences', parents=[common], help='rows of many tables')
-    differences.add_argument('tables', nargs='+', metavar='LABEL=TABLE.csv:ROW')
-    differences.add_argument('--xlabel', required=True, help='what is subtracted from what')
-    differences.set_defaults(draw=_differences)
     density = figures.add_parser('density', parents=[common], help='density early and late')
     density.add_argument('runs', nargs='+', metavar='[LABEL=]WORK_DIR')
     density.add_argument('--loss', default='bbox_head.loss_cls', help='default: %(default)s')
