@@ -23,8 +23,8 @@ from benchmarks.command_line import RESULTS
 from demo.sample import SampleSettings, make_sample_dataset
 from ghm_mmdet.cli.config import load_config
 from tools.gradient_report.annotated_data import annotated_loader
-from tools.gradient_report.label_errors import coco_of_suspects
 from tools.gradient_report.survey import Survey, survey
+from tools.gradient_report.suspect_file import coco_of_suspects
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'sample'
 DEFAULT = tuple(f'retinanet_r18_fpn_{loss}_sample' for loss in ('ce', 'focal', 'ghm'))

@@ -1,9 +1,9 @@
-"""Plants wrong labels and missing boxes in a COCO file."""
+"""Plants wrong labels, missing boxes, shifted boxes and bogus boxes in a COCO file."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,52 +11,66 @@ import numpy as np
 from ghm_mmdet.cli.command_line import add_debug, one_line_errors
 from ghm_mmdet.cli.config import ConfigError
 from ghm_mmdet.datasets.coco_file import DataError, is_ignored, read_coco_file, write_new_json
-from studies.planted_errors import plant_errors
+from studies.planted_errors import bogus_boxes, plant_errors
+
+FRACTIONS = {
+    'label_noise': 'fraction of the objects that get a wrong class',
+    'missing': 'fraction of the objects whose box is left out',
+    'shifted': 'fraction of the objects whose box is moved, by 0.3 to 0.5 of its size',
+    'bogus': 'boxes where nothing is, as a fraction of the objects',
+}
+RECORDS = ('true_category_id', 'true_bbox', 'bogus')
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``studies.plant_errors`` with the given arguments, by default the command line's."""
     args = _parser().parse_args(arguments)
     with one_line_errors(args.debug):
-        content = noisy_file(args.source, args.label_noise, args.missing, args.seed)
+        fractions = {name: getattr(args, name) for name in FRACTIONS}
+        content = noisy_file(args.source, args.seed, **fractions)
         write_new_json(Path(args.out), content)
-    wrong = sum('true_category_id' in each for each in content['annotations'])
+    wrong, shifted, bogus = (sum(key in each for each in content['annotations']) for key in RECORDS)
     print(
-        f'{args.out}: {len(content["annotations"])} annotations, {wrong} mislabelled; '
-        f'{len(content["missing_annotations"])} left out'
+        f'{args.out}: {len(content["annotations"])} annotations, {wrong} mislabelled, '
+        f'{shifted} shifted, {bogus} bogus; {len(content["missing_annotations"])} left out'
     )
 
 
-def noisy_file(source: str, label_noise: float, missing: float, seed: int) -> dict:
+def noisy_file(
+    source: str,
+    seed: int,
+    label_noise: float = 0.0,
+    missing: float = 0.0,
+    shifted: float = 0.0,
+    bogus: float = 0.0,
+) -> dict:
     """Content of a COCO file with errors in it.
 
     Wrong labels are drawn among the categories that have objects. What was there stays on record:
-    ``true_category_id`` in a mislabelled annotation, and the list ``missing_annotations``. The
-    errors of a smaller fraction are among those of a larger one.
+    ``true_category_id`` in a mislabelled annotation, ``true_bbox`` in a shifted one, ``bogus`` in
+    one where nothing is, and the list ``missing_annotations``. No object has two errors. The
+    errors of a smaller fraction are among those of a larger one, the other fractions being equal.
 
     Args:
         source: Annotation file.
+        seed: Chooses them.
         label_noise: Fraction of the objects that get a wrong category.
         missing: Fraction of the objects that are left out.
-        seed: Chooses them.
+        shifted: Fraction of the objects whose box is moved.
+        bogus: Number of boxes where nothing is, as a fraction of the objects.
 
     Raises:
         ConfigError: A fraction is out of range.
-        DataError: The file is none in COCO format, has errors planted already, or objects of a
-            single category and so no wrong one.
+        DataError: The file is none in COCO format, has errors planted already, objects of a
+            single category and so no wrong one, or no room for bogus boxes.
     """
-    for name, value in (('--label-noise', label_noise), ('--missing', missing)):
-        if not 0 <= value <= 1:
-            raise ConfigError(f'{name} {value}: must be a fraction in [0, 1]')
-    if label_noise + missing > 1:
-        raise ConfigError(
-            f'--label-noise {label_noise} and --missing {missing}: must sum to 1 or less'
-        )
+    fractions = dict(label_noise=label_noise, missing=missing, shifted=shifted, bogus=bogus)
+    _check_fractions(fractions)
     if seed < 0:
         raise ConfigError(f'--seed {seed}: must be 0 or more')
     file = read_coco_file(source)
-    wrong = any('true_category_id' in each for each in file.annotations)
-    if wrong or file.content.get('missing_annotations'):
+    planted = any(key in each for each in file.annotations for key in RECORDS)
+    if planted or file.content.get('missing_annotations'):
         raise DataError(f'{source}: has planted errors already; name the file without them')
     # a root category without objects, as Roboflow writes, is no class that one could mistake
     used = {each['category_id'] for each in file.annotations if not is_ignored(each)}
@@ -65,30 +79,41 @@ def noisy_file(source: str, label_noise: float, missing: float, seed: int) -> di
         raise DataError(
             f'{source}: has one category with objects, so that no label can be a wrong one'
         )
+    rng = np.random.default_rng(seed)
     kept, left_out = plant_errors(
-        file.annotations, categories, label_noise, missing, np.random.default_rng(seed)
+        file.annotations, categories, label_noise, missing, rng, shifted, file.images
     )
-    return {**file.content, 'annotations': kept, 'missing_annotations': left_out}
+    count = round(bogus * sum(not is_ignored(each) for each in file.annotations))
+    try:
+        made = bogus_boxes(file.annotations, kept, file.images, categories, count, rng)
+    except ValueError as error:
+        raise DataError(f'{source}: {error}') from None
+    return {**file.content, 'annotations': [*kept, *made], 'missing_annotations': left_out}
+
+
+def _check_fractions(fractions: Mapping[str, float]) -> None:
+    options = {f'--{name.replace("_", "-")}': value for name, value in fractions.items()}
+    for option, value in options.items():
+        if not 0 <= value <= 1:
+            raise ConfigError(f'{option} {value}: must be a fraction in [0, 1]')
+    of_objects = {option: value for option, value in options.items() if option != '--bogus'}
+    if sum(of_objects.values()) > 1:
+        named = ', '.join(f'{option} {value}' for option, value in of_objects.items())
+        raise ConfigError(f'{named}: must sum to 1 or less')
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog='python -m studies.plant_errors', description=__doc__)
     parser.add_argument('source', metavar='FILE', help='annotation file in COCO format')
     parser.add_argument('out', metavar='OUT', help='file to write; it must not be there yet')
-    parser.add_argument(
-        '--label-noise',
-        type=float,
-        default=0.0,
-        metavar='F',
-        help='fraction of the objects that get a wrong class (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--missing',
-        type=float,
-        default=0.0,
-        metavar='F',
-        help='fraction of the objects whose box is left out (default: %(default)s)',
-    )
+    for name, help_text in FRACTIONS.items():
+        parser.add_argument(
+            f'--{name.replace("_", "-")}',
+            type=float,
+            default=0.0,
+            metavar='F',
+            help=f'{help_text} (default: %(default)s)',
+        )
     parser.add_argument('--seed', type=int, default=0, help='chooses them (default: %(default)s)')
     add_debug(parser)
     return parser

@@ -35,9 +35,9 @@ from ghm_mmdet.datasets.tolerant_loading import tolerate_undecodable
 from ghm_mmdet.mm_patches import guard_checkpoints
 from gradient_report.annotated_data import SPLITS, annotated_loader
 from gradient_report.figures import Picture, pictures_of
-from gradient_report.label_errors import coco_of_suspects
 from gradient_report.report import Gallery, write_report
 from gradient_report.survey import Survey, survey
+from gradient_report.suspect_file import coco_of_suspects
 
 NUM_REGIONS = 90  # whole numbers of them in the 10 and the 30 regions of the published settings
 SCORE_THRESHOLD = 0.01
@@ -52,6 +52,16 @@ UNANNOTATED = (
     'Objects that nobody annotated',
     'Detections that overlap no annotation, the highest score first: missing boxes, or what the '
     'model takes for an object.',
+)
+BADLY_PLACED = (
+    'Boxes that the model sees elsewhere',
+    'Annotated objects beside whose box the model sees one of their class, and none in it, the '
+    "surest and farthest first: look for badly placed boxes. The dashed box is the model's.",
+)
+UNSEEN = (
+    'Annotations where the model sees nothing',
+    'Annotated objects at whose place the model sees nothing of any class, the emptiest first: '
+    'look for boxes without an object, and for objects that are hard to see.',
 )
 
 
@@ -154,6 +164,8 @@ def _write(
     worst_of = {
         'worst_labels': found.annotated,
         'unannotated': found.unannotated,
+        'badly_placed': found.badly_placed,
+        'unseen': found.unseen,
     }
     source, folder = _source(cfg, args.split)
     files = [out / 'report.html']
@@ -166,7 +178,7 @@ def _write(
         'checkpoint': Path(args.checkpoint).name,
         'data': f'{args.split}, {found.images} images, {found.objects} objects',
     }
-    headings = zip((ANNOTATED, UNANNOTATED), worst_of.values())
+    headings = zip((ANNOTATED, UNANNOTATED, BADLY_PLACED, UNSEEN), worst_of.values())
     write_report(
         files[0],
         title=f'What {Path(args.config).stem} sees',

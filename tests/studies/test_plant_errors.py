@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from studies.plant_errors import main
+from studies.planted_errors import iou, plant_errors
 
 SOURCE = 'annotations/instances_train.json'
 
@@ -28,7 +30,7 @@ def test_the_fraction_is_planted_and_can_be_undone(plant, coco_folder, capsys):
     source = json.loads((coco_folder / SOURCE).read_text())
     content = plant('--label-noise', '0.5', '--missing', '0.25')
     assert len(mislabelled(content)) == 4 and len(content['missing_annotations']) == 2
-    assert '4 mislabelled; 2 left out' in capsys.readouterr().out
+    assert '4 mislabelled, 0 shifted, 0 bogus; 2 left out' in capsys.readouterr().out
     restored = [
         {**each, 'category_id': each.get('true_category_id', each['category_id'])}
         for each in [*content['annotations'], *content['missing_annotations']]
@@ -53,6 +55,8 @@ def test_less_noise_is_part_of_more_and_seeds_differ(plant):
         (['--label-noise', '1.5'], '--label-noise 1.5: must be a fraction in [0, 1]'),
         (['--missing', '-0.1'], '--missing -0.1: must be a fraction in [0, 1]'),
         (['--label-noise', '0.6', '--missing', '0.6'], 'must sum to 1 or less'),
+        (['--label-noise', '0.6', '--shifted', '0.6'], 'must sum to 1 or less'),
+        (['--bogus', '2'], '--bogus 2.0: must be a fraction in [0, 1]'),
         (['--seed', '-1'], '--seed -1: must be 0 or more'),
     ],
     ids=lambda each: ' '.join(each) if isinstance(each, list) else '',
@@ -71,7 +75,7 @@ def test_a_file_that_is_there_stays(plant, tmp_path):
     assert (tmp_path / 'noisy.json').read_text() == 'mine'
 
 
-@pytest.mark.parametrize('kind', ['--label-noise', '--missing'])
+@pytest.mark.parametrize('kind', ['--label-noise', '--missing', '--shifted'])
 def test_errors_are_planted_once(plant, tmp_path, kind):
     plant(kind, '0.0')
     once, again = tmp_path / 'once.json', tmp_path / 'again.json'
@@ -135,3 +139,83 @@ def test_ids_may_be_numbers_and_text_in_one_file(plant, edited, place):
     for key in ('annotations', 'missing_annotations'):
         named = [{**each, 'id': 'a1'} if each['id'] == place + 1 else each for each in numbers[key]]
         assert mixed[key] == named
+
+
+def planted(content, key):
+    return [each for each in content['annotations'] if key in each]
+
+
+def test_shifted_boxes_are_moved_by_the_stated_share_and_can_be_undone(plant, coco_folder):
+    source = json.loads((coco_folder / SOURCE).read_text())
+    content = plant('--shifted', '0.5')
+    shifted = planted(content, 'true_bbox')
+    assert len(shifted) == 4
+    for each in shifted:
+        x, y, width, height = each['bbox']
+        assert min(x, y) >= 0 and x + width <= 64 and y + height <= 48
+        assert 0.25 < iou(each['bbox'], each['true_bbox']) < 0.75
+    for each in shifted:
+        each['bbox'] = each.pop('true_bbox')
+    assert content['annotations'] == source['annotations']
+
+
+def test_a_small_object_keeps_its_size_and_has_the_stated_overlap():
+    boxes = [{'id': i, 'image_id': 0, 'category_id': 1, 'bbox': [i, 0, 9, 7]} for i in range(99)]
+    images = {0: {'width': 108, 'height': 50}}
+    rng = np.random.default_rng(0)
+    shifted, _ = plant_errors(boxes, [1], 0, 0, rng, shifted=1.0, images=images)
+    assert all(each['bbox'][2:] == [9, 7] for each in shifted)
+    overlaps = [iou(each['bbox'], each['true_bbox']) for each in shifted]
+    assert 0.26 <= min(overlaps) < 0.29 and 0.49 < max(overlaps) <= 0.54
+
+
+def test_bogus_boxes_are_of_a_usual_size_where_nothing_is(plant, edited):
+    def widen(content):
+        for image in content['images']:
+            image.update(width=200, height=200)
+
+    edited(widen)
+    content = plant('--bogus', '0.5', '--missing', '0.25', '--shifted', '0.25')
+    bogus = planted(content, 'bogus')
+    assert len(bogus) == 4 and len({each['id'] for each in content['annotations']}) == 6 + 4
+    others = [*content['annotations'], *content['missing_annotations']]
+    boxes = [(each['id'], each['image_id'], each['bbox']) for each in others]
+    boxes += [(0, each['image_id'], each['true_bbox']) for each in planted(content, 'true_bbox')]
+    assert {tuple(each['bbox'][2:]) for each in bogus} < {tuple(box[2:]) for *_, box in boxes}
+    for each in bogus:
+        x, y, width, height = each['bbox']
+        assert min(x, y) >= 0 and max(x + width, y + height) <= 200
+        same = [box for _, image, box in boxes if image == each['image_id'] and box != each['bbox']]
+        assert all(iou(each['bbox'], box) < 0.1 for box in same)
+
+
+def test_fewer_bogus_boxes_are_part_of_more(plant, edited):
+    edited(lambda content: content['images'].append({**content['images'][0], 'id': 99}))
+    some, more = (planted(plant('--bogus', each, out=each), 'bogus') for each in ('0.125', '0.25'))
+    assert some == more[:1] and len(more) == 2
+
+
+def test_without_room_no_bogus_box_is_planted(plant, edited):
+    def fill(content):
+        for each in content['annotations']:
+            each['bbox'] = [0, 0, 64, 48]
+
+    edited(fill)
+    with pytest.raises(SystemExit, match='no room for a bogus box'):
+        plant('--bogus', '1.0')
+
+
+def test_no_object_has_two_errors(plant):
+    content = plant('--label-noise', '0.25', '--missing', '0.25', '--shifted', '0.5')
+    wrong, shifted = mislabelled(content), {each['id'] for each in planted(content, 'true_bbox')}
+    missing = {each['id'] for each in content['missing_annotations']}
+    assert len(wrong) == len(missing) == 2 and len(shifted) == 4
+    assert wrong | shifted | missing == set(range(1, 9))
+
+
+def test_older_errors_stay_where_boxes_are_shifted_as_well(plant):
+    options = ('--label-noise', '0.25', '--missing', '0.25')
+    before = plant(*options)
+    after = plant(*options, '--shifted', '0.5', '--bogus', '0', out='more.json')
+    assert mislabelled(before) == mislabelled(after)
+    assert before['missing_annotations'] == after['missing_annotations']

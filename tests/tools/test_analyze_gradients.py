@@ -73,7 +73,9 @@ def test_report_of_a_ghm_detector(
     source = json.loads((coco_folder / 'annotations' / 'instances_train.json').read_text())
     source = {each['id']: each for each in source['annotations']}
     assert len(labels.anns) == 5
-    assert 3 <= (out / 'report.html').read_text().count('data:image/jpeg') <= 2 * 3
+    assert 3 <= (out / 'report.html').read_text().count('data:image/jpeg') <= 4 * 3
+    assert len(COCO(str(out / 'unseen.json')).anns) == 5
+    assert (out / 'badly_placed.json').is_file()
     for each in labels.anns.values():
         assert each['category_id'] == source[each['id']]['category_id']
         assert each['bbox'] == pytest.approx(source[each['id']]['bbox'], abs=0.1)

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from ghm_mmdet.datasets.coco_file import read_coco_file
-from gradient_report.label_errors import Suspect, coco_of_suspects
+from gradient_report.label_errors import Suspect
+from gradient_report.suspect_file import coco_of_suspects
 from studies.plant_errors import main as plant
 from tools.correct_labels import main
 

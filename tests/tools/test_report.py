@@ -53,6 +53,10 @@ def page(tmp_path):
     suspects = [
         Suspect(1, str(image), (40, 60), (50.0, 5.0, 59.0, 30.0), 0, 0.1, 1, 0.9, 0.9),
         Suspect(1, str(image), (40, 60), (5.0, 5.0, 9.0, 30.0), None, 0.0, 0, 0.6, 0.6),
+        Suspect(
+            *(1, str(image), (40, 60), (5.0, 5.0, 9.0, 30.0), 0, 0.1, 0, 0.7, 0.5),
+            believed_box=(9.0, 5.0, 13.0, 30.0),
+        ),
         Suspect(2, str(tmp_path / 'gone.png'), (40, 60), (5.0, 5.0, 9.0, 9.0), 0, 0.1, 1, 0.9, 0.9),
     ]
     pictures = pictures_of(record('classification'), CLASSES, (8, 16, 32), per_class=True)
@@ -70,7 +74,7 @@ def page(tmp_path):
 
 
 def test_the_page_needs_nothing_else(page):
-    assert len(page.links) == 3 + 3
+    assert len(page.links) == 3 + 4
     assert all(link.startswith('data:image/') for link in page.links)
     assert 'script' not in page.tags and 'link' not in page.tags
 
@@ -79,6 +83,7 @@ def test_the_page_says_what_is_wrong_with_each_object(page):
     said = ' '.join(page.text.split())
     assert f'annotated nut (0.10), the model sees {CLASSES[1]} (0.90)' in said
     assert 'not annotated, the model sees nut (0.60)' in said
+    assert 'annotated nut (0.10), the model sees it beside the box (0.70)' in said
     assert 'a&b.png' in said and 'gone.png' in said
     assert "a = '<b>'" in said and 'None.' in said
 

@@ -5,11 +5,13 @@ Pictures that OpenCV does not read, or not as 8 bits and three channels, have a 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
-from gradient_report.crops import COLOUR, CONTEXT, GREY, SIDE, crop
+from gradient_report.crops import BELIEVED_COLOUR, COLOUR, CONTEXT, GREY, SIDE, crop
 from gradient_report.label_errors import Suspect
 
 
@@ -51,6 +53,21 @@ def test_the_box_is_drawn(tmp_path):
     # the box's longer side is 1 of the 1 + 2 CONTEXT that the crop shows
     edge = round(SIDE * CONTEXT / (1 + 2 * CONTEXT))
     assert abs(shown[SIDE // 2, edge].astype(int) - COLOUR).max() < 40
+
+
+def test_the_box_that_the_model_sees_is_drawn_dashed(tmp_path):
+    path = tmp_path / 'image.png'
+    cv2.imwrite(str(path), np.zeros((400, 400, 3), np.uint8))
+    plain = Suspect(1, str(path), (400, 400), (150, 150, 250, 250), 0, 0.1, 0, 0.9, 0.9)
+    images = [
+        cv2.imdecode(np.frombuffer(crop(each), np.uint8), cv2.IMREAD_COLOR).astype(int)
+        for each in (plain, replace(plain, believed_box=(170.0, 120.0, 270.0, 220.0)))
+    ]
+    # the crop starts at 90 and shows 220 pixels
+    top, left, right = (round((each - 90) * SIDE / 220) for each in (120, 170, 270))
+    assert images[0][top, left : right + 1].max() < 40
+    drawn = abs(images[1][top, left : right + 1] - BELIEVED_COLOUR).max(1) < 60
+    assert 0.3 < drawn.mean() < 0.9
 
 
 def test_a_large_object_does_not_alias(tmp_path):

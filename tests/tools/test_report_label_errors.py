@@ -17,10 +17,12 @@ from pycocotools.coco import COCO
 from gradient_report.label_errors import (
     Suspect,
     annotated_suspects,
-    coco_of_suspects,
+    badly_placed_suspects,
     unannotated_suspects,
+    unseen_suspects,
     worst,
 )
+from gradient_report.suspect_file import coco_of_suspects
 
 BOX = [10.0, 10.0, 30.0, 40.0]
 NEAR = [11.0, 10.0, 30.0, 41.0]
@@ -91,8 +93,69 @@ def test_an_ignored_region_is_not_searched(ignored):
     assert len(found) == (0 if ignored else 1)
 
 
+HALF = [25.0, 10.0, 45.0, 40.0]  # IoU 1/7 with BOX
+BESIDE = [18.0, 10.0, 38.0, 40.0]  # IoU 3/7 with BOX
+
+
+def test_an_object_that_is_seen_beside_its_box_is_badly_placed():
+    (suspect,) = badly_placed_suspects(scene([(BOX, 1)], [(BESIDE, 1, 0.9), (HALF, 1, 0.3)]))
+    assert suspect.gradient_norm == pytest.approx(0.9 * 4 / 7)
+    assert (suspect.label, suspect.believed) == (1, 1)
+    assert suspect.believed_score == pytest.approx(0.9)
+    assert suspect.box == pytest.approx(BOX)  # in pixels of the file
+    assert suspect.believed_box == pytest.approx(BESIDE)
+
+
+def test_what_is_seen_in_place_as_well_is_hardly_badly_placed():
+    detections = [(BESIDE, 1, 0.9), (NEAR, 1, 0.8)]
+    (suspect,) = badly_placed_suspects(scene([(BOX, 1)], detections))
+    assert suspect.label_score == pytest.approx(0.8)
+    assert suspect.gradient_norm == pytest.approx((1 - 0.8) * 0.9 * 4 / 7)
+
+
+@pytest.mark.parametrize(
+    ('others', 'detection'),
+    [
+        ([], (BESIDE, 0, 0.9)),
+        ([], (NEAR, 1, 0.9)),
+        ([], (FAR, 1, 0.9)),
+        ([(BESIDE, 1)], (BESIDE, 1, 0.9)),
+        ([(BESIDE, 0)], (BESIDE, 1, 0.9)),
+    ],
+    ids=['another class', 'in place', 'far away', 'a neighbour', 'a neighbour of another class'],
+)
+def test_what_does_not_speak_of_a_place_is_no_word_against_it(others, detection):
+    assert badly_placed_suspects(scene([(BOX, 1), *others], [detection])) == []
+
+
+def test_a_badly_placed_object_is_not_unannotated():
+    beside = [23.0, 10.0, 43.0, 40.0]  # IoU 0.21
+    assert unannotated_suspects(scene([(BOX, 1)], [(beside, 1, 0.9)])) == []
+    assert len(unannotated_suspects(scene([(BOX, 1)], [(beside, 2, 0.9)]))) == 1
+
+
+@pytest.mark.parametrize(
+    ('detections', 'norm', 'believed'),
+    [
+        ([], 1, None),
+        ([(FAR, 1, 0.9)], 1, None),
+        ([(BOX, 1, 0.9), (BOX, 2, 0.2)], 0.1, 2),
+        ([(BOX, 2, 0.9)], 0.1, 2),
+        ([(BESIDE, 1, 0.7)], 1 - 0.7 * 3 / 7, None),
+    ],
+    ids=['nothing', 'elsewhere', 'seen', 'seen as another class', 'beside'],
+)
+def test_an_annotation_where_nothing_is_seen_comes_first(detections, norm, believed):
+    (suspect,) = unseen_suspects(scene([(BOX, 1)], detections), num_classes=3)
+    assert suspect.gradient_norm == pytest.approx(norm, abs=1e-6)
+    assert suspect.believed == believed
+
+
 def test_a_picture_without_objects_or_detections():
     assert annotated_suspects(scene([], [(FAR, 0, 0.6)]), 2) == []
+    assert unseen_suspects(scene([], [(FAR, 0, 0.6)]), 2) == []
+    assert badly_placed_suspects(scene([], [(FAR, 0, 0.6)])) == []
+    assert badly_placed_suspects(scene([(BOX, 1)], [])) == []
     assert unannotated_suspects(scene([(BOX, 1)], [])) == []
 
 
@@ -136,6 +199,13 @@ def test_the_file_is_a_coco_file_of_the_suspects(written):
     assert found[1]['area'] == 30 * 40
     assert [each['believed_category_id'] for each in found] == [5, None, 5]
     assert [each['gradient_norm'] for each in found] == [0.9, 0.5, 0.7]
+
+
+def test_the_models_box_of_a_badly_placed_object_is_in_the_file(written):
+    placed = replace(LABELLED, believed_box=(10.0, 5.0, 30.0, 35.0))
+    first, second = written([placed, FREE]).anns.values()
+    assert first['believed_bbox'] == [10.0, 5.0, 20.0, 30.0]
+    assert 'believed_bbox' not in second
 
 
 def test_known_objects_keep_their_ids_and_others_get_free_ones(written):

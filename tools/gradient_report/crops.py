@@ -12,13 +12,15 @@ SIDE = 180  # pixels of a crop
 CONTEXT = 0.6  # of the box's longer side, on each side of the box
 SMALLEST = 48  # pixels of the file that a crop shows at least
 COLOUR = (0, 94, 213)  # vermillion of the figures' palette, blue first as OpenCV has it
+BELIEVED_COLOUR = (233, 180, 86)  # its sky blue
+DASH = 6  # pixels of a crop
 GREY = 128
 JPEG_QUALITY = 85
 UNREAD = 'no picture'
 
 
 def crop(suspect: Suspect) -> bytes:
-    """A square JPEG around an object, its box drawn in.
+    """A square JPEG around an object, its box drawn in, and dashed the one that the model sees.
 
     A picture that OpenCV cannot read, as the data set has a loader of its own for it, or that is
     not there any more, is grey and says so.
@@ -36,13 +38,32 @@ def crop(suspect: Suspect) -> bytes:
     shrink = cv2.INTER_AREA if side > SIDE else cv2.INTER_LINEAR
     square = cv2.resize(square, (SIDE, SIDE), interpolation=shrink)
     zoom = SIDE / side
-    first = (round((x1 - left) * zoom), round((y1 - top) * zoom))
-    last = (round((x2 - left) * zoom), round((y2 - top) * zoom))
-    cv2.rectangle(square, first, last, COLOUR, 2)
+    offset = np.array([left, top, left, top])
+    cv2.rectangle(square, *_corners(suspect.box, offset, zoom), COLOUR, 2)
+    if suspect.believed_box is not None:
+        _draw_dashed(square, *_corners(suspect.believed_box, offset, zoom))
     if unread:
         cv2.putText(square, UNREAD, (8, SIDE - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255,) * 3, 1)
     _, data = cv2.imencode('.jpg', square, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return data.tobytes()
+
+
+def _corners(
+    box: tuple[float, float, float, float], offset: np.ndarray, zoom: float
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The first and the last corner of a box in pixels of the crop."""
+    x1, y1, x2, y2 = ((np.array(box) - offset) * zoom).round().astype(int).tolist()
+    return (x1, y1), (x2, y2)
+
+
+def _draw_dashed(image: np.ndarray, first: tuple[int, int], last: tuple[int, int]) -> None:
+    (x1, y1), (x2, y2) = first, last
+    for x in range(x1, x2, 2 * DASH):
+        for y in (y1, y2):
+            cv2.line(image, (x, y), (min(x + DASH, x2), y), BELIEVED_COLOUR, 2)
+    for y in range(y1, y2, 2 * DASH):
+        for x in (x1, x2):
+            cv2.line(image, (x, y), (x, min(y + DASH, y2)), BELIEVED_COLOUR, 2)
 
 
 def _read(path: str) -> np.ndarray | None:

@@ -1,28 +1,24 @@
 """Finds the annotations that a detector contradicts, where label errors are likely.
 
 A detector that has learnt what most labels say puts a wrong one at the far end of the gradient
-norm, where GHM's outliers are. A COCO file takes the suspects to a labelling tool.
+norm, where GHM's outliers are.
 """
 
 from __future__ import annotations
 
-import os
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from mmcv.ops import nms
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
+from mmengine.structures import InstanceData
 from torch import Tensor
-
-from ghm_mmdet.datasets.coco_file import is_ignored
 
 SAME_OBJECT = 0.5  # IoU from which a detection speaks of an annotated object
 ELSEWHERE = 0.3  # IoU below which it speaks of something else
+BESIDE = 0.1  # IoU from which one of its class may be where a badly placed object really is
 INSIDE_IGNORED = 0.5  # share of a detection inside an ignored region or a crowd
-SAME_BOX = 1.0  # pixels that a box may be off after it was resized and back
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,7 @@ class Suspect:
             None where it sees no other.
         believed_score: That score, in [0, 1].
         gradient_norm: How far the annotation is from the model, in [0, 1].
+        believed_box: Where the model sees a badly placed object, as ``box``; None elsewhere.
     """
 
     image_id: int
@@ -51,6 +48,7 @@ class Suspect:
     believed: int | None
     believed_score: float
     gradient_norm: float
+    believed_box: tuple[float, float, float, float] | None = None
 
 
 def annotated_suspects(sample: DetDataSample, num_classes: int) -> list[Suspect]:
@@ -61,33 +59,63 @@ def annotated_suspects(sample: DetDataSample, num_classes: int) -> list[Suspect]
     agrees, 1/2 where it sees nothing, and near 1 where it is sure of another class. The sample has
     ground truth in pixels of the resized image, predictions in those of the file.
     """
-    found = sample.pred_instances
-    boxes = _in_file_pixels(sample, sample.gt_instances)
-    labels = sample.gt_instances.labels.to(boxes.device)
-    overlaps = bbox_overlaps(boxes, get_box_tensor(found.bboxes))
-    scores = _best_scores(overlaps >= SAME_OBJECT, found.labels, found.scores, num_classes)
-    label_score = scores.gather(1, labels.unsqueeze(1)).squeeze(1)
+    scene = _Scene.of(sample)
+    there = scene.overlaps >= SAME_OBJECT
+    label_score = scene.best_scores(there, num_classes).gather(1, scene.labels.unsqueeze(1))
     # a neighbour's detection is no word against this object's label
-    nearest = torch.zeros_like(overlaps, dtype=torch.bool)
-    if len(boxes):
-        nearest.scatter_(0, overlaps.argmax(0, keepdim=True), True)
-    spoken = nearest & (overlaps >= SAME_OBJECT)
-    others = _best_scores(spoken, found.labels, found.scores, num_classes)
-    others.scatter_(1, labels.unsqueeze(1), 0)
-    other_score, other = others.max(1)
+    others = scene.best_scores(scene.nearest & there, num_classes)
+    other_score, other = others.scatter(1, scene.labels.unsqueeze(1), 0).max(1)
+    label_score = label_score.squeeze(1)
     norm = (1 - label_score + other_score) / 2
-    columns = (boxes, labels, label_score, other, other_score, norm)
-    return [
-        Suspect(*_image_of(sample), tuple(box), label, score, believed if p else None, p, g)
-        for box, label, score, believed, p, g in zip(*map(Tensor.tolist, columns))
-    ]
+    return _of_objects(sample, scene, label_score, other, other_score, norm)
+
+
+def unseen_suspects(sample: DetDataSample, num_classes: int) -> list[Suspect]:
+    """Every annotated object; g = 1 - the highest score x IoU of a detection, of whatever class.
+
+    It is near 1 where the model sees nothing at all, as p* is 1 for whatever is annotated. The
+    sample is as in :func:`annotated_suspects`.
+    """
+    scene = _Scene.of(sample)
+    scores = scene.best_scores(scene.overlaps, num_classes)
+    label_score = scores.gather(1, scene.labels.unsqueeze(1)).squeeze(1)
+    other_score, other = scores.scatter(1, scene.labels.unsqueeze(1), 0).max(1)
+    norm = 1 - torch.maximum(label_score, other_score)
+    return _of_objects(sample, scene, label_score, other, other_score, norm)
+
+
+def badly_placed_suspects(sample: DetDataSample) -> list[Suspect]:
+    """The annotated objects that the model sees beside their box, with how surely it does.
+
+    A detection speaks of an object's place if it is of the object's class, and no annotation is
+    nearer to it. g = (1 - p) p_beside, where p is the highest score of those with an IoU of at
+    least 0.5, and p_beside the highest score x (1 - IoU) of those with one of 0.1 to 0.5. It is 0
+    where the model agrees, and the larger the surer and the farther away it sees the object.
+    The sample is as in :func:`annotated_suspects`.
+    """
+    scene, found = _Scene.of(sample), sample.pred_instances
+    beside = scene.beside()
+    there = scene.of_class & scene.nearest & (scene.overlaps >= SAME_OBJECT)
+    label_score = found.scores.expand_as(there).where(there, 0)
+    displaced = (found.scores * (1 - scene.overlaps)).where(beside, 0)
+    suspects = []
+    for index in beside.any(1).nonzero().flatten().tolist():
+        p, place = label_score[index].max().item(), displaced[index].argmax().item()
+        label, box = scene.labels[index].item(), tuple(scene.boxes[index].tolist())
+        norm = (1 - p) * displaced[index, place].item()
+        seen = tuple(found.bboxes[place].tolist())
+        score = found.scores[place].item()
+        suspects.append(Suspect(*_image_of(sample), box, label, p, label, score, norm, seen))
+    return suspects
 
 
 def unannotated_suspects(sample: DetDataSample) -> list[Suspect]:
-    """Every detection where nothing is annotated; g is its score, as p* is 0."""
-    found = sample.pred_instances
-    boxes = _in_file_pixels(sample, sample.gt_instances)
-    free = (bbox_overlaps(boxes, found.bboxes) < ELSEWHERE).all(0)
+    """Every detection where nothing is annotated; g is its score, as p* is 0.
+
+    One that speaks of a badly placed object is none of them.
+    """
+    scene, found = _Scene.of(sample), sample.pred_instances
+    free = (scene.overlaps < ELSEWHERE).all(0) & ~scene.beside().any(0)
     ignored = _in_file_pixels(sample, sample.get('ignored_instances'))
     inside = bbox_overlaps(found.bboxes, ignored, mode='iof') >= INSIDE_IGNORED
     found = found[free & ~inside.any(1)]
@@ -108,6 +136,69 @@ def worst(suspects: list[Suspect], count: int) -> list[Suspect]:
     return sorted(suspects, key=lambda each: -each.gradient_norm)[:count]
 
 
+@dataclass(frozen=True)
+class _Scene:
+    """What is annotated in a picture against what a detector sees.
+
+    Attributes:
+        boxes: Annotated, in pixels of the file, shape (objects, 4).
+        labels: Their class indices, shape (objects,).
+        overlaps: IoU of objects and detections, shape (objects, detections).
+        nearest: Where an object is the one that a detection overlaps most, bool, of that shape.
+        of_class: Where a detection is of the object's class, bool, of that shape.
+        found: The detections.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    overlaps: Tensor
+    nearest: Tensor
+    of_class: Tensor
+    found: InstanceData
+
+    @classmethod
+    def of(cls, sample: DetDataSample) -> _Scene:
+        found = sample.pred_instances
+        boxes = _in_file_pixels(sample, sample.gt_instances)
+        labels = sample.gt_instances.labels.to(boxes.device)
+        overlaps = bbox_overlaps(boxes, get_box_tensor(found.bboxes))
+        nearest = torch.zeros_like(overlaps, dtype=torch.bool)
+        if len(boxes):
+            nearest.scatter_(0, overlaps.argmax(0, keepdim=True), True)
+        of_class = labels.unsqueeze(1) == found.labels
+        return cls(boxes, labels, overlaps, nearest, of_class, found)
+
+    def beside(self) -> Tensor:
+        """Where a detection may be the object, beside its box: bool, (objects, detections)."""
+        near = (self.overlaps >= BESIDE) & (self.overlaps < SAME_OBJECT)
+        return near & self.nearest & self.of_class
+
+    def best_scores(self, matches: Tensor, num_classes: int) -> Tensor:
+        """Highest score x match of each class among the detections, shape (objects, C).
+
+        ``matches`` is bool or in [0, 1], of shape (objects, detections).
+        """
+        values = self.found.scores * matches
+        table = values.new_zeros(len(matches), num_classes)
+        return table.scatter_reduce(1, self.found.labels.expand_as(matches), values, 'amax')
+
+
+def _of_objects(
+    sample: DetDataSample,
+    scene: _Scene,
+    label_score: Tensor,
+    other: Tensor,
+    other_score: Tensor,
+    norm: Tensor,
+) -> list[Suspect]:
+    """A suspect for each annotated object, of tensors of shape (objects,)."""
+    columns = (scene.boxes, scene.labels, label_score, other, other_score, norm)
+    return [
+        Suspect(*_image_of(sample), tuple(box), label, score, believed if p else None, p, g)
+        for box, label, score, believed, p, g in zip(*map(Tensor.tolist, columns))
+    ]
+
+
 def _image_of(sample: DetDataSample) -> tuple[int, str, tuple[int, int]]:
     return sample.img_id, sample.img_path, tuple(sample.ori_shape[:2])
 
@@ -118,92 +209,3 @@ def _in_file_pixels(sample: DetDataSample, instances: object) -> Tensor:
         return torch.zeros(0, 4, device=device)
     boxes = get_box_tensor(instances.bboxes).to(device)
     return boxes / boxes.new_tensor(sample.scale_factor).repeat(2)
-
-
-def _best_scores(matches: Tensor, labels: Tensor, scores: Tensor, num_classes: int) -> Tensor:
-    """Highest score of each class among the detections that match an object, shape (objects, C).
-
-    ``matches`` is bool, of shape (objects, detections).
-    """
-    table = scores.new_zeros(len(matches), num_classes)
-    values = scores.expand_as(matches).where(matches, 0)
-    return table.scatter_reduce(1, labels.expand_as(matches), values, 'amax')
-
-
-def coco_of_suspects(
-    suspects: Sequence[Suspect],
-    classes: Sequence[str],
-    annotated: dict | None = None,
-    image_folder: str = '',
-) -> dict:
-    """The content of a COCO annotation file with one annotation for each suspect.
-
-    An annotated object keeps its category and, where it is found in the data set's own file, its
-    id. An object that nobody annotated gets the category that the model sees. What the model thinks
-    is in ``gradient_norm``, ``label_score``, ``believed_category_id`` and ``believed_score``.
-
-    Args:
-        suspects: The largest gradient norm first.
-        classes: Names, by class index.
-        annotated: Content of the data set's COCO file: gives ids and the categories' numbers.
-        image_folder: What file names are relative to.
-    """
-    annotated = annotated or {'categories': []}
-    numbers = {each['name']: each['id'] for each in annotated['categories']}
-    numbers = [numbers.get(name, index + 1) for index, name in enumerate(classes)]
-    entries = annotated.get('annotations', [])  # not there in a list of pictures to predict on
-    known = defaultdict(list)
-    for each in entries:
-        if not is_ignored(each):
-            known[each['image_id']].append(each)
-    free = 1 + max([0, *(each['id'] for each in entries if isinstance(each['id'], int))])
-    images, annotations = {}, []
-    for number, each in enumerate(suspects, start=free):
-        height, width = each.image_shape
-        name = os.path.relpath(each.image_path, image_folder or None)
-        images[each.image_id] = dict(id=each.image_id, file_name=name, height=height, width=width)
-        found = _take(known[each.image_id], each, numbers)
-        annotations.append(_annotation(each, numbers, number if found is None else found))
-    categories = [dict(id=number, name=name) for number, name in zip(numbers, classes)]
-    return dict(images=[*images.values()], categories=categories, annotations=annotations)
-
-
-def _annotation(suspect: Suspect, numbers: list[int], number: int | str) -> dict:
-    x1, y1, x2, y2 = suspect.box
-    believed = None if suspect.believed is None else numbers[suspect.believed]
-    return {
-        'id': number,
-        'image_id': suspect.image_id,
-        'category_id': believed if suspect.label is None else numbers[suspect.label],
-        'bbox': [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)],
-        'area': round((x2 - x1) * (y2 - y1), 2),
-        'iscrowd': 0,
-        'gradient_norm': round(suspect.gradient_norm, 4),
-        'label_score': round(suspect.label_score, 4),
-        'believed_category_id': believed,
-        'believed_score': round(suspect.believed_score, 4),
-    }
-
-
-def _take(candidates: list[dict], suspect: Suspect, numbers: list[int]) -> int | str | None:
-    """The id of the annotation that a suspect is, None where there is none.
-
-    It is no candidate afterwards: one object may be annotated twice.
-    """
-    if suspect.label is None:
-        return None
-    of_class = [each for each in candidates if each['category_id'] == numbers[suspect.label]]
-    nearest = min(of_class, key=lambda each: _distance(each, suspect), default=None)
-    if nearest is None or _distance(nearest, suspect) > SAME_BOX:
-        return None
-    candidates.remove(nearest)
-    return nearest['id']
-
-
-def _distance(annotation: dict, suspect: Suspect) -> float:
-    """Largest distance of two sides in pixels."""
-    height, width = suspect.image_shape
-    x, y, w, h = annotation['bbox']
-    # resizing clips boxes to the picture
-    corners = (max(x, 0), max(y, 0), min(x + w, width), min(y + h, height))
-    return max(abs(a - b) for a, b in zip(corners, suspect.box))

@@ -68,4 +68,6 @@ def _said(suspect: Suspect, classes: Sequence[str]) -> str:
     if suspect.label is None:
         return f'not annotated, the model sees {seen}'
     label = f'{classes[suspect.label]} ({suspect.label_score:.2f})'
+    if suspect.believed_box is not None:
+        seen = f'it beside the box ({suspect.believed_score:.2f})'
     return f'annotated {label}, the model sees {seen}'

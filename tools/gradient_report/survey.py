@@ -12,7 +12,14 @@ from ghm_mmdet.datasets.tolerant_loading import MARK
 from ghm_mmdet.diagnosis.loss_reader import loss_readers
 from ghm_mmdet.diagnosis.recorder import LossRecord, LossRecorder
 
-from .label_errors import Suspect, annotated_suspects, unannotated_suspects, worst
+from .label_errors import (
+    Suspect,
+    annotated_suspects,
+    badly_placed_suspects,
+    unannotated_suspects,
+    unseen_suspects,
+    worst,
+)
 
 
 @dataclass
@@ -23,6 +30,8 @@ class Survey:
         records: What each loss was called with, by its name.
         annotated: The annotated objects with the largest gradient norms, largest first.
         unannotated: The same of the detections where nothing is annotated.
+        badly_placed: The same of the annotated objects that the model sees beside their box.
+        unseen: The same of the annotated objects at whose place the model sees nothing.
         images: Number of pictures.
         objects: Number of annotated objects.
     """
@@ -30,6 +39,8 @@ class Survey:
     records: dict[str, LossRecord] = field(default_factory=dict)
     annotated: list[Suspect] = field(default_factory=list)
     unannotated: list[Suspect] = field(default_factory=list)
+    badly_placed: list[Suspect] = field(default_factory=list)
+    unseen: list[Suspect] = field(default_factory=list)
     images: int = 0
     objects: int = 0
 
@@ -51,7 +62,7 @@ def survey(
         num_classes: C.
         bins: M, regions of [0, 1].
         mu: Of authentic smooth L1, for box losses that have none.
-        keep: Length of either list of suspects.
+        keep: Length of each list of suspects.
     """
     model.eval()
     found = Survey()
@@ -65,9 +76,14 @@ def survey(
             model.training = False
             for sample in model(**data, mode='predict'):
                 annotated = annotated_suspects(sample, num_classes)
-                unannotated = unannotated_suspects(sample)
-                found.annotated = worst(found.annotated + annotated, keep)
-                found.unannotated = worst(found.unannotated + unannotated, keep)
+                lists = {
+                    'annotated': annotated,
+                    'unannotated': unannotated_suspects(sample),
+                    'badly_placed': badly_placed_suspects(sample),
+                    'unseen': unseen_suspects(sample, num_classes),
+                }
+                for name, suspects in lists.items():
+                    setattr(found, name, worst(getattr(found, name) + suspects, keep))
                 found.images += 1
                 found.objects += len(annotated)
     found.records = recorder.records()
