@@ -37,9 +37,9 @@ def read(page):
     return (REPOSITORY / page).read_text()
 
 
-def snippet(page, heading):
-    """The first block of Python below a heading."""
-    return snippets(read(page).partition(f'## {heading}\n')[2])[0]
+def snippet(page, heading, place=0):
+    """A block of Python below a heading, by default the first."""
+    return snippets(read(page).partition(f'## {heading}\n')[2])[place]
 
 
 @pytest.fixture
@@ -55,12 +55,12 @@ def stock(tmp_path):
 
 
 def test_small_data_in_a_stock_config_is_the_shipped_config(stock):
-    cfg = stock(snippet('README.md', 'A few hundred images of your own'))
+    cfg = stock(snippet('docs/settings.md', 'The rule'))
     check_config(cfg, ('train', 'val'))
     shipped = Config.fromfile(SMALL_DATA)
     assert cfg.optim_wrapper.optimizer == shipped.optim_wrapper.optimizer
-    for key in ('loss_bbox', 'init_cfg', 'type'):
-        assert cfg.model.bbox_head[key] == shipped.model.bbox_head[key]
+    assert cfg.model.bbox_head.type == shipped.model.bbox_head.type
+    assert cfg.model.bbox_head.loss_bbox == shipped.model.bbox_head.loss_bbox
     printed, loss = (each.model.bbox_head.loss_cls.to_dict() for each in (cfg, shipped))
     density = UnitRegionDensity(30)
     ours, theirs = (build_balance(each.pop('balance'), density) for each in (printed, loss))
@@ -69,12 +69,30 @@ def test_small_data_in_a_stock_config_is_the_shipped_config(stock):
 
 
 def test_the_published_settings_in_a_stock_config(stock):
-    cfg = stock(snippet('README.md', 'Use it in your config'))
+    cfg = stock(snippet('README.md', 'Use it', place=1))
     check_config(cfg, ('train', 'val'))
     shipped = Config.fromfile(REPOSITORY / 'configs/ghm/retinanet_r50_fpn_ghm-1x_coco.py')
     for key in ('loss_cls', 'loss_bbox'):
         assert {'loss_weight': 1.0, **cfg.model.bbox_head[key]} == shipped.model.bbox_head[key]
     assert cfg.optim_wrapper == shipped.optim_wrapper
+
+
+def test_the_first_config_of_the_readme_has_the_shipped_recipe(tmp_path):
+    (tmp_path / 'mine.py').write_text(snippet('README.md', 'Use it'))
+    cfg = Config.fromfile(tmp_path / 'mine.py')
+    check_config(cfg, ('train', 'val'))
+    shipped = Config.fromfile(SMALL_DATA).model
+    assert without_scope(cfg.model.bbox_head.to_dict()) == without_scope(
+        dict(shipped.bbox_head.to_dict(), num_classes=6)
+    )
+
+
+def test_scores_that_start_at_one_half(stock):
+    cfg = stock(snippet('docs/settings.md', 'The rule', place=1))
+    init_default_scope('mmdet')
+    head = MODELS.build(cfg.model.bbox_head)
+    head.init_weights()
+    assert torch.equal(head.retina_cls.bias, torch.zeros_like(head.retina_cls.bias))
 
 
 def test_class_weights_in_a_stock_config(stock):
@@ -153,7 +171,7 @@ def run_page(tmp_path, monkeypatch):
 
 def test_functions_without_mmdetection():
     variables = {}
-    exec(snippet('README.md', 'Without MMDetection'), variables)
+    exec(snippet('docs/losses.md', 'Without MMDetection'), variables)
     assert variables['loss'].isfinite() and variables['density'].moving_average.any()
     assert variables['logits'].grad.any() and variables['deltas'].grad.any()
 

@@ -5,7 +5,8 @@
 # - Beside it: retinanet_r50_fpn_focal-small-data.py, focal loss under the same schedule.
 # - balance: 'small-data' keeps outliers, which many classes with few objects each need; with many
 #   wrong labels set balance.outliers='damp', or use tools/correct_labels.py.
-# - loss_weight: 0.25 goes with AdamW; with SGD 1 was better.
+# - loss_weight: 1 from pretrained weights. From scratch with AdamW 0.25 and scores that start at 0.5
+#   were better (docs/settings.md).
 # - bins and momentum are for 100 positives an iteration or more; docs/settings.md has the rule.
 _base_ = './retinanet_r50_fpn_focal-small-data.py'
 
@@ -19,7 +20,7 @@ model = dict(
             bins=30,
             momentum=0.75,
             balance=dict(preset='small-data'),
-            loss_weight=0.25,
+            loss_weight=1.0,
         ),
     )
 )
