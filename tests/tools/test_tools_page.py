@@ -77,7 +77,7 @@ def test_flags(tool):
         default, meaning = page[name]
         assert meaning
         given = action.default
-        if given not in (None, False, argparse.SUPPRESS):
+        if given is not None and given is not False and given != argparse.SUPPRESS:
             values = given if isinstance(given, (list, tuple)) else [given]
             assert default.strip('`') == ' '.join(map(str, values)), name
         for choice in action.choices or ():
