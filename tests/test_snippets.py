@@ -117,7 +117,7 @@ def test_data_of_ones_own_as_printed(coco_folder, tmp_path, monkeypatch):
     (tmp_path / 'home').mkdir()
     monkeypatch.chdir(tmp_path / 'home')
     names = ('first', 'second', 'third')
-    Path('my_data.py').write_text(snippet('docs/settings.md', 'On a data set of your own'))
+    Path('my_data.py').write_text(snippet('docs/own-data.md', '4. The config'))
     shutil.move(coco_folder, 'data/mine')
     for path in Path('data/mine/annotations').iterdir():
         content = json.loads(path.read_text())
@@ -127,7 +127,8 @@ def test_data_of_ones_own_as_printed(coco_folder, tmp_path, monkeypatch):
     init_default_scope('mmdet')
     trained_on_coco = Config.fromfile(SMALL_DATA).model
     model = MODELS.build(trained_on_coco)
-    torch.save(dict(state_dict=model.state_dict()), 'retinanet_r50_coco.pth')
+    name = re.search(r"load_from = '(.*)'", Path('my_data.py').read_text())[1]
+    torch.save(dict(state_dict=model.state_dict()), name)
 
     cfg = train_tool.prepare(train_tool._parser().parse_args(['my_data.py']))
     cfg.log_level = 'ERROR'

@@ -1,5 +1,5 @@
 # Focal loss on a few hundred images, the baseline beside retinanet_r50_fpn_ghmc-small-data.py: the
-# same optimizer, schedule and box loss. docs/settings.md has a config for your own data that
+# same optimizer, schedule and box loss. docs/own-data.md has a config for your own data that
 # inherits from this one.
 # - gamma: 1 was better than the published 2 wherever both were measured (docs/results.md).
 # - Learning rate and epochs are where to start; they have not been measured with this backbone.

@@ -1,6 +1,6 @@
 # GHM-C on a few hundred images, from pretrained weights: three quarters of the way to regions of
 # the same total gradient, with weights that never fall as g grows, one density over the pyramid,
-# AdamW, L1 for the boxes. docs/settings.md has a config for your own data that inherits from this
+# AdamW, L1 for the boxes. docs/own-data.md has a config for your own data that inherits from this
 # one, and docs/results.md says what to expect.
 # - Beside it: retinanet_r50_fpn_focal-small-data.py, focal loss under the same schedule.
 # - balance: 'small-data' keeps outliers, which many classes with few objects each need; with many

@@ -21,6 +21,7 @@ PUBLISHED = (
     'docs/style.css',
     'configs/**/*.md',
     'configs/**/*.py',
+    'studies/configs/*',
     'benchmarks/*.md',
     'benchmarks/results/*',
 )
