@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from demo.planted_errors import plant_errors
 from demo.sample_coco import Track, untracked, write_images
-from studies.planted_errors import plant_errors
 
 MARKER = 'sample_dataset.json'
 # Raised whenever the same settings give other files than before.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from studies.planted_errors import iou
+from demo.planted_errors import iou
 from tools.gradient_report.label_errors import Suspect, worst
 from tools.gradient_report.suspect_file import coco_of_suspects
 

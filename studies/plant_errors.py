@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from demo.planted_errors import bogus_boxes, plant_errors
 from ghm_mmdet.cli.command_line import add_debug, one_line_errors
 from ghm_mmdet.cli.config import ConfigError
 from ghm_mmdet.datasets.coco_file import DataError, is_ignored, read_coco_file, write_new_json
-from studies.planted_errors import bogus_boxes, plant_errors
 
 FRACTIONS = {
     'label_noise': 'fraction of the objects that get a wrong class',

@@ -38,8 +38,8 @@ OUTSIDE = {
 }
 """What the core imports beside the standard library."""
 BESIDE = {
-    'studies': {'studies'},
-    'demo': {'demo', 'studies', 'tools'},
+    'demo': {'demo', 'tools'},
+    'studies': {'studies', 'demo', 'tools'},
     'benchmarks': {'benchmarks', 'demo', 'tools'},
 }
 """The folders beside the package: which of these folders they import. Nobody imports them."""

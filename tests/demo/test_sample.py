@@ -15,10 +15,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from demo import make_sample_dataset as make_sample_dataset_tool
+from demo.planted_errors import plant_errors
 from demo.sample import SampleSettings, make_sample_dataset
 from demo.sample_parts import CLASSES, Patch
 from demo.sample_scene import MIN_VISIBLE, Canvas, draw_scene, visible_box
-from studies.planted_errors import plant_errors
 
 ROOT = Path(__file__).parents[2]
 SMALL = SampleSettings(train=40, val=8, size=96)

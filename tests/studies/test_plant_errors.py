@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from demo.planted_errors import iou, plant_errors
 from studies.plant_errors import main
-from studies.planted_errors import iou, plant_errors
 
 SOURCE = 'annotations/instances_train.json'
 
