@@ -1,7 +1,8 @@
 # Focal loss on a few hundred images, the baseline beside retinanet_r50_fpn_ghmc-small-data.py: the
 # same optimizer, schedule and box loss. docs/own-data.md has a config for your own data that
 # inherits from this one.
-# - gamma: 1 was better than the published 2 wherever both were measured (docs/results.md).
+# - gamma: 1 was better than the published 2 where both were measured, on two small data sets
+#   (docs/studies).
 # - Learning rate and epochs are where to start; they have not been measured with this backbone.
 _base_ = './retinanet_r50_fpn_focal-smooth-l1-1x_coco.py'
 
