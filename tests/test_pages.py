@@ -47,7 +47,7 @@ CHECKOUT = ('configs', 'ghm_mmdet', 'studies', 'tools')
 CLASSES = ('first', 'second', 'third')
 COCO = 'data/coco'
 STOCK = "_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
-CHANNELS = 32  # ATSS normalizes groups of 32
+CHANNELS = 64  # group norm of a single picture needs two for each of the 32 groups
 SMALL = (
     'model.backbone.depth=18',
     'model.backbone.base_channels=8',
