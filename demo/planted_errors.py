@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from pycocotools import mask
 
-from ghm_mmdet.datasets.coco_file import is_ignored
+from ghm_mmdet.datasets.coco_file import free_id, is_ignored
 
 SHIFT = (0.3, 0.5)  # length of a shift, in widths and heights of the box
 CLEAR = 0.1  # IoU with every other box below which nothing is at a place
@@ -129,7 +130,7 @@ def bogus_boxes(
     for each in (*annotations, *taken):
         boxes[each['image_id']].append(each['bbox'])
     numbers = list(images)
-    first = 1 + max([0, *(each['id'] for each in annotations if isinstance(each['id'], int))])
+    first = free_id(annotations)
     made = []
     for number in range(first, first + count if sizes else first):
         image, box = _free_place(boxes, sizes, images, numbers, rng)
@@ -170,9 +171,5 @@ def _free_place(
 
 def iou(one: Sequence[float], other: Sequence[float]) -> float:
     """Of two boxes as x, y, width and height."""
-    width, height = (
-        max(min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i]), 0)
-        for i in (0, 1)
-    )
-    common = width * height
-    return common / max(one[2] * one[3] + other[2] * other[3] - common, 1e-9)
+    boxes = (np.array([each], dtype=float) for each in (one, other))
+    return float(mask.iou(*boxes, [False])[0, 0])

@@ -16,6 +16,7 @@ from pathlib import Path
 from ghm_mmdet.cli.command_line import add_debug, one_line_errors
 from studies.run_log import RunError
 from studies.runs import read_run
+from studies.table_runs import seed_of
 
 PREFIX, SUFFIX = 'coco/', '_precision'
 """Of a class in MMDetection's CocoMetric."""
@@ -44,7 +45,7 @@ def class_aps(folder: Path) -> Iterator[tuple[str, int, str, float]]:
         if not found:
             raise RunError(f'{work_dir}: no AP by class; train with val_evaluator.classwise=True')
         for name, ap in found.items():
-            yield work_dir.parent.name, int(work_dir.name[len('seed') :]), name, ap
+            yield work_dir.parent.name, seed_of(work_dir), name, ap
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -14,11 +14,6 @@ def _at_rate(of: Row, rate: float) -> Row:
     return Row(f'{of.name}-lr{rate:g}', f'learning rate {rate:g}', of.config, changes=changes)
 
 
-def _from_half(name: str, label: str, **loss: object) -> Row:
-    settings = {f'loss_cls__{key}': value for key, value in loss.items()}
-    return variant(SMALL_DATA, name, label, init_cfg=NO_PRIOR, **settings)
-
-
 FINE_TUNED = cause('ghmc', "GHM-C, balance='small-data', loss weight 1", loss_weight=1.0)
 FINE_TUNED_FOCAL = variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL)
 SMALL_DATA_PRIOR = variant(SMALL_DATA, 'ghmc', "GHM-C, balance='small-data', scores start at 0.01")
@@ -45,8 +40,15 @@ TABLES = {
             FINE_TUNED_FOCAL,
             variant(FOCAL, 'focal-gamma2', "focal loss (gamma 2, MMDetection's default)"),
             FINE_TUNED,
-            _from_half('ghmc-no-prior', 'the same, scores start at 0.5', loss_weight=1.0),
-            _from_half('ghmc-scratch', 'the settings for training from scratch'),
+            variant(
+                FINE_TUNED, 'ghmc-no-prior', 'the same, scores start at 0.5', init_cfg=NO_PRIOR
+            ),
+            variant(
+                SMALL_DATA,
+                'ghmc-scratch',
+                'the settings for training from scratch',
+                init_cfg=NO_PRIOR,
+            ),
         ),
         paired=True,
     ),

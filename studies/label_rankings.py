@@ -19,6 +19,7 @@ from tools.gradient_report.label_errors import (
     Suspect,
     annotated_suspects,
     badly_placed_suspects,
+    image_of,
     unannotated_suspects,
     unseen_suspects,
 )
@@ -138,8 +139,7 @@ def _scored(objects: Sequence[Suspect], scores: Tensor) -> list[Suspect]:
 
 def _free(sample: DetDataSample, boxes: Tensor, labels: Tensor, scores: Tensor) -> list[Suspect]:
     """Suspects that nobody annotated, of tensors with one entry for each."""
-    picture = (sample.img_id, sample.img_path, tuple(sample.ori_shape[:2]))
     return [
-        Suspect(*picture, tuple(box), None, 0.0, label, 0.0, score)
+        Suspect(*image_of(sample), tuple(box), None, 0.0, label, 0.0, score)
         for box, label, score in zip(boxes.tolist(), labels.tolist(), scores.tolist())
     ]

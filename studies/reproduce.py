@@ -34,6 +34,7 @@ from studies.table_runs import (
     environment,
     read_result,
     saved_result,
+    seed_of,
     write_config,
     write_whole,
 )
@@ -174,7 +175,7 @@ def _results(plan: Plan, name: str) -> dict[str, dict[int, Summary]]:
     """All results in the folder by row and seed."""
     return {
         row.name: {
-            int(path.parent.name[len('seed') :]): read_result(path)
+            seed_of(path.parent): read_result(path)
             for path in plan.out.glob(f'{row.name}/seed*/{name}')
         }
         for row in plan.table.rows

@@ -38,6 +38,7 @@ NO_PRIOR = dict(
     std=0.01,
     override=dict(type='Normal', name='retina_cls', std=0.01, bias_prob=0.5),
 )
+FROM_HALF = variant(SMALL_DATA, 'equal', 'no class weights', init_cfg=NO_PRIOR)
 
 
 def cause(name: str, label: str, **changes: object) -> Row:
@@ -102,19 +103,12 @@ TABLES = {
     'small-data-classes': Table(
         'Weights for rare classes, with L1 boxes and scores that start at 0.5',
         (
-            variant(SMALL_DATA, 'equal', 'no class weights', init_cfg=NO_PRIOR),
+            FROM_HALF,
+            variant(FROM_HALF, 'auto', "class_weight='auto'", loss_cls__class_weight='auto'),
             variant(
-                SMALL_DATA,
-                'auto',
-                "class_weight='auto'",
-                init_cfg=NO_PRIOR,
-                loss_cls__class_weight='auto',
-            ),
-            variant(
-                SMALL_DATA,
+                FROM_HALF,
                 'auto1',
                 'class_weight=dict(auto=1.0)',
-                init_cfg=NO_PRIOR,
                 loss_cls__class_weight=dict(auto=1.0),
             ),
             variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL),

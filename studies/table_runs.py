@@ -136,6 +136,11 @@ def plan_row(
     ]
 
 
+def seed_of(work_dir: Path) -> int:
+    """The seed by the name of a run's folder, which :func:`plan_row` gives it."""
+    return int(work_dir.name[len('seed') :])
+
+
 def write_config(run: TableRun) -> None:
     """Write a run's config unless it exists or is a file of the repository."""
     if run.text and not run.config.exists():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,11 @@ class CocoFile:
 def is_ignored(annotation: dict) -> bool:
     """Whether an annotation is a crowd or an ignored region, and no object."""
     return bool(annotation.get('iscrowd') or annotation.get('ignore'))
+
+
+def free_id(annotations: Iterable[dict]) -> int:
+    """The number behind the largest id that is a number; 1 where there is none."""
+    return 1 + max([0, *(each['id'] for each in annotations if isinstance(each['id'], int))])
 
 
 def read_coco_file(path: str) -> CocoFile:

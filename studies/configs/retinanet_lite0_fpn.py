@@ -33,9 +33,33 @@ test_pipeline = [
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]
-train_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=test_pipeline))
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=1,
+    dataset=dict(
+        ann_file='annotations/instances_train.json',
+        data_prefix=dict(img='images/'),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=1,
+    dataset=dict(
+        ann_file='annotations/instances_val.json',
+        data_prefix=dict(img='images/'),
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = dict(
+    batch_size=8,
+    num_workers=1,
+    dataset=dict(
+        ann_file='annotations/instances_test.json',
+        data_prefix=dict(img='images/'),
+        pipeline=test_pipeline,
+    ),
+)
 
 train_cfg = dict(max_epochs=10, val_interval=2)
 optim_wrapper = dict(

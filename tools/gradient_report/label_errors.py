@@ -105,7 +105,7 @@ def badly_placed_suspects(sample: DetDataSample) -> list[Suspect]:
         norm = (1 - p) * displaced[index, place].item()
         seen = tuple(found.bboxes[place].tolist())
         score = found.scores[place].item()
-        suspects.append(Suspect(*_image_of(sample), box, label, p, label, score, norm, seen))
+        suspects.append(Suspect(*image_of(sample), box, label, p, label, score, norm, seen))
     return suspects
 
 
@@ -126,7 +126,7 @@ def unannotated_suspects(sample: DetDataSample) -> list[Suspect]:
     found = found[kept]
     columns = (found.bboxes, found.labels, found.scores)
     return [
-        Suspect(*_image_of(sample), tuple(box), None, 0.0, label, score, score)
+        Suspect(*image_of(sample), tuple(box), None, 0.0, label, score, score)
         for box, label, score in zip(*map(Tensor.tolist, columns))
     ]
 
@@ -194,12 +194,13 @@ def _of_objects(
     """A suspect for each annotated object, of tensors of shape (objects,)."""
     columns = (scene.boxes, scene.labels, label_score, other, other_score, norm)
     return [
-        Suspect(*_image_of(sample), tuple(box), label, score, believed if p else None, p, g)
+        Suspect(*image_of(sample), tuple(box), label, score, believed if p else None, p, g)
         for box, label, score, believed, p, g in zip(*map(Tensor.tolist, columns))
     ]
 
 
-def _image_of(sample: DetDataSample) -> tuple[int, str, tuple[int, int]]:
+def image_of(sample: DetDataSample) -> tuple[int, str, tuple[int, int]]:
+    """Id, path, and height and width of a picture, as a suspect begins with them."""
     return sample.img_id, sample.img_path, tuple(sample.ori_shape[:2])
 
 

@@ -6,7 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ghm_mmdet.datasets.coco_file import is_ignored
+from ghm_mmdet.datasets.coco_file import free_id, is_ignored
 
 from .label_errors import Suspect
 
@@ -40,9 +40,8 @@ def coco_of_suspects(
     for each in entries:
         if not is_ignored(each):
             known[each['image_id']].append(each)
-    free = 1 + max([0, *(each['id'] for each in entries if isinstance(each['id'], int))])
     images, annotations = {}, []
-    for number, each in enumerate(suspects, start=free):
+    for number, each in enumerate(suspects, start=free_id(entries)):
         height, width = each.image_shape
         name = os.path.relpath(each.image_path, image_folder or None)
         images[each.image_id] = dict(id=each.image_id, file_name=name, height=height, width=width)
