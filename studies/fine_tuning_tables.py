@@ -5,8 +5,26 @@ docs/studies/fine-tuning.md has the protocol, the commands and the results.
 
 from __future__ import annotations
 
-from studies.study_tables import FOCAL, NO_PRIOR, SMALL_DATA, TUNED_FOCAL, cause, variant
+from studies.study_tables import FOCAL, L1, NO_PRIOR, OHEM, SMALL_DATA, TUNED_FOCAL, cause, variant
 from studies.tables import Row, Table
+
+MMDET_GHMC = dict(
+    _delete_=True, type='GHMC', use_sigmoid=True, bins=30, momentum=0.75, loss_weight=1.0
+)
+BALANCED_L1 = dict(
+    _delete_=True, type='BalancedL1Loss', alpha=0.5, gamma=1.5, beta=0.11, loss_weight=1.0
+)
+BALANCED_PYRAMID = dict(
+    type='BFP', in_channels=96, num_levels=5, refine_level=1, refine_type='non_local'
+)
+PYRAMID = dict(
+    type='FPN',
+    in_channels=[40, 112, 320],
+    out_channels=96,
+    start_level=0,
+    add_extra_convs='on_input',
+    num_outs=5,
+)
 
 
 def _at_rate(of: Row, rate: float) -> Row:
@@ -16,6 +34,31 @@ def _at_rate(of: Row, rate: float) -> Row:
 
 FINE_TUNED = cause('ghmc', "GHM-C, balance='small-data', loss weight 1", loss_weight=1.0)
 FINE_TUNED_FOCAL = variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL)
+RIVALS = (
+    variant(OHEM, 'ohem', 'OHEM, three negatives a positive', **L1),
+    variant(FOCAL, 'mmdet-ghmc', "MMDetection's GHMC as published", loss_cls=MMDET_GHMC),
+    Row(
+        'pisa',
+        'PISA: focal loss (gamma 1), ISR and CARL',
+        FOCAL.config,
+        changes={
+            **FINE_TUNED_FOCAL.changes,
+            'model.bbox_head.type': 'PISARetinaHead',
+            'model.train_cfg.isr': dict(k=2.0, bias=0.0),
+            'model.train_cfg.carl': dict(k=1.0, bias=0.2),
+        },
+    ),
+    Row(
+        'libra',
+        'Libra: focal loss (gamma 1), balanced pyramid, balanced L1',
+        FOCAL.config,
+        changes={
+            **FINE_TUNED_FOCAL.changes,
+            'model.neck': [PYRAMID, BALANCED_PYRAMID],
+            'model.bbox_head.loss_bbox': BALANCED_L1,
+        },
+    ),
+)
 SMALL_DATA_PRIOR = variant(SMALL_DATA, 'ghmc', "GHM-C, balance='small-data', scores start at 0.01")
 
 TABLES = {
@@ -48,6 +91,13 @@ TABLES = {
                 'ghmc-scratch',
                 'the settings for training from scratch',
                 init_cfg=NO_PRIOR,
+            ),
+            *RIVALS,
+            variant(
+                FINE_TUNED,
+                'ghmc-classes',
+                "GHM-C with class_weight='auto'",
+                loss_cls__class_weight='auto',
             ),
         ),
         paired=True,

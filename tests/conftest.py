@@ -18,6 +18,7 @@ import pytest
 import torch
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import utils
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from yapf.yapflib import yapf_api
 
@@ -36,12 +37,17 @@ def one_thread():
 
 
 @pytest.fixture(autouse=True)
-def same_default_scope() -> Iterator[None]:
-    """A runner leaves its default scope behind, in which other tests' losses are not found."""
-    before = dict(DefaultScope._instance_dict)
+def no_scope_or_logger_left_behind() -> Iterator[None]:
+    """Forget the default scope and the loggers that a test made.
+
+    In a scope of MMDetection other tests' losses are not found, and a logger writes to the
+    output that pytest captured for its test, which is closed when the next one runs.
+    """
+    before = {kind: dict(kind._instance_dict) for kind in (DefaultScope, MMLogger)}
     yield
-    DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
+    for kind, instances in before.items():
+        kind._instance_dict.clear()
+        kind._instance_dict.update(instances)
 
 
 @wraps(yapf_api.FormatCode)
