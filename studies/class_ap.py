@@ -1,8 +1,8 @@
-"""AP of every class at the end of a table's runs, from their logs, as CSV.
+"""AP of every class on the test split, of a table's runs, as CSV.
 
 python -m studies.class_ap FOLDER > table.csv
 
-The runs need `--cfg-options val_evaluator.classwise=True` of studies.reproduce.
+The runs are evaluated by `--split test` of studies.reproduce.
 """
 
 from __future__ import annotations
@@ -15,35 +15,39 @@ from pathlib import Path
 
 from ghm_mmdet.cli.command_line import add_debug, one_line_errors
 from studies.run_log import RunError
-from studies.runs import read_run
-from studies.table_runs import seed_of
+from studies.table_runs import TEST_RESULT, seed_of
+from studies.table_tests import FOLDER, test_metrics
 
 PREFIX, SUFFIX = 'coco/', '_precision'
 """Of a class in MMDetection's CocoMetric."""
 
 
 def class_aps(folder: Path) -> Iterator[tuple[str, int, str, float]]:
-    """Row, seed, class and AP in percent, by the last validation of each run.
+    """Row, seed, class and AP in percent of each run on the test split.
 
     Args:
         folder: Of a table, with ``ROW/seedN``.
 
     Raises:
-        RunError: There is no run, or one without AP by class.
+        RunError: No run has been evaluated, or one without AP by class.
     """
-    work_dirs = sorted(folder.glob('*/seed*'))
+    work_dirs = sorted(path.parent for path in folder.glob(f'*/seed*/{FOLDER}'))
     if not work_dirs:
-        raise RunError(f'{folder}: no ROW/seedN, name the folder of a table of studies.reproduce')
+        raise RunError(
+            f'{folder}: no ROW/seedN/{FOLDER}, name the folder of a table of studies.reproduce '
+            'that was evaluated with --split test'
+        )
     for work_dir in work_dirs:
-        validations = read_run(work_dir).validations
-        metrics = validations[-1].metrics if validations else {}
+        metrics = test_metrics(work_dir)
         found = {
             name[len(PREFIX) : -len(SUFFIX)]: 100 * value
             for name, value in metrics.items()
             if name.startswith(PREFIX) and name.endswith(SUFFIX)
         }
         if not found:
-            raise RunError(f'{work_dir}: no AP by class; train with val_evaluator.classwise=True')
+            raise RunError(
+                f'{work_dir}: no AP by class; remove {TEST_RESULT} to have it evaluated anew'
+            )
         for name, ap in found.items():
             yield work_dir.parent.name, seed_of(work_dir), name, ap
 

@@ -16,26 +16,31 @@ from ghm_mmdet.diagnosis.style import COLOURS, LINE_WIDTH, finish, panels
 from studies.noise_figure import MARKERS
 from studies.run_log import RunError
 from studies.runs import read_run
-from studies.table_runs import METRIC, TableRun
+from studies.table_runs import METRIC, seed_of
 
 Curves = dict[str, dict[int, list[float]]]
 """mAP in percent, one number for each seed, by row and epoch."""
 
 
-def curves_text(runs: Iterable[TableRun]) -> str:
-    """The validations of runs as CSV, one line each; a run without a log has none."""
+def curves_text(work_dirs: Iterable[Path]) -> str:
+    """The validations of a table's runs as CSV, one line each; a run without a log has none.
+
+    Args:
+        work_dirs: ``ROW/seedN`` of each run.
+    """
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(['row', 'seed', 'epoch', 'ap'])
-    for run in runs:
+    for work_dir in work_dirs:
         try:
-            validations = read_run(run.work_dir).validations
+            validations = read_run(work_dir).validations
         except RunError:
             continue
         for each in validations:
             if METRIC in each.metrics:
                 ap = 100 * each.metrics[METRIC]
-                writer.writerow([run.row.name, run.seed, each.epoch, f'{ap:.1f}'])
+                run = (work_dir.parent.name, seed_of(work_dir))
+                writer.writerow([*run, each.epoch, f'{ap:.1f}'])
     return out.getvalue()
 
 

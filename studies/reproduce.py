@@ -39,6 +39,7 @@ from studies.table_runs import (
     write_whole,
 )
 from studies.table_tests import evaluate, test_command
+from studies.tables import Row
 from studies.training_process import ended_as_by_ctrl_c, run_to_file
 
 TEST_OUTPUT = 'test-output.txt'
@@ -151,7 +152,7 @@ def _cause(status: int, run: TableRun, output: Path) -> str:
 
 
 def write_table(plan: Plan, split: str) -> str:
-    """Write the table of all results on a split, and the curves of the call's own runs.
+    """Write the table of all results on a split, and the curves of all runs in the folder.
 
     Returns:
         The table as Markdown.
@@ -162,7 +163,8 @@ def write_table(plan: Plan, split: str) -> str:
     as_markdown, as_csv = _table_files(plan, split)
     write_whole(as_markdown, text)
     write_whole(as_csv, csv_text(plan.table, measured, measured_on))
-    write_whole(plan.out / CURVES, curves_text(plan.runs))
+    runs = [path for row in plan.table.rows for path in _work_dirs(plan, row)]
+    write_whole(plan.out / CURVES, curves_text(runs))
     return text
 
 
@@ -175,11 +177,17 @@ def _results(plan: Plan, name: str) -> dict[str, dict[int, Summary]]:
     """All results in the folder by row and seed."""
     return {
         row.name: {
-            seed_of(path.parent): read_result(path)
-            for path in plan.out.glob(f'{row.name}/seed*/{name}')
+            seed_of(work_dir): read_result(work_dir / name)
+            for work_dir in _work_dirs(plan, row)
+            if (work_dir / name).is_file()
         }
         for row in plan.table.rows
     }
+
+
+def _work_dirs(plan: Plan, row: Row) -> list[Path]:
+    """The folders of a row's runs, those of earlier calls included."""
+    return sorted(plan.out.glob(f'{row.name}/seed*'), key=seed_of)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -24,7 +24,7 @@ FOLDER = 'test'
 
 
 def test_command(run: TableRun, root: Path, options: Sequence[str]) -> list[str]:
-    """The command that evaluates a finished run.
+    """The command that evaluates a finished run, with AP by class.
 
     Args:
         run: Finished.
@@ -35,7 +35,7 @@ def test_command(run: TableRun, root: Path, options: Sequence[str]) -> list[str]
         *(sys.executable, str(root / 'tools' / 'test.py'), str(run.config)),
         str(run.work_dir / f'epoch_{run.epochs}.pth'),
         *('--work-dir', str(run.work_dir / FOLDER)),
-        *(('--cfg-options', *options) if options else ()),
+        *('--cfg-options', 'test_evaluator.classwise=True', *options),
     ]
 
 
@@ -53,7 +53,7 @@ def evaluate(run: TableRun, command: Sequence[str], output: Path, lock: int) -> 
         return read_result(path)
     if run_to_file(command, output, environment(), _do_nothing, inherited=(lock,)) != 0:
         return None
-    metrics = _metrics(run.work_dir / FOLDER)
+    metrics = test_metrics(run.work_dir)
     if METRIC not in metrics:
         return None
     summary = replace(
@@ -66,9 +66,9 @@ def evaluate(run: TableRun, command: Sequence[str], output: Path, lock: int) -> 
     return summary
 
 
-def _metrics(folder: Path) -> dict[str, float]:
-    """The metrics of the latest evaluation in a work dir."""
-    files = sorted(folder.glob('*/*.json'))
+def test_metrics(work_dir: Path) -> dict[str, float]:
+    """The metrics of a run's latest evaluation on the test split; none if there is none."""
+    files = sorted(work_dir.glob(f'{FOLDER}/*/*.json'))
     return json.loads(files[-1].read_text('utf-8').splitlines()[-1]) if files else {}
 
 

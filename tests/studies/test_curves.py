@@ -2,7 +2,6 @@
 
 import statistics
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +13,7 @@ NAMES = {'focal': 'focal loss', 'ghmc': 'GHM-C, no prior'}
 
 
 def run(folder, row, seed, values):
-    """A finished run with one validation an epoch."""
+    """The folder of a finished run with one validation an epoch."""
     work_dir = folder / row / f'seed{seed}'
     lines = [
         line
@@ -22,7 +21,7 @@ def run(folder, row, seed, values):
         for line in (train_line(10 * epoch, epoch), val_line(epoch, ap))
     ]
     write_start(work_dir, lines)
-    return SimpleNamespace(row=SimpleNamespace(name=row), seed=seed, work_dir=work_dir)
+    return work_dir
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def curves(tmp_path):
         run(tmp_path, 'focal', 0, [0.1, 0.3]),
         run(tmp_path, 'focal', 1, [0.2, 0.3]),
         run(tmp_path, 'ghmc', 0, [0.25, 0.3]),
-        SimpleNamespace(row=SimpleNamespace(name='ghmc'), seed=1, work_dir=tmp_path / 'not-begun'),
+        tmp_path / 'ghmc' / 'seed1',
     ]
     (tmp_path / 'curves.csv').write_text(curves_text(runs))
     return read_curves(tmp_path / 'curves.csv')

@@ -8,12 +8,14 @@ import pytest
 from ghm_mmdet.cli.check_config import check_config
 from studies.fine_tuning_tables import TABLES as FINE_TUNING_TABLES
 from studies.head_tables import TABLES as HEAD_TABLES
+from studies.study_tables import FOCAL
 from studies.study_tables import TABLES as STUDY_TABLES
 from studies.table_runs import row_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 TABLES = {**STUDY_TABLES, **FINE_TUNING_TABLES, **HEAD_TABLES}
 ROWS = [(table, row) for table in TABLES.values() for row in table.rows]
+LITE_NECK = row_config(FOCAL, 'bccd-pretrained', CONFIGS).model.neck
 READ = {}
 
 
@@ -35,7 +37,14 @@ def test_rows_differ_in_the_losses_their_density_the_prior_and_the_rate_alone(ta
         # one density over the pyramid
         if head.type == 'WholePyramidHead':
             head.type = head.pop('head')
-        head.type = head.type.replace('GHMRetinaHead', 'RetinaHead')
+        for name in ('GHMRetinaHead', 'PISARetinaHead'):
+            head.type = head.type.replace(name, 'RetinaHead')
+    # what two of the rivals are, beside their losses: Libra's pyramid, and PISA's sampling
+    if row.name == 'libra':
+        assert cfg.model.neck[0] == LITE_NECK
+        cfg.model.neck = first.model.neck
+    for part in ('isr', 'carl') if row.name == 'pisa' else ():
+        cfg.model.train_cfg.pop(part)
     for each in (first, cfg):
         each.pop('custom_imports', None)
         each.optim_wrapper.optimizer.pop('lr')
