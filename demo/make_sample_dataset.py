@@ -41,6 +41,14 @@ def parse_args() -> argparse.Namespace:
         metavar='F',
         help='fraction of the training objects whose box is left out',
     )
+    parser.add_argument(
+        '--long-tail',
+        type=float,
+        default=default.long_tail,
+        metavar='RATIO',
+        help='how many times more of its training objects the first class keeps than the last; '
+        'the others become crowds',
+    )
     return parser.parse_args()
 
 

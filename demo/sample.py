@@ -4,8 +4,9 @@
     <out>/{train,val}/*.jpg
     <out>/sample_dataset.json        the settings it was made with
 
-The pictures depend on the seed and the size alone: label noise and missing boxes change nothing
-but `instances_train.json`, and a longer split starts with the pictures of a shorter one.
+The pictures depend on the seed and the size alone: label noise, missing boxes and a long tail
+change nothing but `instances_train.json`, and a longer split starts with the pictures of a shorter
+one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from demo.long_tail import long_tail
 from demo.planted_errors import plant_errors
 from demo.sample_coco import Track, untracked, write_images
 
@@ -24,7 +26,7 @@ MARKER = 'sample_dataset.json'
 # Raised whenever the same settings give other files than before.
 GENERATOR_VERSION = 1
 # Each has random numbers of its own, so that no setting of one disturbs another.
-STREAMS = {'train': 0, 'val': 1, 'errors': 2}
+STREAMS = {'train': 0, 'val': 1, 'errors': 2, 'tail': 3}
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class SampleSettings:
         size: Side of the square images in pixels.
         label_noise: Fraction of the training objects with a wrong category.
         missing: Fraction of the training objects without a box.
+        long_tail: How many times more of its training objects the first class keeps than the last;
+            the others become crowds, see :func:`demo.long_tail.long_tail`. At 1 all are kept.
 
     Raises:
         ValueError: If a value is not allowed; the message names the argument.
@@ -49,6 +53,7 @@ class SampleSettings:
     size: int = 160
     label_noise: float = 0.0
     missing: float = 0.0
+    long_tail: float = 1.0
 
     def __post_init__(self) -> None:
         bounds = {
@@ -68,6 +73,8 @@ class SampleSettings:
         total = self.label_noise + self.missing
         if total > 1:
             raise ValueError(f'label_noise + missing must be at most 1, got {total:g}')
+        if not 1 <= self.long_tail <= 1000:
+            raise ValueError(f'long_tail must be a ratio in [1, 1000], got {self.long_tail!r}')
 
 
 @dataclass(frozen=True)
@@ -125,9 +132,10 @@ def check_already_there(out: Path, settings: SampleSettings) -> None:
         raise FileExistsError(f'out={out} is not empty and is no sample data set: {advice}')
     wanted = marker(settings)
     try:
-        found = json.loads((out / MARKER).read_text())
+        # sets that were made before there was the setting have no long tail
+        found = {'long_tail': 1.0, **json.loads((out / MARKER).read_text())}
         differing = [key for key in wanted if found.get(key) != wanted[key]]
-    except (ValueError, AttributeError):
+    except (ValueError, TypeError):
         raise FileExistsError(f'out={out} has an unreadable {MARKER}: {advice}') from None
     if differing:
         changes = ', '.join(f'{key} {found.get(key)} (now {wanted[key]})' for key in differing)
@@ -150,9 +158,12 @@ def write_dataset(folder: Path, settings: SampleSettings, track: Track) -> None:
         )
         if split == 'train':
             ids = [category['id'] for category in content['categories']]
-            rng = np.random.default_rng([settings.seed, STREAMS['errors']])
+            tail, errors = (
+                np.random.default_rng([settings.seed, STREAMS[name]]) for name in ('tail', 'errors')
+            )
+            annotations = long_tail(content['annotations'], ids, settings.long_tail, tail)
             content['annotations'], content['missing_annotations'] = plant_errors(
-                content['annotations'], ids, settings.label_noise, settings.missing, rng
+                annotations, ids, settings.label_noise, settings.missing, errors
             )
         annotation_file(folder, split).write_text(json.dumps(content))
     (folder / MARKER).write_text(json.dumps(marker(settings), indent=2) + '\n')

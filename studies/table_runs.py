@@ -25,6 +25,7 @@ OUTPUT = 'output.txt'
 SMALL_BASES = {
     'bccd': 'bccd/retinanet_r18_fpn_focal-6e_bccd.py',
     'sample': 'sample/_base_/retinanet_r18_fpn_sample.py',
+    'sample-long-tail': '../studies/configs/retinanet_r18_fpn_sample-long-tail.py',
     'tiny_coco': 'tiny_coco/retinanet_r18_fpn_focal-40e_tiny-coco.py',
     'bccd-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-10e_bccd.py',
     'cards-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-10e_cards.py',
@@ -35,12 +36,15 @@ MEASURED_ON = {
     'coco': {'val': 'COCO val2017'},
     'bccd': {'val': 'BCCD val', 'test': 'BCCD test'},
     'sample': {'val': 'sample val'},
+    'sample-long-tail': {'val': 'long-tailed sample val', 'test': 'long-tailed sample val'},
     'tiny_coco': {'val': 'tiny COCO val'},
     'bccd-pretrained': {'val': 'BCCD val', 'test': 'BCCD test'},
     'cards-pretrained': {'val': 'cards val', 'test': 'cards test'},
     'pcb-pretrained': {'val': 'PCB val', 'test': 'PCB test'},
 }
-"""By the data: its splits, val to choose by and test for the end, where it has one."""
+"""By the data: its splits, val to choose by and test for the end, where it has one.
+
+The long-tailed sample has none: nothing is chosen on it, and its test is its val."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from demo import make_sample_dataset as make_sample_dataset_tool
+from demo.long_tail import long_tail
 from demo.planted_errors import plant_errors
 from demo.sample import SampleSettings, make_sample_dataset
 from demo.sample_parts import CLASSES, Patch
@@ -105,6 +106,37 @@ def test_more_noise_keeps_the_errors_of_less() -> None:
     assert few_wrong < many_wrong
     assert few_missing < many_missing
     assert len({label for _, label in many_wrong}) == 5
+
+
+def test_a_long_tail_turns_objects_of_rare_classes_into_crowds(clean: Path, tmp_path: Path) -> None:
+    make_sample_dataset(tmp_path / 'tail', replace(SMALL, long_tail=4.0))
+    before, after = contents(clean), contents(tmp_path / 'tail')
+    differing = {name for name in before if before[name] != after[name]}
+    assert differing == {'annotations/instances_train.json', 'sample_dataset.json'}
+    truth, found = (train_annotations(each)['annotations'] for each in (clean, tmp_path / 'tail'))
+    made_crowds = [old for old, new in zip(truth, found) if {**old, 'iscrowd': 1} == new != old]
+    assert len(made_crowds) == sum(old != new for old, new in zip(truth, found))
+    kept = [
+        sum(each['category_id'] == label and not each['iscrowd'] for each in found)
+        for label in range(1, len(CLASSES) + 1)
+    ]
+    objects = [
+        sum(each['category_id'] == label and not each['iscrowd'] for each in truth)
+        for label in range(1, len(CLASSES) + 1)
+    ]
+    shares = [1, 4**-0.25, 4**-0.5, 4**-0.75, 1 / 4]
+    assert kept == [round(share * count) for share, count in zip(shares, objects)]
+
+
+def test_a_longer_tail_keeps_no_object_that_a_shorter_one_does_not() -> None:
+    truth = [{'category_id': i % 3, 'iscrowd': 0} for i in range(300)]
+
+    def kept(ratio: float) -> set[int]:
+        tail = long_tail(truth, [0, 1, 2], ratio, np.random.default_rng(3))
+        return {place for place, each in enumerate(tail) if not each['iscrowd']}
+
+    assert kept(1000) < kept(20) < kept(5) < kept(1) == set(range(300))
+    assert {truth[place]['category_id'] for place in kept(1000)} == {0, 1, 2}
 
 
 def test_the_set_has_what_makes_detection_hard(clean: Path) -> None:
