@@ -1,0 +1,151 @@
+"""The numbers of the pages: those of the tables in docs/results, and what a reader computes."""
+
+import csv
+import re
+import statistics
+from itertools import combinations, groupby
+from math import sqrt
+
+import pytest
+
+from tests.processes import REPOSITORY
+
+RESULTS = REPOSITORY / 'docs' / 'results'
+PAGES = ['README.md', 'docs/results.md', 'docs/heads.md', 'docs/when-it-helps.md'] + [
+    f'docs/studies/{name}.md' for name in ('fine-tuning', 'from-scratch', 'label-errors')
+]
+SPREAD = re.compile(r'([+-]?\d+\.\d+) ± (\d+\.\d+)')
+SEEDS = re.compile(r'\d+\.\d+(, \d+\.\d+)+')
+NOT_IN_A_TABLE = re.compile('minus the same|by correcting|as they are|all ten|fine-tuned')
+"""Differences to another table's row, and rows of runs without a table."""
+
+
+def page_tables(page):
+    """Header and rows of each table of a page, as lists of cells."""
+    lines = (REPOSITORY / page).read_text().splitlines()
+    for is_table, block in groupby(lines, lambda line: line.startswith('|')):
+        if is_table:
+            header, _, *rows = (
+                [cell.strip() for cell in re.split(r'(?<!\\)\|', line)[1:-1]] for line in block
+            )
+            yield header, rows
+
+
+def numbers(cell):
+    return [float(each) for each in cell.split(', ')] if SEEDS.fullmatch(cell) else []
+
+
+def spread(values, *, error=False):
+    """Mean and deviation, or standard error of the mean, of numbers."""
+    return statistics.fmean(values), statistics.stdev(values) / (sqrt(len(values)) if error else 1)
+
+
+def is_that(cell, values, *, error=False):
+    """Whether a cell is the mean, with its deviation, of numbers that are rounded as it is."""
+    step = 10.0 ** -len(cell.strip('*').split(' ')[0].split('.')[1])
+    shown = SPREAD.search(cell)
+    found = [float(each) for each in shown.groups()] if shown else [float(cell.strip('*'))]
+    rounding = 1.01 * step * (1.5 if error else 1)
+    return found == pytest.approx(spread(values, error=error)[: len(found)], abs=rounding)
+
+
+def rows_of(page):
+    """Each row of a page's tables, with the header and the first row of its table."""
+    for header, rows in page_tables(page):
+        for row in rows:
+            yield header, row, rows[0]
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_a_mean_is_that_of_the_seeds_beside_it(page):
+    for _, row, _ in rows_of(page):
+        for seeds, mean in zip(row, row[1:]):
+            if numbers(seeds) and re.fullmatch(r'\**\d+\.\d+( ± \d+\.\d+)?\**', mean):
+                assert is_that(mean, numbers(seeds)), row
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_a_difference_is_that_of_the_seeds(page):
+    """Of two lists in a row, or of a row's list and that of the table's first row."""
+    for header, row, first in rows_of(page):
+        lists = [numbers(cell) for cell in row if numbers(cell)]
+        if 'paired' in header[-1] and row is not first:
+            lists = [numbers(cell) for cell in first if numbers(cell)] + lists
+        if len(lists) == 2 and len(lists[0]) == len(lists[1]) and SPREAD.search(row[-1]):
+            pairs = [two - one for one, two in zip(*lists)]
+            assert is_that(row[-1], pairs, error=True), row
+
+
+def table_spreads():
+    """Each mean with its deviation, and difference with its error, of the tables of runs."""
+    for path in RESULTS.glob('*.csv'):
+        for row in csv.DictReader(path.open()):
+            for name, sign in (('ap', ''), ('ap50', ''), ('ap75', ''), ('difference', '+')):
+                kind = 'error' if sign else 'deviation'
+                mean, width = (row.get(f'{name}_{each}') for each in ('mean', kind))
+                if mean and width:
+                    yield f'{float(mean):{sign}.1f} ± {float(width):.1f}'
+
+
+def mean_of_sets(differences):
+    """The mean over data sets of each one's mean, as the fine-tuning study gives it."""
+    mean, error = spread([statistics.fmean(each) for each in differences], error=True)
+    return f'{mean:+.1f} ± {error:.1f}'
+
+
+def fine_tuning_spreads():
+    """What the curves of the fine-tuning study add up to after each epoch."""
+    aps = {}
+    for path in sorted(RESULTS.glob('fine-tuning-*-curves.csv')):
+        for line in csv.DictReader(path.open()):
+            at = (int(line['epoch']), path.name, line['row'])
+            aps.setdefault(at, {})[int(line['seed'])] = float(line['ap'])
+    for epoch in {at[0] for at in aps}:
+        pairs = []
+        for _, name, row in sorted(at for at in aps if at[0] == epoch):
+            own, focal = aps[epoch, name, row], aps[epoch, name, 'focal']
+            both = [own[seed] - focal[seed] for seed in own if seed in focal]
+            if row != 'focal' and len(both) > 1:
+                mean, error = spread(both, error=True)
+                yield f'{mean:+.1f} ± {error:.1f}'
+            if row == 'ghmc':
+                pairs.append(both)
+        yield mean_of_sets(pairs)
+    tests = [csv.DictReader(path.open()) for path in RESULTS.glob('fine-tuning-*-test.csv')]
+    yield mean_of_sets(
+        [float(row['difference_mean'])] for table in tests for row in table if row['row'] == 'ghmc'
+    )
+
+
+def label_error_spreads():
+    """Mean and deviation over seeds by checkpoint, method and kind, and the report's lead."""
+    found = {}
+    for line in csv.DictReader((RESULTS / 'label-errors.csv').open()):
+        for what in ('precision at 50', 'precision at 100', 'recall'):
+            at = (line['checkpoint'], what, line['method'])
+            found.setdefault(at, {}).setdefault(line['kind'], []).append(100 * float(line[what]))
+    for kinds in found.values():
+        kinds['mean'] = [statistics.fmean(each) for each in zip(*kinds.values())]
+        for values in kinds.values():
+            yield '{:.1f} ± {:.1f}'.format(*spread(values))
+    for report, method in combinations(sorted(found, key=lambda at: at[2] != 'report'), 2):
+        if report[:2] == method[:2] and report[2] == 'report':
+            for kind in found[report]:
+                pairs = [a - b for a, b in zip(found[report][kind], found[method][kind])]
+                yield '{:.1f} ± {:.1f}'.format(*spread(pairs, error=True))
+
+
+IN_TABLES = {*table_spreads(), *fine_tuning_spreads(), *label_error_spreads()}
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_a_spread_is_that_of_a_table(page):
+    for header, row, _ in rows_of(page):
+        for name, cell in zip(header, row):
+            pair = SPREAD.search(cell)
+            if pair is None or len(pair[1].split('.')[1]) != 1:
+                continue
+            if NOT_IN_A_TABLE.search(f'{name} {row[0]} {row[1]}'):
+                continue
+            by_seeds = 'paired' in name or (pair[1][0] not in '+-' and any(map(numbers, row)))
+            assert pair[0] in IN_TABLES or by_seeds, f'{pair[0]} is in no table of docs/results'
