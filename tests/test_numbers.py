@@ -16,7 +16,7 @@ PAGES = ['README.md', 'docs/results.md', 'docs/heads.md', 'docs/when-it-helps.md
 ]
 SPREAD = re.compile(r'([+-]?\d+\.\d+) ± (\d+\.\d+)')
 SEEDS = re.compile(r'\d+\.\d+(, \d+\.\d+)+')
-NOT_IN_A_TABLE = re.compile('minus the same|by correcting|as they are|all ten|fine-tuned')
+NOT_IN_A_TABLE = re.compile('minus the same|by correcting|as they are|with L1|all ten|fine-tuned')
 """Differences to another table's row, and rows of runs without a table."""
 
 
