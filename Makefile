@@ -31,7 +31,7 @@ help: ## list the targets
 
 setup: $(DONE)/project ## install everything into .venv (PYTHON=python3.12 picks another Python)
 
-demo: setup ## train, evaluate and draw on the sample data (DATA=folder takes a COCO-format one)
+demo: setup ## compare GHM-C with focal loss on the sample data (DATA=folder takes a COCO-format one)
 	$(RUN) -m demo $(if $(DATA),--data '$(DATA)')
 
 test: setup ## run the tests, but for the long ones, on all cores (WORKERS=0: one after another)

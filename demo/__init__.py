@@ -1,1 +1,1 @@
-"""A first look: sample data, a training of a few minutes, the method in pictures."""
+"""A first look: sample data, two trainings of a few minutes, the method in pictures."""

@@ -1,22 +1,35 @@
-"""Train a small RetinaNet with GHM-C and GHM-R on the CPU, evaluate it and draw what it learnt."""
+"""Train a small RetinaNet with focal loss and with GHM-C on the CPU, and compare the two."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmengine.config import Config
 from rich.progress import track
 
 from demo.coco_folder import find_coco_folder
+from demo.figures import save_curves, save_detections
 from demo.sample import make_sample_dataset
-from demo.training import run_demo, use_coco_folder
+from demo.training import Training, shorten, train, use_coco_folder
 from ghm_mmdet.cli.command_line import add_debug, one_line_errors
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIG = ROOT / 'configs/sample/retinanet_r18_fpn_ghm_sample.py'
-ITERATIONS = 1530
+CONFIG = 'configs/sample/retinanet_r18_fpn_{}_sample.py'
+RUNS = {'focal loss': 'focal-small-data', 'GHM-C': 'ghmc-small-data-no-prior'}
+"""Names of configs, by the loss as figures colour it."""
+ITERATIONS, VAL_INTERVAL = 900, 150
 VAL_IMAGES = 100
+PICTURES = 3
+DENSITY = 'gradient_density*.png'
+WHAT = """
+A quick look, for a CPU: a RetinaNet with a ResNet-18 at a quarter of its width is trained from
+scratch on pictures scaled to {} pixels, first with focal loss and then with GHM-C."""
+CAVEAT = """
+One seed in a short schedule is a quick look and not a measurement; docs/results.md has those.
+On data of your own go on with ghm_mmdet::ghm/retinanet_r50_fpn_ghmc-small-data.py, by
+docs/own-data.md."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,18 +48,53 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(CONFIG)
+    configs = {name: Config.fromfile(ROOT / CONFIG.format(run)) for name, run in RUNS.items()}
     with one_line_errors(args.debug):
+        first, *_ = configs.values()
         if args.data is None:
-            make_sample_dataset(cfg.data_root, track=track)
-        else:
-            use_coco_folder(cfg, find_coco_folder(args.data), ITERATIONS, VAL_IMAGES)
-        result = run_demo(cfg, Path(args.out))
-    print(f'\nmodel and log   {result.checkpoint_folder}')
-    for path in result.figures + result.pictures:
+            make_sample_dataset(first.data_root, track=track)
+        folder = args.data and find_coco_folder(args.data)
+        for cfg in configs.values():
+            shorten(cfg, ITERATIONS, VAL_INTERVAL)
+            if folder:
+                use_coco_folder(cfg, folder, VAL_IMAGES)
+        print(WHAT.format(max(first.scale)))
+        compare(configs, Path(args.out))
+
+
+def compare(configs: Mapping[str, Config], out_dir: Path) -> None:
+    """Train each config, draw what they come to, and print the files and the last metrics.
+
+    Args:
+        configs: By a name of ``RUNS``.
+        out_dir: Folder for the results; made where it is missing.
+    """
+    trainings = {}
+    for name, cfg in configs.items():
+        print(f'\n{name}')
+        trainings[name] = train(cfg, out_dir / RUNS[name])
+    curves, detections = out_dir / 'map.png', out_dir / 'detections.png'
+    save_curves(curves, {name: each.metric('bbox_mAP') for name, each in trainings.items()})
+    runners = {name: each.runner for name, each in trainings.items()}
+    save_detections(detections, runners, PICTURES)
+    densities = [path for each in runners.values() for path in Path(each.log_dir).rglob(DENSITY)]
+    print()
+    for each in runners.values():
+        print(f'model and log   {each.work_dir}')
+    for path in (curves, detections, *densities):
         print(f'picture         {path}')
-    seen = ', where nothing was detected' if result.found_nothing else ''
-    print(f'COCO mAP        {result.mean_average_precision:.3f} on the validation images{seen}')
+    print('\nCOCO metrics on the validation pictures, from 0 to 1:')
+    for name, each in trainings.items():
+        print(f'{name:12}{scores(each)}')
+    print(CAVEAT)
+
+
+def scores(training: Training) -> str:
+    """The metrics of the last validation, in words."""
+    last = {name: list(training.metric(name).values())[-1] for name in ('bbox_mAP', 'bbox_mAP_50')}
+    numbers = 'mAP {bbox_mAP:.3f}   AP50 {bbox_mAP_50:.3f}'.format(**last)
+    nothing = not list(training.validations.values())[-1]
+    return numbers + ', where nothing was detected' * nothing
 
 
 if __name__ == '__main__':
