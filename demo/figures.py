@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ghm_mmdet.diagnosis.style import DPI, panels
-from tools.gradient_report.curve_figures import draw_contributions, draw_norms
+from tools.gradient_report.curve_figures import draw_norms, draw_overview
 from tools.gradient_report.curves import classification_curves, contribution_shares
 
 
@@ -33,17 +33,11 @@ def save_training_figure(
 
 
 def save_harmonizing_figure(path: Path, counts: np.ndarray) -> None:
-    """The distribution of the gradient norm, and what three losses make of it.
+    """The distribution of the gradient norm, and what each loss makes of it.
 
     Args:
         path: PNG or SVG file to write.
-        counts: Examples per region of the cross entropy's gradient norm, shape (M,); GHM-C is
-            drawn with as many regions.
+        counts: Examples per region of the cross entropy's gradient norm, shape (F,).
     """
-    figure, (left, right) = panels(2)
-    draw_norms(left, {'after training': counts}, 'g')
-    left.get_legend().remove()
-    left.set_title('What a trained detector sees')
-    curves = classification_curves(counts, bins=len(counts))
-    draw_contributions(right, contribution_shares(counts, curves), 'g')
-    figure.savefig(path, dpi=DPI)
+    shares = contribution_shares(counts, classification_curves(counts))
+    draw_overview({'after training': counts}, shares, 'g').savefig(path, dpi=DPI)
