@@ -14,17 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ghm_mmdet.diagnosis.style import save
-from tools.gradient_report.curve_figures import draw_curves
-from tools.gradient_report.curves import (
-    classification_curves,
-    contribution_shares,
-    mined_ratio,
-    region_centres,
-)
+from tools.gradient_report.curve_figures import EASY, OUTLIER, draw_overview, groups
+from tools.gradient_report.curves import classification_curves, contribution_shares
 
 REGIONS = 30  # M of GHM-C
 FINE_REGIONS = 4 * REGIONS
-EASY, HARD, OUTLIER = 0.1, 0.5, 0.9
 EXAMPLES = range(10_000, 10_000_001)
 
 
@@ -64,46 +58,27 @@ def synthetic_counts(examples: int, seed: int = 0) -> dict[str, np.ndarray]:
     return counts
 
 
-def sentences(counts: dict[str, np.ndarray], curves: dict[str, np.ndarray]) -> list[str]:
-    """What each of the three panels shows, in numbers.
+def sentences(counts: dict[str, np.ndarray], shares: dict[str, np.ndarray]) -> list[str]:
+    """What both panels show, in numbers.
 
     Args:
         counts: Of 'negatives' and 'positives'.
-        curves: Reformulated gradient norms of their sum.
+        shares: Of the total gradient per region, by the name of the loss.
     """
     total = counts['negatives'] + counts['positives']
-    shares = contribution_shares(total, curves)
-    g = region_centres(len(total))
-    easy, hard, outlier = g < EASY, (g > HARD) & (g < OUTLIER), g > OUTLIER
+    easy, between, outliers, positives = (
+        f'{part / total.sum():.2%}' for part in (*groups(total), counts['positives'].sum())
+    )
+    parts = {name: groups(share) for name, share in shares.items()}
 
-    def part(values: np.ndarray) -> str:
-        return f'{values.sum() / total.sum():.2%}'
-
-    def gain(name: str, where: np.ndarray) -> str:
-        return f'{(total * curves[name])[where].sum() / (total * g)[where].sum():.2f}'
-
-    def gains(name: str) -> str:
-        return f'{gain(name, easy)}, {gain(name, hard)} and {gain(name, outlier)} under {name}'
-
-    def all_shares(where: np.ndarray) -> str:
-        return ', '.join(f'{share[where].sum():.1%} under {name}' for name, share in shares.items())
+    def listed(place: int) -> str:
+        return '; '.join(f'{part[place]:.1%} under {name}' for name, part in parts.items())
 
     return [
-        f'How many examples: of {total.sum():,}, {part(total[easy])} are easy (g < {EASY}), '
-        f'{part(total[hard])} hard ({HARD} < g < {OUTLIER}), {part(total[outlier])} outliers '
-        f'(g > {OUTLIER}); {part(counts["positives"])} are positives.',
-        'The gradient of one example: an easy, a hard and an outlying one have '
-        f'{gains("focal loss")}, {gains("GHM-C")}, in units of what cross entropy gives them.',
-        f'Who moves the model: the easy have {all_shares(easy)}; '
-        f'the outliers have {all_shares(outlier)}.',
+        f'How many examples: of {total.sum():,}, {easy} are easy (g < {EASY}), {between} between, '
+        f'{outliers} outliers (g > {OUTLIER}); {positives} are positives.',
+        f'Who moves the model: the easy have {listed(0)}; the outliers have {listed(2)}.',
     ]
-
-
-def draw(counts: dict[str, np.ndarray], curves: dict[str, np.ndarray], path: Path) -> list[Path]:
-    """Write the three panels as PNG and SVG, and return the files."""
-    total = counts['negatives'] + counts['positives']
-    shares = contribution_shares(total, curves, REGIONS)
-    return save(draw_curves(counts, curves, shares, 'g'), path)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -116,16 +91,14 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f'--examples {args.examples}: must be from {EXAMPLES[0]:,} to {EXAMPLES[-1]:,}'
             )
         counts = synthetic_counts(args.examples)
-        keep_ratio = mined_ratio(counts['positives'], counts['negatives'])
-        curves = classification_curves(
-            counts['negatives'] + counts['positives'], REGIONS, keep_ratio
-        )
-        files = draw(counts, curves, path)
+        total = counts['negatives'] + counts['positives']
+        shares = contribution_shares(total, classification_curves(total, REGIONS))
+        files = save(draw_overview(counts, shares, 'g'), path)
     except (ValueError, OSError) as error:
         sys.exit(f'explain: error: {error}')
     for file in files:
         print(f'picture   {file}')
-    for sentence in sentences(counts, curves):
+    for sentence in sentences(counts, shares):
         print(sentence)
 
 

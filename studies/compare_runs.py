@@ -1,4 +1,4 @@
-"""Compare trainings: their loss and metric on one figure, their results in a table.
+"""Compare trainings: their metric, and the loss where it is the same, as curves and in a table.
 
 Reads what MMEngine logged in each work dir; starts that resumed each other are joined.
 """

@@ -11,11 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ghm_mmdet.diagnosis.gradient_density_hook import TAG
-from ghm_mmdet.diagnosis.style import SHARE_LABEL, finish, panels, stairs
+from ghm_mmdet.diagnosis.style import draw_shares, finish, panels, stairs
 from studies.run_log import RunError
 from studies.runs import SCALARS
 
-OPEN = dict(baseline=None)  # no edges at the ends of the axis
 QUANTITIES = ('counts', 'share_before', 'share_after')
 
 
@@ -74,18 +73,11 @@ def draw_looks(runs: Sequence[tuple[str, Sequence[Look]]]) -> Figure:
     for row, (label, looks) in enumerate(runs):
         left, right = axes[2 * row : 2 * row + 2]
         for look, style in ((looks[0], '--'), (looks[-1], '-')):
-            stairs(
-                left, look.counts, f'iteration {look.iteration}', 'GHM-C', linestyle=style, **OPEN
-            )
+            name = f'iteration {look.iteration}'
+            stairs(left, look.counts, name, 'GHM-C', linestyle=style)
         last = looks[-1]
-        stairs(right, last.share_before * 100, 'cross entropy', 'cross entropy', **OPEN)
-        stairs(right, last.share_after * 100, 'as harmonized', 'GHM-C', **OPEN)
-        left.set(title=f'{label}: how many examples', ylabel='examples per region')
-        right.set(
-            title=f'Who moves the model, iteration {last.iteration}',
-            ylabel=SHARE_LABEL,
-        )
-        for each in (left, right):
-            each.set(yscale='log')
-            finish(each, 'g')
+        draw_shares(right, {'cross entropy': last.share_before, 'GHM-C': last.share_after}, 'g')
+        left.set(title=f'{label}: how many examples', ylabel='examples per region', yscale='log')
+        right.set_title(f'Who moves the model, iteration {last.iteration}')
+        finish(left, 'g')
     return figure

@@ -44,12 +44,15 @@ def read_table(path: Path) -> dict[str, Result]:
         raise RunError(f'{path}: not a table of studies.reproduce') from error
 
 
-def draw_noise(tables: Mapping[float, Mapping[str, Result]], names: Mapping[str, str]) -> Figure:
-    """One line for each row that is named.
+def draw_noise(
+    tables: Mapping[float, Mapping[str, Result]], names: Mapping[str, str], title: str = ''
+) -> Figure:
+    """One line for each row that is named, with its name at its end.
 
     Args:
         tables: Rows by the share of wrong labels, in [0, 1].
         names: Name of a loss, as figures colour it, by the row.
+        title: Of the figure, such as the data.
     """
     figure, (axes,) = panels(1)
     for row, name in names.items():
@@ -58,14 +61,17 @@ def draw_noise(tables: Mapping[float, Mapping[str, Result]], names: Mapping[str,
             [100 * noise for noise, _ in points],
             [result.mean for _, result in points],
             yerr=[result.deviation for _, result in points],
-            label=name,
             color=COLOURS[name],
             marker=MARKERS[name],
             linewidth=LINE_WIDTH,
             capsize=3,
         )
+        end = (100 * points[-1][0], points[-1][1].mean)
+        text = dict(xytext=(10, 0), textcoords='offset points', va='center', color=COLOURS[name])
+        axes.annotate(name, end, **text)
+    axes.margins(y=0.15)
     axes.set_xticks([100 * noise for noise in sorted(tables)])
     axes.xaxis.set_major_formatter(PercentFormatter(decimals=0))
-    axes.set(xlabel='training objects with a wrong class', ylabel='mAP (%)', ylim=(0, None))
+    axes.set(title=title, xlabel='training objects with a wrong class', ylabel='mAP (%)')
     finish(axes)
     return figure

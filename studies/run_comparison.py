@@ -28,6 +28,7 @@ OTHER_COLOUR = '#777777'
 LINE_STYLES = ('-', '--', ':', '-.')
 MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')  # 7 and 4 make 28 pairs when taken in turn
 FEW_POINTS = 40
+WIDTH = 8  # inches at least: names of runs may be long
 SMOOTHED_PART = 40  # a fortieth of the points to each side is averaged
 CURVE_COLUMNS = ('run', 'curve', 'iteration', 'epoch', 'value', 'smoothed')
 
@@ -77,7 +78,7 @@ def looks(runs: Sequence[Run], labels: Sequence[str]) -> list[Look]:
         result.append(
             Look(
                 # a name from a folder is no formula
-                label=(f'{label} ({name})' if name else label).replace('$', r'\$'),
+                label=_with_loss(label, name).replace('$', r'\$'),
                 colour=colour,
                 line_style=LINE_STYLES[order % len(LINE_STYLES)],
                 marker=MARKERS[order % len(MARKERS)],
@@ -87,29 +88,31 @@ def looks(runs: Sequence[Run], labels: Sequence[str]) -> list[Look]:
     return result
 
 
+def _with_loss(label: str, loss: str | None) -> str:
+    """The label, with the loss behind it where it does not begin with its name already."""
+    word = (loss or '').split(' ')[0].replace('-', '').lower()
+    return label if label.lower().startswith(word) else f'{label} ({loss})'
+
+
 def draw_comparison(runs: Sequence[Run], labels: Sequence[str], metric: str) -> Figure:
-    """Training loss on the left, a metric of the validations on the right.
+    """A metric of the validations; left of it the training loss, where all runs have the same.
 
     Args:
         runs: What to compare.
         labels: One for each run.
         metric: Name of the metric.
     """
-    figure, (left, right) = panels(2)
-    right.sharex(left)
+    comparable = len({run.classification for run in runs}) == 1
+    figure, (*left, right) = panels(2 if comparable else 1)
+    figure.set_figwidth(max(WIDTH, figure.get_figwidth()))
     drawn = looks(runs, labels)
-    for run, look in zip(runs, drawn):
-        _draw_loss(left, run, look)
+    for axes in left:
+        right.sharex(axes)
+        _draw_losses(axes, runs, drawn)
     handles = [_draw_metric(right, run, look, metric) for run, look in zip(runs, drawn)]
-    if _spans_decades([line.loss for run in runs for line in run.train]):
-        _set_log_scale(left)
-    left.set(
-        title='Training loss (scale differs between losses)', xlabel='iteration', ylabel='loss'
-    )
     unit = ' (0 to 1)' if metric.startswith('coco/') else ''
-    right.set(title='Validation', xlabel='iteration', ylabel=metric + unit)
-    for axes in (left, right):
-        finish(axes)
+    right.set(title='Validation: higher is better', xlabel='iteration', ylabel=metric + unit)
+    finish(right)
     figure.legend(
         handles,
         [look.label for look in drawn],
@@ -137,6 +140,15 @@ def _set_log_scale(axes: Axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(StrMethodFormatter('{x:g}'))
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw_losses(axes: Axes, runs: Sequence[Run], drawn: Sequence[Look]) -> None:
+    for run, look in zip(runs, drawn):
+        _draw_loss(axes, run, look)
+    if _spans_decades([line.loss for run in runs for line in run.train]):
+        _set_log_scale(axes)
+    axes.set(title='Training loss', xlabel='iteration', ylabel='loss')
+    finish(axes)
 
 
 def _draw_loss(axes: Axes, run: Run, look: Look) -> None:

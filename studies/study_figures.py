@@ -46,7 +46,7 @@ def _noise(args: argparse.Namespace) -> Figure:
         except ValueError as error:
             raise ConfigError(f'{each}: must be SHARE=TABLE.csv, {error}') from error
     names = dict(_named(each) for each in args.rows)
-    return draw_noise(tables, names)
+    return draw_noise(tables, names, args.title)
 
 
 def _curves(args: argparse.Namespace) -> Figure:
@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     curves.set_defaults(draw=_curves)
     noise = figures.add_parser('noise', parents=[common, rows], help='AP against wrong labels')
     noise.add_argument('tables', nargs='+', metavar='SHARE=TABLE.csv')
+    noise.add_argument('--title', default='', help='of the figure, such as the data')
     noise.set_defaults(draw=_noise)
     density = figures.add_parser('density', parents=[common], help='density early and late')
     density.add_argument('runs', nargs='+', metavar='[LABEL=]WORK_DIR')

@@ -1,6 +1,6 @@
 """Show what a detector's losses see in a data set, and which of its labels the model contradicts.
 
-Runs the data set through any detector, whatever losses it was trained with. Writes the paper's
+Runs the data set through any detector, whatever losses it was trained with. Writes
 figures as PNG, SVG and CSV, the worst examples as COCO files for a labelling tool, and an HTML page
 with all of it.
 """
@@ -46,7 +46,8 @@ ANNOTATED = (
     'Labels that the model cannot believe',
     'One entry for each annotated object, the largest g = (1 - p of its label + p of the best '
     'other class) / 2 first. Near 1 the model is sure of another class, at 0.5 it sees nothing: '
-    'look for wrong labels in the first rows.',
+    'look for wrong labels in the first rows. The arrow goes from the annotated class to the one '
+    'that the model sees, with its score.',
 )
 UNANNOTATED = (
     'Objects that nobody annotated',

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ghm_mmdet.diagnosis.loss_reader import harmonized_readers
 from ghm_mmdet.diagnosis.recorder import LossRecord, LossRecorder
-from ghm_mmdet.diagnosis.style import SHARE_LABEL, finish, panels, stairs
+from ghm_mmdet.diagnosis.style import draw_shares, finish, panels, stairs
 from ghm_mmdet.losses.ghm_loss import GHMLoss, Statistics
 
 
@@ -66,12 +66,12 @@ class Harmonizing:
                 numbers[f'{name}/{region:02d}'] = float(value)
         return numbers
 
-    def figure(self) -> Figure:
-        """Three panels over the regions: counts, weights, who moves the model."""
+    def figure(self, iteration: int) -> Figure:
+        """Two panels over the regions: counts, who moves the model."""
         is_box = self.symbol == 'gr'
         name, plain = ('GHM-R', 'authentic smooth L1') if is_box else ('GHM-C', 'cross entropy')
-        figure, (left, middle, right) = panels(3)
-        figure.suptitle(self.name)
+        figure, (left, right) = panels(2)
+        figure.suptitle(f'{self.name}, iteration {iteration}')
         if not is_box:
             stairs(left, self.negatives, 'negatives', 'negatives')
         stairs(left, self.positives, 'positives', 'positives')
@@ -79,13 +79,8 @@ class Harmonizing:
             stairs(left, self.moving_average, 'moving average', 'moving average', linestyle='--')
         left.set(title='How many examples', ylabel='examples per region', yscale='log')
         left.set_ylim(bottom=0.5)
-        stairs(middle, self.beta, name, name)
-        middle.set(title='Harmonizing weight', ylabel='beta', yscale='log')
-        stairs(right, self.share_before * 100, f'before: {plain}', plain)
-        stairs(right, self.share_after * 100, f'after: {name}', name)
-        right.set(title='Who moves the model', ylabel=SHARE_LABEL)
-        for axes in (left, middle, right):
-            finish(axes, self.symbol)
+        finish(left, self.symbol)
+        draw_shares(right, {plain: self.share_before, name: self.share_after}, self.symbol)
         return figure
 
 

@@ -29,7 +29,7 @@ class GradientDensityHook(Hook):
     - for each region, two digits from ``00`` on: ``counts``, ``positives``, ``beta``,
       ``moving_average`` (where there is one), ``share_before`` and ``share_after`` of the total
       gradient;
-    - a figure of the same.
+    - a figure of the counts and the shares.
 
     It does nothing between its iterations. In those it takes one pass more over the examples than
     the loss itself, and then the drawing. With several ranks it shows the main one's examples.
@@ -88,5 +88,5 @@ class GradientDensityHook(Hook):
             values = {f'{tag}/{name}': value for name, value in seen.scalars().items()}
             runner.visualizer.add_scalars(values, step=step)
             if draws:
-                pixels = rendered(seen.figure())
+                pixels = rendered(seen.figure(step))
                 runner.visualizer.add_image(tag.replace('/', '_'), pixels, step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -31,7 +32,7 @@ LINE_WIDTH = 1.8
 PANEL = (5.2, 3.8)  # inches: two beside each other are legible at the width of a README
 NARROW = (4.2, 3.8)  # so are three of these
 DPI = 130
-SHARE_LABEL = 'share of the total gradient\nper region (%)'
+EVEN_SHARES = 4  # where the axis of a region's share ends, in units of 1 / M
 
 
 def panels(columns: int, rows: int = 1) -> tuple[Figure, list[Axes]]:
@@ -48,7 +49,26 @@ def stairs(axes: Axes, values: np.ndarray, label: str, colour: str, **look: obje
     """
     edges = np.linspace(0, 1, len(values) + 1)
     colour = COLOURS.get(colour, colour)
-    axes.stairs(values, edges, label=label, color=colour, linewidth=LINE_WIDTH, **look)
+    look = dict(color=colour, linewidth=LINE_WIDTH, baseline=None, **look)  # no edges at the ends
+    axes.stairs(values, edges, label=label, **look)
+
+
+def draw_shares(axes: Axes, shares: Mapping[str, np.ndarray], symbol: str) -> None:
+    """Share of the total gradient per region, shape (M,), by a name of ``COLOURS``.
+
+    The axis is the same for the same M. What is above it is cut off there, and named.
+    """
+    top = 100 * EVEN_SHARES / len(next(iter(shares.values())))
+    for name, share in shares.items():
+        stairs(axes, 100 * share, name, name)
+        region = share.argmax()
+        if 100 * share[region] > top:
+            place = ((region + 1) / len(share), top)
+            text = f' {share[region]:.0%}'
+            axes.annotate(text, place, color=COLOURS[name], va='top', annotation_clip=False)
+    axes.set(title='Who moves the model', ylabel='share of the gradient\nper region (%)')
+    axes.set_ylim(0, top)
+    finish(axes, symbol)
 
 
 def finish(axes: Axes, symbol: str | None = None) -> None:

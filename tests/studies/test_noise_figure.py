@@ -25,7 +25,12 @@ def test_what_is_no_table_is_named(tmp_path, content):
 
 def test_a_line_for_each_loss_through_its_means():
     tables = {0.4: {'focal': Result(20, 1)}, 0.0: {'focal': Result(40, 2), 'ghmc': Result(42, 1)}}
-    (axes,) = draw_noise(tables, {'focal': 'focal loss', 'ghmc': 'GHM-C'}).axes
-    lines = {each.get_label(): each for each in axes.containers}
-    assert lines['focal loss'][0].get_xydata().tolist() == [[0, 40], [40, 20]]
-    assert lines['GHM-C'][0].get_xydata().tolist() == [[0, 42]]
+    (axes,) = draw_noise(tables, {'focal': 'focal loss', 'ghmc': 'GHM-C'}, 'some data').axes
+    points = [each[0].get_xydata().tolist() for each in axes.containers]
+    assert points == [[[0, 40], [40, 20]], [[0, 42]]]
+    assert axes.get_title() == 'some data'
+    # each line is named at its end
+    assert {text.get_text(): text.xy for text in axes.texts} == {
+        'focal loss': (40, 20),
+        'GHM-C': (0, 42),
+    }

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,6 +95,12 @@ def test_runs_of_one_loss_differ_without_their_colour(tmp_path):
 
 
 @pytest.fixture
+def alike(tmp_path, runs):
+    """With the same loss."""
+    return [runs[0], make_run(tmp_path / 'alike', 'GHMCLoss', [2.0])]
+
+
+@pytest.fixture
 def runs(tmp_path):
     losses = noise(200)
     losses[GAP] = math.nan
@@ -103,10 +110,32 @@ def runs(tmp_path):
     ]
 
 
-def test_lines_are_what_was_logged(runs):
-    left, right = draw_comparison(runs, ['noisy', 'short'], AP).axes
+@pytest.mark.parametrize(
+    ('label', 'loss', 'expected'),
+    [
+        ('ghmc-published', 'GHMCLoss', 'ghmc-published'),
+        ('focal/seed0', 'FocalLoss', 'focal/seed0'),
+        ('seed0', 'FocalLoss', 'seed0 (focal loss)'),
+        ('run', None, 'run'),
+    ],
+)
+def test_a_label_that_names_its_loss_does_so_once(tmp_path, label, loss, expected):
+    run = replace(make_run(tmp_path, 'FocalLoss', [1]), classification=loss)
+    (look,) = looks([run], [label])
+    assert look.label == expected
+
+
+def test_losses_that_are_not_comparable_are_not_drawn(runs):
+    (axes,) = draw_comparison(runs, ['noisy', 'short'], AP).axes
+    noisy, short = axes.get_lines()
+    assert noisy.get_xydata().tolist() == [[2000, 0.1], [2000, 0.3]]
+    assert len(short.get_xydata()) == 0
+
+
+def test_lines_are_what_was_logged(alike):
+    left, right = draw_comparison(alike, ['noisy', 'short'], AP).axes
     raw, smoothed, dot, _ = left.get_lines()
-    logged = [line.loss for line in runs[0].train]
+    logged = [line.loss for line in alike[0].train]
     np.testing.assert_array_equal(raw.get_xdata(), np.arange(10, 2001, 10))
     np.testing.assert_array_equal(raw.get_ydata(), logged)
     np.testing.assert_array_equal(smoothed.get_ydata(), smooth(np.array(logged)))
@@ -162,7 +191,7 @@ def test_csv_has_the_points_of_the_figure(tmp_path, runs):
     write_curves(tmp_path / 'curves.csv', runs, ['noisy', 'short'], AP)
     with (tmp_path / 'curves.csv').open(newline='') as file:
         rows = list(csv.DictReader(file))
-    left, right = draw_comparison(runs, ['noisy', 'short'], AP).axes
+    left, right = draw_comparison(runs[:1], ['noisy'], AP).axes
     raw, smoothed = left.get_lines()[:2]
     loss = [row for row in rows if (row['run'], row['curve']) == ('noisy', 'loss')]
     for column, line in (('value', raw), ('smoothed', smoothed)):

@@ -1,4 +1,4 @@
-"""Crops: the object in the middle, its box around it, and no stripes where a large one shrinks.
+"""Crops: all of the object, its box around it, and no stripes where a large one shrinks.
 
 Pictures that OpenCV does not read, or not as 8 bits and three channels, have a crop too.
 """
@@ -26,26 +26,37 @@ def crop_of(path, shape, box):
     return cv2.imdecode(np.frombuffer(crop(suspect), np.uint8), cv2.IMREAD_COLOR)
 
 
-@pytest.mark.parametrize(
-    'box',
-    [(40.0, 30.0, 60.0, 50.0), (0.0, 0.0, 20.0, 30.0), (90.0, 70.0, 100.0, 80.0)],
-    ids=['inside', 'at one corner', 'at the other'],
-)
-def test_the_object_is_in_the_middle_and_what_lies_outside_is_grey(tmp_path, box):
-    image = np.zeros((80, 100, 3), np.uint8)
+BOXES = [(40.0, 30.0, 60.0, 50.0), (0.0, 0.0, 20.0, 30.0), (90.0, 70.0, 100.0, 80.0)]
+
+
+@pytest.mark.parametrize('box', BOXES, ids=['inside', 'at one corner', 'at the other'])
+def test_all_of_the_object_is_shown_and_nothing_outside_of_the_picture(tmp_path, box):
+    image = np.full((80, 100, 3), (0, 250, 0), np.uint8)
     x1, y1, x2, y2 = map(int, box)
-    image[y1:y2, x1:x2] = 255
+    image[y1:y2, x1:x2] = (250, 250, 0)
     shown = cropped(tmp_path / 'image.png', image, box).astype(int)
     assert shown.shape == (SIDE, SIDE, 3)
-    assert (shown[SIDE // 2, SIDE // 2] > 250).all()
-    outside = [
-        (row, column)
-        for row, edge in ((2, y1 < 15), (SIDE - 3, y2 > 70))
-        for column, other in ((2, x1 < 15), (SIDE - 3, x2 > 90))
-        if edge and other
-    ]
-    for row, column in outside:
-        assert abs(shown[row, column] - GREY).max() < 8
+    assert (shown[..., 1] > 60).all()  # the box's own colour has the least green
+    side = max((1 + 2 * CONTEXT) * max(x2 - x1, y2 - y1), 48)
+    seen = (shown[..., 0] > 150).sum() * (side / SIDE) ** 2
+    assert seen == pytest.approx((x2 - x1) * (y2 - y1), rel=0.25)
+
+
+def test_an_object_amid_a_large_picture_is_in_the_middle(tmp_path):
+    image = np.zeros((400, 400, 3), np.uint8)
+    image[190:210, 190:210] = 255
+    shown = cropped(tmp_path / 'image.png', image, (190, 190, 210, 210)).astype(int)
+    rows, columns = np.nonzero((shown > 250).all(2))
+    assert (rows.mean(), columns.mean()) == pytest.approx((SIDE / 2, SIDE / 2), abs=2)
+
+
+@pytest.mark.parametrize('shape', [(30, 90), (90, 30), (30, 30)])
+def test_a_picture_that_is_smaller_than_the_object_needs_is_padded(tmp_path, shape):
+    image = np.full((*shape, 3), 255, np.uint8)
+    box = (0.0, 0.0, float(shape[1]), float(shape[0]))
+    shown = cropped(tmp_path / 'image.png', image, box).astype(int)
+    white = (shown > 250).all(2).mean()
+    assert white == pytest.approx(min(shape) / max(shape), abs=0.1)
 
 
 def test_the_box_is_drawn(tmp_path):

@@ -1,5 +1,7 @@
 """Reformulated gradients against the gradients that the losses themselves have."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -7,43 +9,36 @@ from mmdet.models.losses import SmoothL1Loss
 from mmdet.models.losses.focal_loss import py_sigmoid_focal_loss
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMCLoss, GHMRLoss, OHEMLoss
+from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMCLoss, GHMRLoss
 from gradient_report.curves import (
     classification_curves,
     contribution_shares,
-    mined_ratio,
     region_centres,
     regression_curves,
 )
 
 COUNTS = np.array([900, 300, 0, 40, 7, 0, 3, 1, 20, 60])
 BINS = 5
-KEEP_RATIO = 2 / 11  # 242 of 1331 examples: the threshold falls into the second region
 MU, DELTA = 0.02, 0.05
-CROSS_ENTROPY = dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True)
 
 
 def cross_entropy(logits, target):
     return binary_cross_entropy_with_logits(logits, target, reduction='sum')
 
 
-def ohem(logits, target):
-    return OHEMLoss(CROSS_ENTROPY, keep_ratio=KEEP_RATIO, reduction='sum')(logits, target)
-
-
 def focal(logits, target):
     return py_sigmoid_focal_loss(logits, target, gamma=2.0, alpha=0.5, reduction='sum')
 
 
-def ghm_c(logits, target):
-    return GHMCLoss(use_sigmoid=True, bins=BINS, reduction='sum')(logits, target)
+def ghm_c(logits, target, **settings):
+    return GHMCLoss(use_sigmoid=True, bins=BINS, reduction='sum', **settings)(logits, target)
 
 
 CLASSIFICATION = {
     'cross entropy': cross_entropy,
-    'OHEM': ohem,
     'focal loss': focal,
     'GHM-C': ghm_c,
+    'GHM-C, small-data': partial(ghm_c, balance='small-data'),
 }
 REGRESSION = {
     'smooth L1': SmoothL1Loss(beta=DELTA, reduction='sum'),
@@ -80,7 +75,7 @@ def test_classification_curves_are_the_losses_gradients(name, positive):
         CLASSIFICATION[name], logits, torch.full_like(logits, float(positive))
     )
     expected = mean_by_region(gradients, norms, len(COUNTS), norms.sum().item())
-    curves = classification_curves(COUNTS, BINS, KEEP_RATIO)
+    curves = classification_curves(COUNTS, BINS)
     assert curves.keys() == CLASSIFICATION.keys()
     np.testing.assert_allclose(curves[name][COUNTS > 0], expected[COUNTS > 0], rtol=1e-5)
 
@@ -118,10 +113,10 @@ def test_a_uniform_distribution_is_harmonized_already(num_fine, bins):
     counts = np.full(num_fine, 13)
     identity = region_centres(num_fine)
     curves = {
-        **classification_curves(counts, bins, keep_ratio=1.0),
+        **classification_curves(counts, bins),
         **regression_curves(counts, bins=bins),
     }
-    for name in ('cross entropy', 'OHEM', 'GHM-C', 'authentic smooth L1', 'GHM-R'):
+    for name in ('cross entropy', 'GHM-C', 'authentic smooth L1', 'GHM-R'):
         np.testing.assert_allclose(curves[name], identity, rtol=1e-6)
 
 
@@ -139,45 +134,11 @@ def test_ghm_c_share_of_filled_regions_is_a_ramp():
     assert f'{share[20:].sum():.0%}' == '56%'
 
 
-@pytest.mark.parametrize('bins', [None, 30, 7])
-def test_shares_sum_to_one_over_any_regions(bins):
+def test_shares_are_of_the_total():
     counts = np.random.default_rng(0).integers(0, 100, 60)
-    curves = {
-        **classification_curves(counts, keep_ratio=0.2),
-        **regression_curves(counts),
-    }
-    fine = contribution_shares(counts, curves)
-    for name, share in contribution_shares(counts, curves, bins).items():
-        assert share.shape == (bins or 60,)
-        assert share.sum() == pytest.approx(1)
-        if bins == 30:
-            np.testing.assert_allclose(share, fine[name].reshape(30, 2).sum(1))
-
-
-@pytest.mark.parametrize('keep_ratio', [0.06, 0.3, 0.999, 1])
-def test_ohem_keeps_the_fraction_and_the_hardest(keep_ratio):
-    counts = np.random.default_rng(0).integers(0, 100, 40)
-    counts[3], counts[-1] = 0, 10
-    curve = classification_curves(counts, keep_ratio=keep_ratio)['OHEM']
-    kept = curve / region_centres(40)
-    kept /= kept[-1]  # the last region is kept whole
-    assert (counts * kept).sum() == pytest.approx(keep_ratio * counts.sum())
-    assert (np.diff(kept) >= -1e-12).all()
-    assert ((kept > 0) & (kept < 1 - 1e-9)).sum() <= 1
-
-
-@pytest.mark.parametrize(
-    ('positives', 'negatives', 'ratio', 'expected'),
-    [
-        ([1, 4], [90, 5], 3.0, 0.2),
-        ([1, 4], [90, 5], 0.0, 0.05),
-        ([0, 0], [90, 10], 3.0, 0.04),
-        ([30, 0], [70, 0], 3.0, 1.0),
-        ([0, 0], [1, 0], 3.0, 1.0),
-    ],
-)
-def test_mined_ratio(positives, negatives, ratio, expected):
-    assert mined_ratio(np.array(positives), np.array(negatives), ratio) == pytest.approx(expected)
+    curves = {**classification_curves(counts), **regression_curves(counts)}
+    for name, share in contribution_shares(counts, curves).items():
+        np.testing.assert_allclose(share, counts * curves[name] / (counts * curves[name]).sum())
 
 
 @pytest.mark.parametrize(
@@ -188,7 +149,6 @@ def test_mined_ratio(positives, negatives, ratio, expected):
         (classification_curves, [[1, 2]], {}, 'one row'),
         (regression_curves, [2, -1], {}, 'none below 0'),
         (regression_curves, [1, np.nan], {}, 'none below 0'),
-        (classification_curves, [1], {'keep_ratio': 0}, r'keep_ratio=0: must be a number in'),
         (classification_curves, [1], {'bins': 0}, 'bins=0: must be an integer'),
         (regression_curves, [1], {'mu': 0}, 'mu=0: must be a number in'),
         (regression_curves, [1], {'delta': -1}, 'delta=-1: must be a number in'),

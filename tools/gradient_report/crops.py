@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import mmcv
 import numpy as np
@@ -22,6 +24,9 @@ UNREAD = 'no picture'
 def crop(suspect: Suspect) -> bytes:
     """A square JPEG around an object, its box drawn in, and dashed the one that the model sees.
 
+    It shows nothing outside of the picture, so the object is in the middle only where there is
+    room.
+
     A picture that OpenCV cannot read, as the data set has a loader of its own for it, or that is
     not there any more, is grey and says so.
     """
@@ -29,9 +34,7 @@ def crop(suspect: Suspect) -> bytes:
     unread = image is None
     if unread:
         image = np.full((*suspect.image_shape, 3), GREY, np.uint8)
-    x1, y1, x2, y2 = suspect.box
-    side = round(max((1 + 2 * CONTEXT) * max(x2 - x1, y2 - y1), SMALLEST))
-    left, top = round((x1 + x2 - side) / 2), round((y1 + y2 - side) / 2)
+    left, top, side = _window(suspect.box, image.shape[:2])
     corners = np.array([left, top, left + side - 1, top + side - 1])  # both are of the crop
     square = mmcv.imcrop(image, corners, pad_fill=GREY)
     # a large object would alias if single pixels were taken of it
@@ -46,6 +49,20 @@ def crop(suspect: Suspect) -> bytes:
         cv2.putText(square, UNREAD, (8, SIDE - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255,) * 3, 1)
     _, data = cv2.imencode('.jpg', square, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return data.tobytes()
+
+
+def _window(box: tuple[float, float, float, float], shape: tuple[int, int]) -> tuple[int, int, int]:
+    """Left, top and side of the crop, which lies inside of the picture where the box allows it."""
+    x1, y1, x2, y2 = box
+    longest = max(x2 - x1, y2 - y1)
+    side = round(max((1 + 2 * CONTEXT) * longest, SMALLEST))
+    side = min(side, max(min(shape), math.ceil(longest)))
+    left, top = (
+        # a picture that is narrower than the crop is in the middle of it
+        max(0, min(round(middle - side / 2), size - side)) if size >= side else (size - side) // 2
+        for middle, size in (((x1 + x2) / 2, shape[1]), ((y1 + y2) / 2, shape[0]))
+    )
+    return left, top, side
 
 
 def _corners(

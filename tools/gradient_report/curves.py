@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ghm_mmdet.method.arguments import check_interval, check_positive_integer
+from ghm_mmdet.method.balance import PRESETS
 from ghm_mmdet.method.density import UnitRegionDensity, harmonizing_weight
 
 FOCAL_GAMMA = 2.0
@@ -26,21 +27,16 @@ def region_centres(bins: int) -> np.ndarray:
     return (np.arange(bins) + 0.5) / bins
 
 
-def classification_curves(
-    counts: np.ndarray, bins: int = 30, keep_ratio: float | None = None
-) -> dict[str, np.ndarray]:
+def classification_curves(counts: np.ndarray, bins: int = 30) -> dict[str, np.ndarray]:
     """Reformulated gradient norm against g = |p - p*| of each classification loss.
 
     Cross entropy has g itself. Focal loss with gamma 2 has g^gamma (g - gamma (1 - g) log(1 - g)),
-    the same for both classes up to alpha, which is left out. GHM-C has g beta, 0 in an empty one of
-    its regions. OHEM has g for the hardest examples, which have the largest loss and so the largest
-    g, and 0 for the others; the region of its threshold has the mean of both.
+    the same for both classes up to alpha, which is left out. GHM-C has g times the weight, 0 in an
+    empty one of its regions: the paper's beta, and that of ``balance='small-data'``.
 
     Args:
         counts: Examples per region of g, shape (F,).
         bins: M of GHM-C.
-        keep_ratio: Share of the examples that OHEM keeps, in (0, 1], see :func:`mined_ratio`; None
-            leaves OHEM out.
 
     Returns:
         Gradient norm per region by the name of the loss, float64, shape (F,), scaled to the total
@@ -51,11 +47,12 @@ def classification_curves(
     """
     counts = _checked(counts)
     g = region_centres(len(counts))
-    curves = {'cross entropy': g}
-    if keep_ratio is not None:
-        curves['OHEM'] = g * _kept(counts, keep_ratio)
-    curves['focal loss'] = g**FOCAL_GAMMA * (g - FOCAL_GAMMA * (1 - g) * np.log1p(-g))
-    curves['GHM-C'] = g * _beta(counts, bins)
+    curves = {
+        'cross entropy': g,
+        'focal loss': g**FOCAL_GAMMA * (g - FOCAL_GAMMA * (1 - g) * np.log1p(-g)),
+        'GHM-C': g * _weight(counts, bins),
+        'GHM-C, small-data': g * _weight(counts, bins, 'small-data'),
+    }
     return _same_total(counts, curves, g)
 
 
@@ -89,39 +86,20 @@ def regression_curves(
     curves = {
         'smooth L1': np.minimum(difference / delta, 1),
         'authentic smooth L1': gr,
-        'GHM-R': gr * _beta(counts, bins),
+        'GHM-R': gr * _weight(counts, bins),
     }
     return _same_total(counts, curves, gr)
 
 
-def contribution_shares(
-    counts: np.ndarray, curves: dict[str, np.ndarray], bins: int | None = None
-) -> dict[str, np.ndarray]:
+def contribution_shares(counts: np.ndarray, curves: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Share of the total gradient that the examples of each region have under each loss.
 
     Args:
         counts: Examples per region, shape (F,).
         curves: Reformulated gradient norms per region, shape (F,), by the name of the loss.
-        bins: Equal regions to add the shares up over, where that is not F. Those of the
-            harmonized loss show its ramp without the noise of the counts.
     """
     counts = _checked(counts)
-    parts = _overlap(len(counts), bins or len(counts))
-    totals = {name: (counts * curve) @ parts for name, curve in curves.items()}
-    return {name: total / total.sum() for name, total in totals.items()}
-
-
-def mined_ratio(
-    positives: np.ndarray, negatives: np.ndarray, negatives_per_positive: float = 3.0
-) -> float:
-    """Share of the examples that OHEM keeps where it is to keep so many negatives per positive.
-
-    The positives decide only how many examples are kept; the losses decide which. One positive is
-    assumed where there is none; 3 negatives for each are as in SSD.
-    """
-    num_positives = max(positives.sum(), 1)
-    total = max(positives.sum() + negatives.sum(), 1)
-    return min(1.0, float(num_positives * (1 + negatives_per_positive) / total))
+    return {name: counts * curve / (counts @ curve) for name, curve in curves.items()}
 
 
 def _checked(counts: np.ndarray) -> np.ndarray:
@@ -134,23 +112,16 @@ def _checked(counts: np.ndarray) -> np.ndarray:
     return counts.astype(np.float64)
 
 
-def _kept(counts: np.ndarray, keep_ratio: float) -> np.ndarray:
-    """Share of each region's examples among the hardest, shape (F,)."""
-    check_interval('keep_ratio', keep_ratio, '(0, 1]')
-    harder = counts.sum() - counts.cumsum()
-    room = keep_ratio * counts.sum() - harder
-    # an empty region is on one side of the threshold or the other
-    return np.clip(room / np.maximum(counts, 1e-9), 0, 1)
-
-
-def _beta(counts: np.ndarray, bins: int) -> np.ndarray:
+def _weight(counts: np.ndarray, bins: int, balance: str = 'weight') -> np.ndarray:
     """Mean harmonizing weight of the examples in each fine region, shape (F,)."""
     check_positive_integer('bins', bins)
     parts = _overlap(len(counts), bins)
     coarse = torch.from_numpy(counts @ parts)
     density = UnitRegionDensity(bins)
-    beta = harmonizing_weight(density.density(coarse, density.average(coarse)), coarse.sum())
-    return parts @ beta.double().numpy()
+    total = coarse.sum()
+    beta = harmonizing_weight(density.density(coarse, density.average(coarse)), total)
+    weight = PRESETS[balance].weight(beta, coarse, density.gradient_norm, total)
+    return parts @ weight.double().numpy()
 
 
 def _overlap(fine: int, coarse: int) -> np.ndarray:

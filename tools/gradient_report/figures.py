@@ -15,17 +15,8 @@ from matplotlib.figure import Figure
 from ghm_mmdet.diagnosis.recorder import LossRecord
 from ghm_mmdet.diagnosis.style import PANEL, finish, panels, save, stairs
 
-from .curve_figures import draw_curves
-from .curves import (
-    classification_curves,
-    contribution_shares,
-    mined_ratio,
-    region_centres,
-    regression_curves,
-)
-
-PUBLISHED_REGIONS = {'g': 30, 'gr': 10}  # M of GHM-C and GHM-R
-EASY, OUTLIER = 0.1, 0.9  # where the text puts the ends of the distribution
+from .curve_figures import EASY, OUTLIER, draw_overview, groups
+from .curves import classification_curves, contribution_shares, region_centres, regression_curves
 
 
 @dataclass(frozen=True)
@@ -97,21 +88,18 @@ def _overview(record: LossRecord) -> Picture:
     counts = negatives + positives
     if record.symbol == 'g':
         histograms = {'negatives': negatives, 'positives': positives}
-        curves = classification_curves(counts, keep_ratio=mined_ratio(positives, negatives))
+        curves = classification_curves(counts)
     else:
         histograms = {'positives': positives}
         curves = regression_curves(counts, mu=record.mu)
-    fine = contribution_shares(counts, curves)
-    regions = PUBLISHED_REGIONS[record.symbol]
-    shares = contribution_shares(counts, curves, regions)
+    shares = contribution_shares(counts, curves)
     table = dict(histograms)
     for name, values in curves.items():
         table[f'gradient norm under {name}'] = values
     for name, values in shares.items():
-        steps = values.repeat(len(counts) // regions)
-        table[f'share of the gradient of its 1/{regions} under {name}'] = steps
-    figure = draw_curves(histograms, curves, shares, record.symbol)
-    return _picture(record, _sentence(record.symbol, counts, positives, fine), figure, table)
+        table[f'share of the gradient under {name}'] = values
+    figure = draw_overview(histograms, shares, record.symbol)
+    return _picture(record, _sentence(record.symbol, counts, positives, shares), figure, table)
 
 
 def _levels(record: LossRecord, strides: Sequence[int]) -> Picture:
@@ -165,9 +153,9 @@ def _sentence(
     symbol: str, counts: np.ndarray, positives: np.ndarray, shares: Mapping[str, np.ndarray]
 ) -> str:
     """Who is easy and who an outlier, and the shares of the gradient that these have."""
-    easy, outlier = _ends(counts / counts.sum())
-    ends = {name: _ends(share) for name, share in shares.items()}
-    listed = ', '.join(f'{name} {low:.0%} and {high:.0%}' for name, (low, high) in ends.items())
+    easy, _, outlier = groups(counts / counts.sum())
+    parts = {name: groups(share) for name, share in shares.items()}
+    listed = '; '.join(f'{name} {low:.0%} and {high:.0%}' for name, (low, _, high) in parts.items())
     what = 'examples' if symbol == 'g' else 'box coordinates of positives'
     sentence = (
         f'Of {counts.sum():,} {what}, {easy:.1%} have {symbol} below {EASY} and are easy; '
@@ -177,12 +165,6 @@ def _sentence(
     if symbol == 'g':
         # of each region's gradient, what the positives are of its examples
         part = np.divide(positives, counts, out=np.zeros(len(counts)), where=counts > 0)
-        listed = ', '.join(f'{name} {part @ share:.0%}' for name, share in shares.items())
+        listed = '; '.join(f'{name} {part @ share:.0%}' for name, share in shares.items())
         sentence += f' Share that the positives have: {listed}.'
     return sentence
-
-
-def _ends(shares: np.ndarray) -> tuple[float, float]:
-    """What lies below EASY and above OUTLIER."""
-    low, high = (round(end * len(shares)) for end in (EASY, OUTLIER))
-    return shares[:low].sum(), shares[high:].sum()

@@ -16,6 +16,7 @@ from .figures import Picture
 from .label_errors import Suspect
 
 TEMPLATE = Path(__file__).parent / 'report.html.j2'
+LEAST_SEEN = 0.05  # score below which the model sees nothing, as MMDetection's usual score_thr
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,9 @@ def write_report(
 
 
 def _said(suspect: Suspect, classes: Sequence[str]) -> str:
-    seen = 'nothing'
-    if suspect.believed is not None:
-        seen = f'{classes[suspect.believed]} ({suspect.believed_score:.2f})'
-    if suspect.label is None:
-        return f'not annotated, the model sees {seen}'
-    label = f'{classes[suspect.label]} ({suspect.label_score:.2f})'
-    if suspect.believed_box is not None:
-        seen = f'it beside the box ({suspect.believed_score:.2f})'
-    return f'annotated {label}, the model sees {seen}'
+    """What is annotated, and after the arrow what the model sees there, with its score."""
+    annotated = 'nothing' if suspect.label is None else classes[suspect.label]
+    if suspect.believed is None or suspect.believed_score < LEAST_SEEN:
+        return f'{annotated} → nothing'
+    seen = 'beside the box' if suspect.believed_box is not None else classes[suspect.believed]
+    return f'{annotated} → {seen} {suspect.believed_score:.2f}'
