@@ -9,7 +9,7 @@ VENV := .venv
 TORCH := requirements/torch.txt
 MMCV := requirements/mmcv.txt
 PACKAGES := requirements/packages.txt requirements/python3.10.txt requirements/dev.txt \
-  requirements/fine-tuning.txt
+  requirements/notebook.txt requirements/fine-tuning.txt
 PYTHONS := 3.10 3.13
 WORKERS ?= auto
 CLASSIC := TORCH=requirements/torch-classic.txt MMCV=requirements/mmcv-classic.txt \

@@ -140,7 +140,7 @@ def pins(name: str) -> list[Requirement]:
 def test_pins_are_complete_and_agree_with_the_others():
     pytest.importorskip('mkdocs', reason='needs the packages that `make docs` installs')
     docs = {each.name: str(each.specifier) for each in pins('docs')}
-    for name in ('packages', 'python3.10', 'dev'):
+    for name in ('packages', 'python3.10', 'dev', 'notebook'):
         others = {each.name: str(each.specifier) for each in pins(name)}
         shared = docs.keys() & others.keys()
         assert {each: docs[each] for each in shared} == {each: others[each] for each in shared}

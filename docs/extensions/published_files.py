@@ -18,6 +18,7 @@ PUBLISHED = (
     'LICENSE',
     'docs/**/*.md',
     'docs/images/*',
+    'docs/notebooks/*.ipynb',
     'docs/style.css',
     'configs/**/*.md',
     'configs/**/*.py',

@@ -191,7 +191,7 @@ def test_obstacles_to_cuda_operators(torch_cuda, nvcc, obstacle):
 
 
 FILES = {
-    'onedl': ('build', 'torch', 'dev', 'python3.10', 'mmcv', 'packages'),
+    'onedl': ('build', 'torch', 'dev', 'python3.10', 'mmcv', 'packages', 'notebook'),
     'openmmlab': ('build', 'torch-classic', 'mmcv-classic', 'classic'),
 }
 
