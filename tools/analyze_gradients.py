@@ -43,7 +43,7 @@ NUM_REGIONS = 90  # whole numbers of them in the 10 and the 30 regions of the pu
 SCORE_THRESHOLD = 0.01
 SHOWN = 200  # crops in a gallery of the page; the COCO files have all
 ANNOTATED = (
-    'Labels that the model cannot believe',
+    'Labels that the model disagrees with',
     'One entry for each annotated object, the largest g = (1 - p of its label + p of the best '
     'other class) / 2 first. Near 1 the model is sure of another class, at 0.5 it sees nothing: '
     'look for wrong labels in the first rows.',
