@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which stays apart for colour-blind readers.
+# Okabe and Ito's palette, which colour-blind readers can distinguish.
 COLOURS = {
     'cross entropy': '#E69F00',
     'OHEM': '#CC79A7',
@@ -52,7 +52,7 @@ def stairs(axes: Axes, values: np.ndarray, label: str, colour: str, **look: obje
 
 
 def finish(axes: Axes, symbol: str | None = None) -> None:
-    """The grid, the frame and the legend that all panels have.
+    """Add the grid, the frame and the legend that all panels have.
 
     Args:
         axes: The panel.
@@ -77,7 +77,7 @@ def rendered(figure: Figure) -> np.ndarray:
 def save(figure: Figure, path: Path) -> list[Path]:
     """Write a figure as PNG and SVG, the same bytes for the same figure, and return the files.
 
-    Their suffixes are put in place of the path's own.
+    The suffixes replace that of the path.
     """
     files = [path.with_suffix('.png'), path.with_suffix('.svg')]
     figure.savefig(files[0], dpi=DPI)
