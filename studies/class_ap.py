@@ -19,7 +19,7 @@ from studies.runs import read_run
 from studies.table_runs import seed_of
 
 PREFIX, SUFFIX = 'coco/', '_precision'
-"""Of a class in MMDetection's CocoMetric."""
+"""Name of the AP of a class in MMDetection's CocoMetric."""
 
 
 def class_aps(folder: Path) -> Iterator[tuple[str, int, str, float]]:

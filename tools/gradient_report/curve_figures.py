@@ -1,4 +1,4 @@
-"""The paper's three panels: how many examples, the gradient of one, the gradient of all of them."""
+"""The paper's three panels: number of examples, gradient of one example, gradient of all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def draw_curves(
     shares: Mapping[str, np.ndarray],
     symbol: str,
 ) -> Figure:
-    """The three panels, from what module ``curves`` makes of the counts."""
+    """The three panels, from the counts and the module ``curves``."""
     figure, (left, middle, right) = panels(3)
     draw_norms(left, histograms, symbol)
     draw_reformulated(middle, curves, symbol)
@@ -49,7 +49,7 @@ def draw_contributions(axes: Axes, shares: Mapping[str, np.ndarray], symbol: str
 
 
 def _draw(axes: Axes, lines: Mapping[str, np.ndarray], symbol: str, lowest: float) -> None:
-    """Draw lines on a log axis that ends at the lowest value of account: more would squeeze it."""
+    """Draw lines on a log axis that ends at the lowest relevant value, to use the space well."""
     for name, values in lines.items():
         stairs(axes, values, name, name, baseline=None)
     drawn = np.concatenate(list(lines.values()))

@@ -1,13 +1,14 @@
 """Reformulated gradient norms of each loss for a distribution of gradient norms (paper).
 
-Everything starts from counts of examples in equal regions of [0, 1], and an example stands at the
-centre of its region. The finer the regions the better, above all near 0, where most examples are; a
-multiple of the harmonized loss's number keeps any of them from lying across two of its regions.
+All curves start from counts of examples in equal regions of [0, 1], and an example counts as at the
+centre of its region. The finer the regions the better, above all near 0, where most examples are.
+Their number should be a multiple of the harmonized loss's number, so that none of them lies across
+two of its regions.
 
 Every curve is scaled to the same total gradient: the sum over all examples is that of the
-criterion whose gradient norm the axis shows (cross entropy for g, authentic smooth L1 for gr), so
-that this criterion's curve is the identity and the others say which examples gain and which lose.
-Without it they would differ by a factor that a loss weight or a learning rate takes back.
+criterion whose gradient norm the axis shows (cross entropy for g, authentic smooth L1 for gr). So
+this criterion's curve is the identity, and the others show which examples gain and which lose.
+Without scaling they would also differ by a factor, which a loss weight or a learning rate cancels.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def classification_curves(
     """Reformulated gradient norm against g = |p - p*| of each classification loss.
 
     Cross entropy has g itself. Focal loss with gamma 2 has g^gamma (g - gamma (1 - g) log(1 - g)),
-    the same for both classes up to alpha, which is left out. GHM-C has g beta, 0 in an empty one of
-    its regions. OHEM has g for the hardest examples, which have the largest loss and so the largest
+    the same for both classes up to alpha, which is left out. GHM-C has g beta, and 0 in an empty
+    region. OHEM has g for the hardest examples, which have the largest loss and so the largest
     g, and 0 for the others; the region of its threshold has the mean of both.
 
     Args:
@@ -64,7 +65,7 @@ def regression_curves(
 ) -> dict[str, np.ndarray]:
     """Reformulated gradient norm against gr = |d / sqrt(d^2 + mu^2)| of each box loss.
 
-    Authentic smooth L1 has gr itself, GHM-R gr beta, 0 in an empty one of its regions. Smooth L1
+    Authentic smooth L1 has gr itself, GHM-R has gr beta, and 0 in an empty region. Smooth L1
     has min(|d| / delta, 1), where |d| = mu gr / sqrt(1 - gr^2).
 
     Args:
@@ -102,8 +103,8 @@ def contribution_shares(
     Args:
         counts: Examples per region, shape (F,).
         curves: Reformulated gradient norms per region, shape (F,), by the name of the loss.
-        bins: Equal regions to add the shares up over, where that is not F. Those of the
-            harmonized loss show its ramp without the noise of the counts.
+        bins: Number of equal regions over which to add up the shares, by default F. The regions of
+            the harmonized loss show its ramp without the noise of the counts.
     """
     counts = _checked(counts)
     parts = _overlap(len(counts), bins or len(counts))
@@ -114,10 +115,10 @@ def contribution_shares(
 def mined_ratio(
     positives: np.ndarray, negatives: np.ndarray, negatives_per_positive: float = 3.0
 ) -> float:
-    """Share of the examples that OHEM keeps where it is to keep so many negatives per positive.
+    """Share of the examples that OHEM keeps with a number of negatives per positive.
 
-    The positives decide only how many examples are kept; the losses decide which. One positive is
-    assumed where there is none; 3 negatives for each are as in SSD.
+    The positives decide how many examples are kept, and the losses which. Without positives, one
+    is assumed; 3 negatives for each are as in SSD.
     """
     num_positives = max(positives.sum(), 1)
     total = max(positives.sum() + negatives.sum(), 1)

@@ -1,4 +1,4 @@
-"""A detector's gradient norms as pictures: each a figure, the numbers behind it, and a sentence."""
+"""A detector's gradient norms as pictures: each has a figure, its numbers, and a sentence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .curves import (
 )
 
 PUBLISHED_REGIONS = {'g': 30, 'gr': 10}  # M of GHM-C and GHM-R
-EASY, OUTLIER = 0.1, 0.9  # where the text puts the ends of the distribution
+EASY, OUTLIER = 0.1, 0.9  # limits of easy examples and of outliers in the text
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Picture:
     Attributes:
         name: Of its files.
         title: Above it.
-        sentence: What it means.
+        sentence: Its meaning.
         figure: The drawing.
         table: The numbers that are drawn, by column, each with a value for every region.
     """
@@ -66,7 +66,7 @@ def pictures_of(
     """All pictures of one loss.
 
     Args:
-        record: What it was called with.
+        record: Of its calls.
         classes: Names, by class index.
         strides: Of the pyramid's levels in pixels, where the head calls its loss for each.
         per_class: Whether to draw the positives of every class too.
@@ -129,8 +129,8 @@ def _levels(record: LossRecord, strides: Sequence[int]) -> Picture:
     axes.set_ylim(bottom=0.5)
     finish(axes, record.symbol)
     sentence = (
-        f'A loss that is called for each {what} makes a density of each of these curves; with one '
-        'density for all, the largest outvotes the others.'
+        f'A loss that is called for each {what} has a density for each of these curves. One '
+        'density for all follows the largest curve.'
     )
     table = dict(zip(names, calls))
     return _picture(record, sentence, figure, table, '_levels', f', each {what}')
@@ -164,7 +164,7 @@ def _classes(record: LossRecord, classes: Sequence[str]) -> Picture:
 def _sentence(
     symbol: str, counts: np.ndarray, positives: np.ndarray, shares: Mapping[str, np.ndarray]
 ) -> str:
-    """Who is easy and who an outlier, and the shares of the gradient that these have."""
+    """The shares of easy examples and of outliers, in number and in gradient."""
     easy, outlier = _ends(counts / counts.sum())
     ends = {name: _ends(share) for name, share in shares.items()}
     listed = ', '.join(f'{name} {low:.0%} and {high:.0%}' for name, (low, high) in ends.items())
@@ -172,17 +172,17 @@ def _sentence(
     sentence = (
         f'Of {counts.sum():,} {what}, {easy:.1%} have {symbol} below {EASY} and are easy; '
         f'{outlier:.2%} are above {OUTLIER}: outliers, which the model contradicts. '
-        f'Share of the gradient that the easy and the outliers have: {listed}.'
+        f'Shares of the gradient of the easy examples and of the outliers: {listed}.'
     )
     if symbol == 'g':
-        # of each region's gradient, what the positives are of its examples
+        # positives have the share of a region's gradient that they have of its examples
         part = np.divide(positives, counts, out=np.zeros(len(counts)), where=counts > 0)
         listed = ', '.join(f'{name} {part @ share:.0%}' for name, share in shares.items())
-        sentence += f' Share that the positives have: {listed}.'
+        sentence += f' Share of the positives: {listed}.'
     return sentence
 
 
 def _ends(shares: np.ndarray) -> tuple[float, float]:
-    """What lies below EASY and above OUTLIER."""
+    """The shares below EASY and above OUTLIER."""
     low, high = (round(end * len(shares)) for end in (EASY, OUTLIER))
     return shares[:low].sum(), shares[high:].sum()
