@@ -16,16 +16,16 @@ from ghm_mmdet.ops import backends
 
 RESULTS = Path(__file__).parent / 'results'
 FOR_THE_PROCESS = ExitStack()
-"""Contexts that are never left."""
+"""Contexts that stay open until the program ends."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for.
+    """The options of a benchmark.
 
     Attributes:
-        machine: Where to run.
-        quick: Tiny inputs, once each: to see that everything runs.
+        machine: To run on.
+        quick: Tiny inputs, once each, to check that everything runs.
         results: Folder for the results; None writes nothing.
     """
 

@@ -1,4 +1,4 @@
-"""One operation on growing inputs: rows of all contestants, within bearable time and memory."""
+"""One operation on growing inputs: rows of all contestants, within limits of time and memory."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ RESOLVED_BYTES = 16 * 2**20
 
 
 class Comparison:
-    """Collects rows; what a contestant took on one input decides on whether it runs on a larger.
+    """Collects rows; the cost of a contestant on one input decides whether it runs on a larger one.
 
     Args:
         operation: For the table.
-        unit: Of whom the ratios are.
-        machine: Where.
+        unit: The contestant by whose time the ratios divide.
+        machine: To run on.
     """
 
     def __init__(self, operation: str, unit: Contestant, machine: Machine) -> None:
@@ -45,7 +45,7 @@ class Comparison:
         self.rows += rows
 
     def _is_bearable(self, contestant: Contestant, batch: Batch) -> bool:
-        """Whether time and memory, linear in the number of examples, are there."""
+        """Whether there is enough time and memory, both linear in the number of examples."""
         if contestant not in self._last:
             return True
         examples, cost = self._last[contestant]

@@ -1,4 +1,4 @@
-"""Who is compared: losses that are called as a dense head calls them, with their gradient."""
+"""The losses that are compared, called as a dense head calls them, with their gradient."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ class Batch:
     """The arguments of one call of a loss.
 
     Attributes:
-        label: What it is, for the table.
+        label: For the table.
         prediction: Shape (N, C), any float dtype.
         target: Labels (N,), or values of the prediction's shape.
         weight: Of the target's shape.
-        floor_bytes: That any implementation has to move; None where bytes are not what counts.
+        floor_bytes: Bytes that any implementation has to move; None if the time does not depend on
+            them.
     """
 
     label: str
@@ -37,13 +38,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Contestant:
-    """A loss by the name that it has in the table.
+    """A loss with its name in the table.
 
     Attributes:
         name: For the table, without M.
         build: Makes the loss.
-        bins: M; None where the loss has no regions.
-        dtype: What the prediction is converted to beforehand; None leaves it as it is.
+        bins: M; None if the loss has no regions.
+        dtype: The prediction is converted to it beforehand; None converts nothing.
     """
 
     name: str
@@ -71,9 +72,9 @@ class Contestant:
 
 
 def first_usable(alternatives: Sequence[Contestant], sample: Batch) -> Contestant | None:
-    """The first of the alternatives that runs on a small batch, None where none does.
+    """The first of the alternatives that runs on a small batch, None if none does.
 
-    The name of what is measured in place of another says so in every row.
+    A replacement has a name of its own in every row.
     """
     for each in alternatives:
 
@@ -87,10 +88,10 @@ def first_usable(alternatives: Sequence[Contestant], sample: Batch) -> Contestan
 
 
 def attempt(name: str, make: Callable[[], Made]) -> Made | None:
-    """What a call returns, or None where it raises, which is said in a line."""
+    """The result of a call, or None, with a line of output, if it raises an error."""
     try:
         return make()
-    # a dtype, an operator that was not compiled, a compiler: each raises something else
+    # a dtype, an operator that was not compiled and a compiler raise different errors
     except Exception as error:
         reason = ' '.join(str(error).split())
         print(f'{name} does not run here, {type(error).__name__}: {reason:.200}')
@@ -115,7 +116,7 @@ class PlainFocal(nn.Module):
 
 
 class CompiledFocal(nn.Module):
-    """The same by ``torch.compile``, which makes one kernel each way of it."""
+    """The same by ``torch.compile``, which makes one kernel in each direction."""
 
     def forward(self, logits: Tensor, labels: Tensor, weight: Tensor, avg_factor: float) -> Tensor:
         return _compiled_focal()(logits, labels, weight, avg_factor)
@@ -123,12 +124,12 @@ class CompiledFocal(nn.Module):
 
 @lru_cache(maxsize=None)
 def _compiled_focal() -> Callable[[Tensor, Tensor, Tensor, float], Tensor]:
-    # when it is first needed: with torch 2.1 nothing is as it was once anything is compiled
+    # only when it is needed: with torch 2.1 compiling changes the rest of the process
     return torch.compile(plain_focal, dynamic=True)
 
 
 class MMDetPythonFocal(nn.Module):
-    """What mmdet's FocalLoss does on the CPU, for a GPU on which mmcv's operator is missing."""
+    """mmdet's FocalLoss as on the CPU, for a GPU on which mmcv's operator is missing."""
 
     def forward(self, logits: Tensor, labels: Tensor, weight: Tensor, avg_factor: float) -> Tensor:
         return py_sigmoid_focal_loss(logits, one_hot(labels, logits), weight, avg_factor=avg_factor)

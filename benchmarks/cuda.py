@@ -1,4 +1,4 @@
-"""Everything that is to be measured on a machine with CUDA, in one command and under 8 minutes.
+"""Runs all measurements on a machine with CUDA, in one command and less than 8 minutes.
 
 python -m benchmarks.cuda [--wheels FOLDER] [--backend triton] [--results FOLDER] [--rehearse]
 
@@ -38,7 +38,7 @@ class Step(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a step."""
+    """The outcome of a step."""
 
     name: str
     seconds: float
@@ -59,7 +59,7 @@ def plan(
         wheels: The only place to install from; None for the package index.
         backend: Of GHM; None for its own choice.
         results: Folder for the results; None for the benchmarks' own choice.
-        rehearse: On the CPU with tiny inputs, to see that everything runs.
+        rehearse: On the CPU with tiny inputs, to check that everything runs.
     """
     python = str(folder / 'bin' / 'python')
     options = ['--device', 'cpu', '--quick'] if rehearse else ['--device', 'cuda']
@@ -85,10 +85,10 @@ def plan(
 
 
 def run(steps: Sequence[Step], most_seconds: float = MOST_SECONDS) -> list[Outcome]:
-    """Run the steps in turn, whatever becomes of them, and say how each ended.
+    """Run the steps in turn, also after a failure, and print how each ended.
 
     Args:
-        steps: What to run, from the repository's root.
+        steps: To run, from the repository's root.
         most_seconds: For all of them together.
     """
     start = time.monotonic()
@@ -103,7 +103,7 @@ def run(steps: Sequence[Step], most_seconds: float = MOST_SECONDS) -> list[Outco
 
 
 def _run(command: Sequence[str], seconds: float) -> str:
-    """Run a command and end it, with what it has started, after some time."""
+    """Run a command and end it, with its child processes, after some time."""
     environment = {**os.environ, 'PYTHONUNBUFFERED': '1', 'PYTHONWARNINGS': 'ignore'}
     try:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
@@ -114,7 +114,7 @@ def _run(command: Sequence[str], seconds: float) -> str:
     except subprocess.TimeoutExpired:
         return f'stopped after {seconds:.0f} s'
     finally:
-        if process.poll() is None:  # also when this program is broken off
+        if process.poll() is None:  # also when this program is interrupted
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     return 'done' if code == 0 else f'failed with exit code {code}'

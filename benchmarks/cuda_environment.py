@@ -2,8 +2,8 @@
 
 python -m benchmarks.cuda_environment FOLDER [--wheels WHEELS]
 
-What the Python that runs this has installed is used, whatever its version; what is missing is
-installed into FOLDER as requirements/ pins it, from WHEELS alone where that is given. mmcv comes
+Packages of the Python that runs this are used, whatever their versions. Missing packages are
+installed into FOLDER with the pins of requirements/, from WHEELS alone if that is given. mmcv comes
 without its operators, whose compilation takes most of an hour: benchmarks.mmcv_focal has the one
 that is measured. Only the standard library is imported here.
 """
@@ -48,7 +48,7 @@ def read_requirements(*names: str) -> list[str]:
 
 
 def missing(requirements: Iterable[str], installed: Iterable[str]) -> list[str]:
-    """The requirements whose distributions are not installed in any version, but for tools."""
+    """The requirements whose distributions are not installed in any version, without tools."""
     there = {name_of(name) for name in installed} | NOT_NEEDED
     if there & OPENCV:
         there |= OPENCV
@@ -61,7 +61,7 @@ def name_of(requirement: str) -> str:
 
 
 def site_folders() -> list[str]:
-    """Where this Python, which may be that of an environment itself, finds its packages."""
+    """The folders of this Python's packages; it may itself be in an environment."""
     return [path for path in sys.path if Path(path).name in ('site-packages', 'dist-packages')]
 
 
@@ -71,14 +71,14 @@ def make_environment(folder: Path, inherited: Sequence[str]) -> Path:
     Returns:
         Its Python.
     """
-    # without pip, which some distributions cannot put there; that of the inherited folders works
+    # without pip, which some distributions cannot install there; the inherited pip works
     venv.create(folder, with_pip=False, symlinks=True)
     (own_site(folder) / 'inherited.pth').write_text('\n'.join(inherited) + '\n')
     return folder / 'bin' / 'python'
 
 
 def own_site(folder: Path) -> Path:
-    """Where an environment that this Python made has its own packages."""
+    """The folder of the packages of an environment that this Python made."""
     return folder / 'lib' / f'python{sys.version_info[0]}.{sys.version_info[1]}' / 'site-packages'
 
 
@@ -110,12 +110,12 @@ class Installer:
         return subprocess.run([self._python, *arguments], capture_output=True).returncode == 0
 
     def install(self, *arguments: str) -> None:
-        """Install, or say that it failed and go on: the rest may do without."""
+        """Install, or print that it failed and go on: the rest may not need it."""
         if self._pip_install(*arguments):
             print(f'could not be installed: {" ".join(arguments)}', flush=True)
 
     def install_each(self, requirements: Sequence[str]) -> None:
-        """Install without dependencies; one that cannot be had does not keep out the others."""
+        """Install without dependencies, one by one, so that a failure does not stop the others."""
         if requirements and self._pip_install('--no-deps', *requirements, hide=True):
             for each in requirements:
                 self.install('--no-deps', each)
@@ -132,7 +132,7 @@ class Installer:
 
 
 def install_all(installer: Installer, with_torch: bool) -> None:
-    """What is missing, in the order in which it is needed."""
+    """The missing requirements, in the order in which they are needed."""
     installer.install('--no-deps', *read_requirements('build.txt'))
     if with_torch:
         constraints = str(REQUIREMENTS / 'packages.txt')
@@ -141,7 +141,7 @@ def install_all(installer: Installer, with_torch: bool) -> None:
 
 
 def install_mmcv(installer: Installer, folder: Path) -> None:
-    """mmcv without operators and what stands in for them, unless there is one with CUDA's."""
+    """Install mmcv without operators and a replacement for them, unless it has CUDA's."""
     package = own_site(folder) / 'mmcv'
     if (package / '_ext.py').exists() or installer.works('-c', HAS_CUDA_OPERATORS):
         return

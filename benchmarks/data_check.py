@@ -1,4 +1,4 @@
-"""What it costs to check a data set of COCO's size before a training: time and memory.
+"""Measures time and memory of checking a data set of COCO's size before a training.
 
 python -m benchmarks.data_check
 
@@ -59,7 +59,7 @@ def make_up(folder: Path, pictures: int, boxes: int) -> None:
 
 
 def measure(what: str, folder: Path) -> dict[str, float]:
-    """Seconds of the processor and GiB above the start, of a process that does nothing else."""
+    """CPU seconds, and GiB above the start, of a process that does nothing else."""
     done = subprocess.run(
         [sys.executable, '-m', 'benchmarks.data_check', '--only', what, str(folder)],
         env={**os.environ, 'OMP_NUM_THREADS': '1'},
@@ -71,7 +71,7 @@ def measure(what: str, folder: Path) -> dict[str, float]:
 
 
 def run(what: str, folder: Path) -> None:
-    """Parse or check, and print what it took."""
+    """Parse or check, and print the cost."""
     from ghm_mmdet.datasets.check import DataReading
     from ghm_mmdet.datasets.pictures import warn_of_sizes
 
@@ -97,7 +97,7 @@ def run(what: str, folder: Path) -> None:
 
 
 def _peak() -> int:
-    """KiB, the most that was resident at once; Linux counts it anew for each program."""
+    """Peak of the resident memory in KiB; Linux counts it anew for each program."""
     status = Path('/proc/self/status').read_text().partition('VmHWM:')[2]
     return int(status.split()[0])
 

@@ -1,4 +1,4 @@
-"""What the GPU itself takes for a call of GHM-C, by kernel; the rest of the time is the host's.
+"""Measures the GPU's own time in a call of GHM-C, by kernel; the rest of the time is the host's.
 
 python -m benchmarks.device_time [--anchors 400000] [--classes 80] [--bins 30]
 """
@@ -32,7 +32,7 @@ def kernel_times(anchors: int, classes: int, bins: int) -> dict[str, float]:
         torch.cuda.synchronize()
     events = profiler.key_averages()
     times = {event.key: event.self_device_time_total / CALLS for event in events}
-    # calls of the runtime are among the events, without time on the device
+    # the events include calls of the runtime, without time on the device
     return dict(sorted(filter(itemgetter(1), times.items()), key=itemgetter(1), reverse=True))
 
 

@@ -1,4 +1,4 @@
-"""What a call costs before there is anything to compute: losses of 64 anchors, on one thread.
+"""Measures the fixed cost of a call: losses of 64 anchors, on one thread.
 
 python -m benchmarks.fixed_cost [--device cuda] [--backend triton] [--quick] [--results FOLDER]
 """
@@ -22,7 +22,7 @@ from ghm_mmdet.losses import GHMCLoss, GHMRLoss
 OPERATION = 'fixed cost'
 CLASSES = 3
 LEVELS = (48, 12, 2, 1, 1)  # anchors
-CALLS = 20  # of which a run is made, as a clock that ticks in microseconds says little of one
+CALLS = 20  # in a run, because a clock that ticks in microseconds is too coarse for one call
 SMALL_DATA = dict(density='paper', bias_correction=True, balance='small-data')
 
 Level = tuple[Tensor, Tensor, Tensor]
@@ -65,7 +65,7 @@ def whole_pyramid(loss: nn.Module, levels: Sequence[Level]) -> Tensor:
 
 
 def contestants(device: torch.device) -> dict[str, dict[str, Call]]:
-    """Of each input, the runs by their names; the first of them is that of the ratios."""
+    """The runs of each input by their names; ratios are over the first."""
     ghmc = partial(GHMCLoss, use_sigmoid=True, bins=30, momentum=0.75)
     one = classification(sum(LEVELS), device)
     single = {

@@ -1,4 +1,4 @@
-"""Cost of GHM-C beside mmdet's GHMC, mmdet's focal loss and focal loss in plain PyTorch.
+"""Cost of GHM-C compared with mmdet's GHMC, mmdet's focal loss and focal loss in plain PyTorch.
 
 python -m benchmarks.ghmc_loss [--device cuda] [--backend triton] [--quick] [--results FOLDER]
 """
@@ -30,11 +30,11 @@ BINS = 30
 SCALING_BINS = (10, BINS, 100)
 SCALING_EXAMPLES = (10**5, 10**6, 10**7, 10**8)
 QUICK_EXAMPLES = (800, 8000)
-# Of one call, for which the project's targets are.
+# Anchors of one call, the size of the project's targets.
 TARGET_EXAMPLES = {'cpu': 200_000 * CLASSES, 'cuda': 400_000 * CLASSES}
 DTYPES = {'cpu': (torch.float32,), 'cuda': (torch.float32, torch.bfloat16)}
 OBJECTS_PER_ANCHOR = 0.001
-# The input, its gradient, and the temporaries of making it.
+# For the input, its gradient, and the temporaries of making it.
 LEAST_MEMORY = 3
 
 
@@ -60,7 +60,7 @@ def our_loss(bins: int) -> Contestant:
 
 
 def contestants(unit: Contestant, sample: Batch) -> list[Contestant]:
-    """Everyone who runs here, for every M that they are measured at, ``unit`` among them."""
+    """All contestants that run here, for every M at which they are measured, with ``unit``."""
     exact = partial(GHMCLoss, use_sigmoid=True, bins=BINS, density='exact')
     theirs = [
         Contestant('mmdet GHMC', partial(GHMC, bins=bins, momentum=0.75), bins)
@@ -74,7 +74,7 @@ def contestants(unit: Contestant, sample: Batch) -> list[Contestant]:
         *([each, each.in_float32()] for each in theirs),
         [focal, focal.in_float32(), Contestant(f'{focal.name} (PyTorch)', MMDetPythonFocal)],
         [Contestant('plain focal', PlainFocal)],
-        # on a CPU it would need a compiler, and is no rival
+        # on a CPU it would need a compiler, and is not competitive
         *([[Contestant('compiled focal', CompiledFocal)]] if sample.prediction.is_cuda else []),
     ]
     usable = (first_usable(each, sample) for each in alternatives)
@@ -82,7 +82,7 @@ def contestants(unit: Contestant, sample: Batch) -> list[Contestant]:
 
 
 def run(options: Options) -> list[Row]:
-    """All rows: the sizes of the scaling with every M, that of the targets with the usual one."""
+    """All rows: the sizes of the scaling with every M, the size of the targets with the usual M."""
     device = options.machine.device
     scaling = QUICK_EXAMPLES if options.quick else SCALING_EXAMPLES
     target = () if options.quick else (TARGET_EXAMPLES[device.type],)
@@ -99,7 +99,7 @@ def run(options: Options) -> list[Row]:
                 continue
             chosen = [each for each in everyone if examples in scaling or each.bins in (None, BINS)]
             comparison.run(chosen, make_batch(examples, dtype, device))
-            if options.results:  # for whoever breaks it off
+            if options.results:  # so that an interrupted run has results
                 write_csv(rows + comparison.rows, options.results)
         rows += comparison.rows
     return rows

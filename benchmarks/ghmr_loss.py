@@ -1,4 +1,4 @@
-"""Cost of GHM-R beside mmdet's GHMR and SmoothL1Loss, on the two inputs that heads hand over.
+"""Cost of GHM-R compared with mmdet's GHMR and SmoothL1Loss, on two inputs as heads hand them over.
 
 python -m benchmarks.ghmr_loss [--device cuda] [--backend triton] [--quick] [--results FOLDER]
 """
@@ -27,10 +27,10 @@ DTYPES = {'cpu': (torch.float32,), 'cuda': (torch.float32, torch.bfloat16)}
 
 
 def make_batch(boxes: int, positive: float, dtype: torch.dtype, device: torch.device) -> Batch:
-    """Deltas of boxes of which a fraction has weight 1 and the others 0, as AnchorHead passes.
+    """Deltas of boxes; a fraction has weight 1 and the others 0, as AnchorHead passes them.
 
-    The floor reads the weights twice and writes the gradient; predictions and targets have to be
-    read twice too, where the weight is not 0. Few boxes have none: launches count there.
+    The floor reads the weights twice and writes the gradient. Where the weight is not 0 it also
+    reads predictions and targets twice. Few boxes have no floor, because launches count there.
     """
     generator = torch.Generator(device).manual_seed(0)
     target = torch.randn(boxes, 4, generator=generator, device=device) * 0.5
@@ -54,7 +54,7 @@ def our_loss(bins: int) -> Contestant:
 
 
 def contestants(unit: Contestant, sample: Batch) -> list[Contestant]:
-    """Everyone who runs here, for every M that they are measured at, ``unit`` among them."""
+    """All contestants that run here, for every M at which they are measured, with ``unit``."""
     theirs = [
         Contestant('mmdet GHMR', partial(GHMR, mu=0.02, bins=bins, momentum=0.7), bins)
         for bins in ALL_BINS

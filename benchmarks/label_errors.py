@@ -32,7 +32,7 @@ RANKS = (10, 25, 50, 100, 200, 400)
 
 
 def trained_survey(config: str, data: Path, work_dir: Path) -> Survey:
-    """Train on a data set, then look at all of its training objects."""
+    """Train on a data set, then judge all of its training objects."""
     cfg = load_config(config, _on(data))
     cfg.work_dir = str(work_dir)
     cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
@@ -61,7 +61,7 @@ def _annotations(data: Path) -> dict:
 
 
 def _on(data: Path) -> dict[str, str]:
-    """Options that put a sample config on a data set."""
+    """Options that use a sample config with another data set."""
     loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
     return {f'{name}.dataset.data_root': f'{data}/' for name in loaders}
 

@@ -1,4 +1,4 @@
-"""What the measurements are taken on."""
+"""The device of the measurements."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ghm_mmdet.ops import backends
 
 @dataclass(frozen=True)
 class Machine:
-    """A device, and how much of its time may be spent on each measurement."""
+    """A device, and the time that each measurement may take on it."""
 
     device: torch.device
     effort: Effort
@@ -37,7 +37,7 @@ class Machine:
         return copy_bandwidth(self.device, self.effort)
 
     def available_memory(self) -> float:
-        """Bytes that can still be allocated; infinite where the system does not say."""
+        """Bytes that can still be allocated; infinite if the system does not say."""
         if self.device.type == 'cuda':
             kept = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
             return torch.cuda.mem_get_info()[0] + kept

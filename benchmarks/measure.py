@@ -21,8 +21,8 @@ class Effort(NamedTuple):
     """How often a call is repeated.
 
     Attributes:
-        runs: At most this often.
-        seconds: Not again once the runs have taken this long together.
+        runs: At most this many runs.
+        seconds: No further run once all runs together have taken this long.
     """
 
     runs: int
@@ -35,11 +35,11 @@ ONCE = Effort(1, 0.0)
 
 @dataclass(frozen=True)
 class Cost:
-    """What one call takes.
+    """The cost of one call.
 
     Attributes:
         seconds: Of every run that counts.
-        bytes: Peak memory above what was there before; None where it could not be measured.
+        bytes: Peak memory above the memory before; None if it could not be measured.
     """
 
     seconds: tuple[float, ...]
@@ -61,16 +61,16 @@ class Cost:
 def interleaved(
     calls: dict[Key, Callable[[], object]], device: torch.device, effort: Effort, title: str = ''
 ) -> dict[Key, Cost]:
-    """Cost of each call, run in turns so that a disturbance meets all of them.
+    """Cost of each call, run in turns so that a disturbance affects all of them.
 
     Args:
-        calls: What to run; each is run twice beforehand, to warm up and for its memory.
-        device: Where they run; on CUDA, events take the time.
-        effort: How often.
+        calls: To run; each is run twice beforehand, to warm up and for its memory.
+        device: Of the calls; on CUDA the time is measured with events.
+        effort: Number of runs.
         title: For the progress bar.
 
     Returns:
-        A cost per call, but for those that ran out of the GPU's memory.
+        A cost per call, without the calls that ran out of the GPU's memory.
     """
     memory, seconds = {}, {}
     with tqdm(total=len(calls) * (1 + effort.runs), desc=title, leave=False, disable=None) as bar:
@@ -107,10 +107,10 @@ def duration(call: Callable[[], object], device: torch.device) -> float:
 
 
 def peak_memory(call: Callable[[], object], device: torch.device) -> int | None:
-    """Bytes that one call needs at its peak above what is in use before it.
+    """Bytes that one call needs at its peak above the memory in use before it.
 
-    On the CPU the kernel's count of resident pages stands in for an allocator's: None where the
-    system does not let it be reset (elsewhere than on Linux, or in a locked-down container).
+    On the CPU this is the kernel's count of resident pages. None if the
+    system does not allow to reset it (other systems than Linux, or a locked-down container).
     """
     if device.type == 'cuda':
         torch.cuda.synchronize()
@@ -137,7 +137,7 @@ def copy_bandwidth(device: torch.device, effort: Effort, elements: int = 2**26) 
 
 
 def _give_free_pages_back() -> None:
-    """Freed memory that the allocator keeps would hide as much of what a call takes next."""
+    """Return freed memory to the system, because it would hide the need of the next call."""
     gc.collect()
     try:
         CDLL(None).malloc_trim(0)

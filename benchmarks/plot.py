@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from benchmarks.table import Row
 from ghm_mmdet.diagnosis.style import COLOURS
 
-# A loss has the colour that it has in all figures; line and marker tell who computes it. A name in
-# the table may go on; who has no style is in the table alone.
+# A loss has the same colour in all figures; line and marker show the implementation. A name in the
+# table may be longer.
 STYLES = {
     'GHM-C exact': dict(color=COLOURS['GHM-C'], marker='s', linestyle=':'),
     'GHM-C': dict(color=COLOURS['GHM-C'], marker='o', linestyle='-', linewidth=2.4),

@@ -23,23 +23,23 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement; None is what was not measured.
+    """One measurement; None for values that were not measured.
 
     Attributes:
         device: Name of the machine's device.
         device_type: 'cpu' or 'cuda'.
         torch: Version of PyTorch.
         backend: That of GHM in this run.
-        operation: What was run.
-        input: On what.
+        operation: Of the call.
+        input: Of the call.
         dtype: Of the prediction.
         examples: Number of (anchor, class) pairs or coordinates of one call.
-        contestant: Who.
-        bins: M; None where the contestant has none.
+        contestant: Name of the loss.
+        bins: M; None if the contestant has none.
         milliseconds: Median.
         ratio: Time over that of GHM on the same input, measured in turns with it.
         spread: Interquartile range over the median.
-        runs: That the median is of.
+        runs: Number of runs of the median.
         memory: Peak above the inputs, in multiples of the prediction's size.
         peak_mib: The same in MiB.
     """
@@ -87,7 +87,7 @@ def write_csv(rows: list[Row], folder: Path) -> Path:
 
 
 def written(rows: list[Row], folder: Path | None) -> list[Row]:
-    """The rows, once they are in a file of the folder, if one was asked for."""
+    """Write the rows to a file of the folder, if there is one, and return them."""
     if folder:
         print(f'\nwritten to {write_csv(rows, folder)}')
     return rows

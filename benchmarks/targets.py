@@ -1,4 +1,4 @@
-"""The project's targets beside what was measured.
+"""The project's targets compared with the measurements.
 
 python -m benchmarks.targets [RESULTS]
 
@@ -17,7 +17,7 @@ from benchmarks.fixed_cost import OPERATION
 from benchmarks.ghmc_loss import BINS, SCALING_EXAMPLES, TARGET_EXAMPLES
 from benchmarks.table import Row, read_csv
 
-# Measured in place of mmcv's operator, so no answer to how GHM compares with it.
+# Measured in place of mmcv's operator, so it does not say how GHM compares with that operator.
 STAND_IN = '(PyTorch)'
 WIDTHS = (60, 12, 12)
 
@@ -26,9 +26,9 @@ class Target(NamedTuple):
     """One line of the table.
 
     Attributes:
-        text: What is compared.
-        measured: The number, or None where a row is missing.
-        limit: What it is to reach.
+        text: Names of the compared values.
+        measured: The number, or None if a row is missing.
+        limit: The target for it.
         at_least: Whether more is better.
     """
 
@@ -52,7 +52,7 @@ def targets(rows: Sequence[Row], device_type: str) -> list[Target]:
     """The targets for a type of device.
 
     Args:
-        rows: Of one device; none where nothing was measured.
+        rows: Of one device; none if nothing was measured.
         device_type: 'cpu' or 'cuda'.
     """
     dtypes = ('float32',) if device_type == 'cpu' else ('float32', 'bfloat16')
@@ -100,7 +100,7 @@ def _loss_targets(find: Find, dtype: str, is_cuda: bool) -> Iterator[Target]:
 
 
 def _size_targets(rows: Sequence[Row], dtype: str) -> Iterator[Target]:
-    """At every size, as the host has its share at the small ones and the GPU at the large ones."""
+    """Targets at every size: the host limits the small sizes, and the GPU the large ones."""
     for examples in SCALING_EXAMPLES:
         of_size = [row for row in rows if (row.dtype, row.examples) == (dtype, examples)]
         find = _finder([row for row in of_size if row.operation == 'GHM-C'])
@@ -131,7 +131,7 @@ def _step_targets(find: Find) -> Iterator[Target]:
 
 
 def _finder(rows: Sequence[Row]) -> Find:
-    """Looks a contestant up by the start of its name; what stands in for another does not count."""
+    """Look up a contestant by the start of its name; a replacement does not count."""
 
     def find(name: str) -> Row | None:
         exact = [row for row in rows if row.contestant == name]

@@ -1,4 +1,4 @@
-"""Whole training steps of RetinaNet with GHM, focal loss and mmdet's GHM: nothing else differs.
+"""Whole training steps of RetinaNet with GHM, focal loss and mmdet's GHM; only the losses differ.
 
 python -m benchmarks.training_step [--device cuda] [--backend triton] [--quick] [--results FOLDER]
 """
@@ -46,12 +46,12 @@ BOXES_PER_IMAGE = 8
 LEARNING_RATE = 1e-6
 # Steps differ by a few percent, and on a CPU one of them takes a second.
 LONGER = 3
-# A fixed one: a step that is skipped because a large scale overflowed would be a cheap one.
+# A fixed scale: a step that is skipped because a large scale overflowed would be too cheap.
 LOSS_SCALE = 128.0
 
 
 class Setting(NamedTuple):
-    """What is trained.
+    """The detector and the batch of a step.
 
     Attributes:
         depth: Of the ResNet.
@@ -77,7 +77,7 @@ QUICK = {'cpu': Setting(18, 64, 64, 1, False), 'cuda': Setting(18, 64, 64, 1, Tr
 
 
 def make_data(setting: Setting, device: torch.device) -> dict[str, list]:
-    """Random images and boxes, as a data loader hands them over, on the device already."""
+    """Random images and boxes, as a data loader hands them over, already on the device."""
     generator = torch.Generator().manual_seed(0)
     size = torch.tensor([setting.width, setting.height])
     images, samples = [], []
@@ -117,10 +117,10 @@ class Step:
     """A training step: preprocessing, forward and backward pass, optimizer.
 
     Args:
-        setting: What is trained.
-        device: Where.
+        setting: Of the detector and the batch.
+        device: Of the step.
         config: File in configs/ghm/.
-        losses: Those in place of that config's.
+        losses: Replace the losses of that config.
         change: Is called with the head once it is built.
     """
 
@@ -151,8 +151,8 @@ class Step:
         """Take a step and return itself.
 
         Raises:
-            ArithmeticError: With a loss that is no number, or one whose scaled gradient overflows,
-                the optimizer does nothing: not a real step.
+            ArithmeticError: The loss is not finite, or its scaled gradient overflows, so that the
+                optimizer does nothing and this is not a real step.
         """
         loss = self()['loss'].item()
         if not math.isfinite(loss):
@@ -165,7 +165,7 @@ class Step:
 
 
 class WatchedStep(Step):
-    """A step of the kind that ``GradientDensityHook`` looks at, without the drawing."""
+    """A step in which ``GradientDensityHook`` looks, without the drawing."""
 
     def __call__(self) -> dict[str, Tensor]:
         probe = DensityProbe(self._model)
@@ -186,7 +186,7 @@ class DrawnStep(WatchedStep):
 
 
 class HookPass(Step):
-    """Only what such a step does beside the training: the hook's pass over a step's examples."""
+    """Only the additional part of such a step: the hook's pass over a step's examples."""
 
     def check(self) -> Step:
         """Take a step whose calls are kept, and return itself."""
@@ -232,7 +232,7 @@ WATCHED = {
 
 
 def contestants(setting: Setting, device: torch.device) -> Iterator[tuple[str, Step]]:
-    """Names and steps; of several ways to run one, the first that works."""
+    """Names and steps; if there are several ways to run one, the first that works."""
     for ways in (
         [(UNIT, PYRAMID, {})],
         [('GHM per level', LEVELS, {})],

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from benchmarks.cuda_environment import PINS, missing, name_of, read_requirements
 
-# pip takes a wheel for exactly the platforms that it is told.
+# pip takes a wheel only for the platforms that are named to it.
 PLATFORMS = [f'manylinux_2_{minor}_x86_64' for minor in (35, 34, 31, 28, 27, 24, 17, 12, 5)]
 PLATFORMS += ['manylinux2014_x86_64', 'manylinux2010_x86_64', 'manylinux1_x86_64', 'linux_x86_64']
 # mmcv is built in isolation, which sees none of the other machine's own packages.
@@ -28,7 +28,7 @@ def commands(folder: Path, python: str, have: list[str]) -> dict[str, list[list[
     """Per requirement the calls of pip that put it into the folder; the first that works counts.
 
     Args:
-        folder: Where to.
+        folder: For the packages.
         python: The other machine's Python release, such as '3.12'.
         have: Names of the distributions that it has.
     """
@@ -46,12 +46,12 @@ def commands(folder: Path, python: str, have: list[str]) -> dict[str, list[list[
     result = {
         each: [
             [*pip, 'download', *options, *binary, '--dest', str(folder), each],
-            # not on the index as a wheel: one that is made here fits there if it is plain Python
+            # without a wheel on the index: a wheel made here fits there if it is plain Python
             [*pip, 'wheel', *options, '--wheel-dir', str(folder), each],
         ]
         for each in read_requirements('build.txt') + pinned
     }
-    # as source: it is installed without operators, and the one that is measured compiled
+    # as source: it is installed without operators, and the measured operator is compiled
     mmcv = read_requirements('mmcv.txt')[0]
     source = [f'--no-binary={name_of(mmcv)}', '--dest', str(folder)]
     return {**result, mmcv: [[*pip, 'download', *options, *source, mmcv]]}

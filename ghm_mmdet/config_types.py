@@ -13,11 +13,11 @@ def config_class(kind: object, registry: Registry) -> object | None:
     Args:
         kind: A class, as pure Python configs have it, or a name with or without a scope, such as
             ``'LoadAnnotations'`` and ``'mmdet.LoadAnnotations'``.
-        registry: Where names are looked up, after the registry of the default scope, such as
-            'mmrotate'; MMDetection's, which look in MMEngine's as well.
+        registry: One of MMDetection's, which also look in MMEngine's. Names are looked up here
+            after the registry of the default scope, such as 'mmrotate'.
 
     Returns:
-        None where nothing is registered by that name, or there is none.
+        None if there is no type, or nothing is registered by that name.
     """
     if not isinstance(kind, str):
         return kind

@@ -1,6 +1,7 @@
-"""An unpickler of data alone, for torch below 2.6, whose own builds no checkpoint of a runner.
+"""An unpickler of data only, for torch below 2.6, whose own cannot load a runner's checkpoints.
 
-A pickle is a program that calls what it names. Here it names what is on a list, and nothing else.
+A pickle is a program that calls the functions and classes that it names. This unpickler allows only
+names on a list.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ BUILTINS = {
     'collections.Counter': Counter,
     '_codecs.encode': codecs.encode,
 }
-"""What torch 2.6 allows beside its own types, and its predecessors do not."""
+"""Types that torch 2.6 allows beside its own, and earlier versions do not."""
 
 
 def use_for_weights_only(allowed: Mapping[str, Callable]) -> None:
     """Let ``torch.load(..., weights_only=True)`` read pickles with this unpickler.
 
     Args:
-        allowed: What a pickle may call, by the names that files have for it, beside what torch
-            allows by itself.
+        allowed: Functions and classes that a pickle may call, by their names in files, in addition
+            to those that torch allows.
     """
     original = torch.serialization._weights_only_unpickler
     known = {**original._get_allowed_globals(), **BUILTINS, **allowed}
@@ -37,7 +38,7 @@ def use_for_weights_only(allowed: Mapping[str, Callable]) -> None:
     def is_listed(value: object) -> bool:
         return any(value is each for each in (*known.values(), *added()))
 
-    # the one in Python, as that in C cannot be told what not to change
+    # the unpickler in Python, because in the one in C these methods cannot be overridden
     class Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
         dispatch: ClassVar = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
 

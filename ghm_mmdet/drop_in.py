@@ -1,10 +1,10 @@
 """Registers the losses as ``GHMC`` and ``GHMR``, in place of MMDetection's own.
 
 With ``custom_imports = dict(imports=['ghm_mmdet.drop_in'])`` every config with these names has the
-losses of this package, without an edit: also heads that compare the name of the loss, as those of
-MMDetection3D do. Arguments, defaults and numbers are those of mmdet 3.3.0, whose checkpoints can be
-read. In checkpoints of these losses the moving average has another name, which mmdet's own losses
-ignore.
+losses of this package, without an edit. This also works in heads that compare the name of the loss,
+such as MMDetection3D's. Arguments, defaults and values are those of mmdet 3.3.0, whose checkpoints
+can be loaded. In checkpoints of these losses the moving average has another name, which mmdet's own
+losses ignore.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class GHMC(GHMCLoss):
     """:class:`GHMCLoss` with the order of arguments and the defaults of mmdet's ``GHMC``.
 
     Args:
-        bins: See :class:`GHMCLoss`, as what follows.
+        bins: See :class:`GHMCLoss`.
         momentum: In [0, 1).
-        use_sigmoid: False as well, which mmdet's own refuses.
+        use_sigmoid: May be False, which mmdet's own ``GHMC`` refuses.
         loss_weight: Factor of the loss.
         reduction: 'none', 'mean' or 'sum'.
         **kwargs: The other arguments of :class:`GHMCLoss`.

@@ -1,4 +1,4 @@
-"""Whether MMDetection is here, and in one line what keeps the package from working with it."""
+"""Checks whether MMDetection is installed, and whether the package can work with it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def require() -> None:
     """Check that the package can work with MMDetection here.
 
     Raises:
-        ImportError: With the first module that cannot be imported, why, and the command that shows
-            how to repair it.
+        ImportError: A module cannot be imported. The message names the first one, the reason, and
+            the command that shows how to repair it.
     """
     for module in MODULES:
         try:
@@ -49,7 +49,7 @@ def require_torch() -> None:
     """Check that torch, which has to be installed, is new enough.
 
     Raises:
-        ImportError: With its version, the oldest one, and what to do.
+        ImportError: It is too old. The message has its version, the oldest one, and the remedy.
     """
     found = import_module('torch').__version__
     if found < OLDEST_TORCH:

@@ -6,8 +6,8 @@
     loss = ghm_c(logits, labels, density=density)
 
 A density with a momentum is a module that holds the moving average: it changes in every call with
-gradients while the density is in training mode, and belongs into the model, so that checkpoints
-save it and ``model.to(device)`` moves it. A call inside of an activation checkpoint would change it
+gradients while the density is in training mode. Make it a part of the model, so that checkpoints
+save it and ``model.to(device)`` moves it. A call inside an activation checkpoint would change it
 twice: call the loss outside.
 """
 
@@ -68,14 +68,14 @@ def ghm_c(
             pair (labels, score) with sigmoid; or values in [0, 1] of the logits' shape.
         weight: One per row (N,), or broadcastable to the logits; 0 ignores an example, any positive
             number counts it once.
-        density: M, the number of unit regions; or a density, see the module.
+        density: M, the number of unit regions (bins of g); or a density, see the module.
         balance: See :func:`ghm_mmdet.method.balance.build_balance`.
         use_sigmoid: Whether an example is one (row, class) pair; with softmax it is one row.
         reduction: 'mean' divides by the number of valid examples, 'sum' does not.
 
     Raises:
-        ValueError: Shapes do not fit, or targets are out of range (on a CPU; other devices are not
-            waited for).
+        ValueError: Shapes do not fit, or targets are out of range (on a CPU only, so that the host
+            never waits for another device).
     """
     check_choice('use_sigmoid', use_sigmoid, (True, False))
     criterion = SIGMOID if use_sigmoid else SOFTMAX
@@ -97,7 +97,7 @@ def ghm_r(
     Args:
         prediction: Any shape; one example is one number.
         target: Of the same shape.
-        weight: As of :func:`ghm_c`.
+        weight: As in :func:`ghm_c`.
         mu: Width of the quadratic part, in the units of the target.
         density: See :func:`ghm_c`.
         balance: See :func:`ghm_c`.
@@ -124,10 +124,10 @@ def harmonized_loss(
 
     Args:
         criterion: Loss and gradient norm of one example. Under ``torch.compile`` it has to be made
-            outside of the compiled function.
+            outside the compiled function.
         prediction: As the criterion takes it.
-        target: As of :func:`ghm_c`; of a criterion without ``probabilities`` as of :func:`ghm_r`.
-        weight: As of :func:`ghm_c`.
+        target: As in :func:`ghm_c`; for a criterion without ``probabilities`` as in :func:`ghm_r`.
+        weight: As in :func:`ghm_c`.
         density: See :func:`ghm_c`.
         balance: See :func:`ghm_c`.
         reduction: See :func:`ghm_c`.

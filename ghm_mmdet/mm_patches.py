@@ -1,4 +1,4 @@
-"""All that this package changes in other packages and in the process, and why.
+"""All changes that this package makes to other packages and to the process, with reasons.
 
 When the package is imported
     - MMEngine reads a package's configs from the folder ``.mim`` beside its modules, and refuses
@@ -6,9 +6,9 @@ When the package is imported
       inherit with ``_base_ = 'ghm_mmdet::...'``. MMEngine looks before it runs a config's
       ``custom_imports``, so a script that parses such a config imports ``ghm_mmdet`` first.
     - Since 2.6, ``torch.load`` refuses every global that it does not know, and MMEngine 0.10.7 does
-      not name those that its runner's checkpoints hold. :func:`checkpoint_globals` lists them, and
-      none of them does more than hold data. With an older torch, ``weights_only=True`` reads by the
-      unpickler of :mod:`ghm_mmdet.data_pickle`, which knows the same list.
+      not allow the globals of its runner's checkpoints. :func:`checkpoint_globals` lists them; all
+      of them only hold data. With an older torch, ``weights_only=True`` uses the
+      unpickler of :mod:`ghm_mmdet.data_pickle`, which has the same list.
 
 When a config imports ``ghm_mmdet.drop_in``
     - ``GHMC`` and ``GHMR`` of MMDetection's registry are classes of this package.
@@ -28,11 +28,11 @@ In a training
       of a data set's ``prepare_data``.
     - ``HarmonizedLossHook`` puts a hook before the optimizers' steps with ``skip_nonfinite``.
 
-State of the process that the package itself keeps: the table of criteria by key
+State that the package keeps in the process: the table of criteria by key
 (``Criterion._by_key``), the results of the self-check (``ops.self_check._obstacles``), the forced
 back end (``ops.backends._forced``), and the classes of ``WholePyramidHead`` by head.
 
-Parts of torch and MMEngine without a promise, for whoever upgrades them:
+Parts of torch and MMEngine that are used here and are not public; check them in an upgrade:
 ``torch._C._current_graph_task_id`` (losses/restart.py), ``torch._dynamo.disable`` below 2.8
 (ops/compiling.py), ``torch.serialization._weights_only_unpickler`` below 2.6 (data_pickle.py),
 ``torch._foreach_norm`` (hooks/harmonized_loss_hook.py), ``vars(loader)['sampler']``
@@ -61,18 +61,17 @@ from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
 from ghm_mmdet.data_pickle import use_for_weights_only
 
-# The value stands for what MMEngine takes the folder of. By the name of the distribution, MMEngine
-# 0.10.7 looks beside the installed metadata, which for an editable install is not where the package
-# is; a module it always finds where it was imported from.
+# MMEngine takes the folder of the named module. With the name of the distribution, MMEngine 0.10.7
+# would look beside the installed metadata, where an editable install does not have the package.
 MODULE2PACKAGE['ghm_mmdet'] = __name__
 
 SAFE_ONLY, UNSAFE_TOO = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
-"""Environment variables of torch: what its ``load`` does, whatever a library asks it for."""
+"""Environment variables of torch that decide how ``load`` works, whatever its arguments are."""
 
 # mmdet prints the first whatever the log level, and warns with the second.
 ANNOUNCEMENTS = ('Could not import OneDL', 'faster_coco_eval is not installed')
 
-# MMEngine of OpenMMLab imports it whenever a config inherits from a package's.
+# OpenMMLab's MMEngine imports this module when a config inherits from a package's config.
 PKG_RESOURCES = 'pkg_resources is deprecated'
 
 STATISTICS = ('min', 'max', 'current', 'mean')
@@ -96,7 +95,7 @@ def attribute(owner: object, name: str) -> Callable:
     """Replaces ``getattr`` in a checkpoint: it returns a few named functions and nothing else.
 
     Raises:
-        pickle.UnpicklingError: It is anything else, which could run code of a file's choice.
+        pickle.UnpicklingError: It is another function, which could run code of a file's choice.
     """
     if owner is HistoryBuffer and name in STATISTICS:
         return getattr(HistoryBuffer, name)
@@ -106,7 +105,7 @@ def attribute(owner: object, name: str) -> Callable:
 
 
 def checkpoint_globals() -> dict[str, Callable]:
-    """The globals of a runner's checkpoint by the names that files have for them."""
+    """The globals of a runner's checkpoint by their names in files."""
     schedule = f'{OneCycleParamScheduler.__module__}.{OneCycleParamScheduler.__qualname__}'
     return {
         'mmengine.logging.history_buffer.HistoryBuffer': HistoryBuffer,
@@ -131,10 +130,10 @@ else:
 
 
 def guard_checkpoints(trusted: bool) -> None:
-    """Let this process load checkpoints as data alone, or, where they are trusted, as programs.
+    """Let this process load checkpoints as data only, or run their code if they are trusted.
 
-    A pickle is a program, and MMEngine's loaders differ: some load everything by default, one does
-    so without a word where the safe way fails.
+    A pickle is a program, and MMEngine's loaders differ: some run everything by default, one does
+    so silently if the safe way fails.
     """
     for name, is_set in ((SAFE_ONLY, not trusted), (UNSAFE_TOO, trusted)):
         os.environ.pop(name, None)
@@ -153,7 +152,7 @@ def cpu_ranks(cfg: Config) -> Iterator[None]:
         cfg: The runner's config, changed in place.
     """
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
-    # Without a wrapper in the config, these are MMEngine's arguments but for the device.
+    # MMEngine's arguments for a config without a wrapper, without the device.
     cfg.model_wrapper_cfg = {
         'type': 'MMDistributedDataParallel',
         'broadcast_buffers': False,
@@ -172,7 +171,7 @@ def cpu_ranks(cfg: Config) -> Iterator[None]:
 def import_mmdet_quietly() -> None:
     """Import the parts of mmdet that announce missing optional packages, without those lines.
 
-    Everything else that the import prints or warns of is shown. To be called before a runner is
+    All other output and warnings of the import are shown. Call this before a runner is
     built, which imports the same parts.
     """
     printed = StringIO()
@@ -187,5 +186,5 @@ def import_mmdet_quietly() -> None:
 
 
 def ignore_pkg_resources() -> None:
-    """Let the process pass over the warning of a module that mmengine imports."""
+    """Ignore the warning of a module that mmengine imports."""
     warnings.filterwarnings('ignore', message=PKG_RESOURCES)

@@ -1,9 +1,9 @@
-"""Where MMEngine looks up the types of configs that are inherited as ``ghm_mmdet::...``.
+"""The registries in which MMEngine looks up the types of configs from ``ghm_mmdet::...``.
 
-What this package adds is registered in MMDetection's registries, so that a config names it without
-a scope. MMEngine however looks up the types of an inherited config in registries of the package
-that it comes from, and imports this module to find them: these have nothing of their own, and pass
-everything on to MMDetection's.
+This package registers its classes in MMDetection's registries, so that a config names them without
+a scope. But MMEngine looks up the types of an inherited config in registries of the package
+that the config comes from, and imports this module to find them. These registries are empty, and
+pass every look-up on to MMDetection's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import mmdet.registry
 from mmengine.registry import Registry
 
-# A registry imports its own locations alone, not its parent's.
+# A registry imports its own locations only, not its parent's.
 LOCATIONS = [
     'mmdet.datasets',
     'mmdet.engine',

@@ -7,11 +7,10 @@ from mmengine.registry import DefaultScope
 
 
 def register_all_modules(init_default_scope: bool = True) -> None:
-    """Register everything of MMDetection; what this package adds is registered by its import.
+    """Register all modules of MMDetection; importing this package registers its own.
 
     Args:
-        init_default_scope: Whether to look up types without a scope in MMDetection's registries,
-            where there is no default scope yet.
+        init_default_scope: Whether to make MMDetection's the default scope if there is none yet.
     """
     unset = DefaultScope.get_current_instance() is None
     mmdet.utils.register_all_modules(init_default_scope and unset)

@@ -19,7 +19,7 @@ from studies.table_runs import TEST_RESULT, seed_of
 from studies.table_tests import FOLDER, test_metrics
 
 PREFIX, SUFFIX = 'coco/', '_precision'
-"""Of a class in MMDetection's CocoMetric."""
+"""Name of the AP of a class in MMDetection's CocoMetric."""
 
 
 def class_aps(folder: Path) -> Iterator[tuple[str, int, str, float]]:

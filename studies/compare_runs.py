@@ -1,6 +1,6 @@
 """Compare trainings: their metric, and the loss where it is the same, as curves and in a table.
 
-Reads what MMEngine logged in each work dir; starts that resumed each other are joined.
+Reads MMEngine's logs in each work dir, and joins starts that resumed each other.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def check_out(out: Path) -> None:
-    """Check that writing the results overwrites nothing else.
+    """Check that writing the results overwrites no other files.
 
     Raises:
         ConfigError: The folder has files that are not those of an earlier comparison.
@@ -57,15 +57,15 @@ def write_comparison(runs: Sequence[Run], metric: str, out: Path) -> str:
     """Write figure, table and curves, and return the table.
 
     Args:
-        runs: What to compare.
+        runs: To compare.
         metric: Name of the metric.
-        out: Folder, made where it is not there.
+        out: Folder; is made if it does not exist.
     """
     out.mkdir(parents=True, exist_ok=True)
     labels = run_labels([run.work_dir for run in runs])
     summaries = [summarize(run, label, metric) for run, label in zip(runs, labels)]
     table = markdown(summaries, metric)
-    # first, because the others are replaced only where it is
+    # first, because a later call replaces the other files only if this one exists
     write_curves(out / CURVES, runs, labels, metric)
     write_table(out / 'table.csv', summaries)
     (out / 'table.md').write_text(table, encoding='utf-8')

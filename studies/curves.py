@@ -45,7 +45,7 @@ def curves_text(work_dirs: Iterable[Path]) -> str:
 
 
 def read_curves(path: Path) -> Curves:
-    """Read what :func:`curves_text` has written.
+    """Read the text of :func:`curves_text`.
 
     Raises:
         RunError: There is no such file, or it is something else.
@@ -61,7 +61,7 @@ def read_curves(path: Path) -> Curves:
 
 
 def draw_curves(panel_curves: Mapping[str, Curves], names: Mapping[str, str]) -> Figure:
-    """One panel for each data set, in it a line with its band of one deviation for each row.
+    """One panel per data set, with a line and a band of one deviation for each row.
 
     Args:
         panel_curves: Of each panel, by its title.

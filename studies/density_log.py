@@ -20,13 +20,13 @@ QUANTITIES = ('counts', 'share_before', 'share_after')
 
 @dataclass(frozen=True)
 class Look:
-    """One look at one loss; arrays are of shape (M,).
+    """The values of one loss in one iteration; arrays are of shape (M,).
 
     Attributes:
-        iteration: When.
+        iteration: Of the values.
         counts: Examples per region.
-        share_before: Of the total gradient, without harmonizing.
-        share_after: The same with it.
+        share_before: Share of the total gradient, without harmonizing.
+        share_after: The same with harmonizing.
     """
 
     iteration: int
@@ -36,7 +36,7 @@ class Look:
 
 
 def read_looks(work_dir: Path, loss: str) -> list[Look]:
-    """The looks of a run in order, of the last of its starts that has any.
+    """The recorded values of a run in order, from the last of its starts that has any.
 
     Args:
         work_dir: Of MMEngine.
@@ -64,10 +64,10 @@ def _look(line: dict, prefix: str) -> Look:
 
 
 def draw_looks(runs: Sequence[tuple[str, Sequence[Look]]]) -> Figure:
-    """Draw a row per run: counts at the first and last look, shares of the gradient at the last.
+    """Draw a row per run: first and last counts, and the last shares of the gradient.
 
     Args:
-        runs: Label and looks of each.
+        runs: Label and recorded values of each.
     """
     figure, axes = panels(2, len(runs))
     for row, (label, looks) in enumerate(runs):

@@ -18,17 +18,17 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
 FROZEN_BLOCKS = 3
-"""They end at stride 4, as the stage that MMDetection freezes in a ResNet."""
+"""The frozen blocks end at stride 4, like the stage that MMDetection freezes in a ResNet."""
 LAST_BLOCKS = (4, 10, 15)
 """The last blocks at strides 8, 16 and 32, with 40, 112 and 320 channels."""
 
 
 @MODELS.register_module()
 class EfficientNetLite0(BaseModule):
-    """The features of three blocks; batch norms are frozen, the stem and three blocks too.
+    """The features of three blocks; batch norms, the stem and three blocks are frozen.
 
-    A study trains on a few hundred pictures on a CPU, so that the frozen part's features are kept
-    for every picture and its mirror image: 0.5 MB each. It computes in float32 under autocast too,
+    A study trains on a few hundred pictures on a CPU, so the frozen part's features are kept
+    for every picture and its mirror image: 0.5 MB each. It also computes in float32 under autocast,
     because depthwise convolutions in bfloat16 are slow on a CPU.
     """
 
@@ -49,7 +49,7 @@ class EfficientNetLite0(BaseModule):
         self._kept: dict[bytes, Tensor] = {}
 
     def init_weights(self) -> None:
-        """The constructor has loaded the ImageNet weights; MMEngine asks every module."""
+        """Do nothing, as the constructor has loaded the ImageNet weights; MMEngine calls this."""
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Features at strides 8, 16 and 32.
@@ -83,7 +83,7 @@ class EfficientNetLite0(BaseModule):
 
 
 class _Scaled(nn.Module):
-    """A convolution's weight times the scale of the frozen batch norm behind it."""
+    """A convolution's weight times the scale of the frozen batch norm after it."""
 
     def __init__(self, scale: Tensor) -> None:
         super().__init__()
@@ -97,9 +97,9 @@ _NORMS = {'_expand_conv': '_bn0', '_depthwise_conv': '_bn1', '_project_conv': '_
 
 
 def _freeze_norm(conv: nn.Conv2d, owner: nn.Module, name: str) -> None:
-    """Let a convolution do what the batch norm behind it does in evaluation.
+    """Fold the batch norm after a convolution, as in evaluation, into the convolution.
 
-    The weight that is trained remains that of the convolution.
+    The convolution's own weight is still the one that is trained.
     """
     norm = getattr(owner, name)
     scale = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach()

@@ -1,4 +1,4 @@
-"""How many of the first entries of a ranking are planted errors of the kind looked for."""
+"""Counts planted errors of the wanted kind among the first entries of a ranking."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tools.gradient_report.label_errors import Suspect, worst
 from tools.gradient_report.suspect_file import coco_of_suspects
 
 RECORDS = {'swapped': 'true_category_id', 'shifted': 'true_bbox', 'bogus': 'bogus'}
-FOUND = 0.5  # IoU of an entry with a left-out object from which it names that object
+FOUND = 0.5  # IoU with a left-out object from which an entry names this object
 RANKS = (50, 100)
 MEASURES = (*(f'precision at {rank}' for rank in RANKS), 'recall')
 

@@ -1,4 +1,4 @@
-"""The tables of other heads than RetinaNet's, on the sample data: own losses and GHM-C's balances.
+"""The tables of heads other than RetinaNet's, on the sample data: own losses and GHM-C's balances.
 
 docs/heads.md has the results.
 """

@@ -1,8 +1,8 @@
-"""The results that README and docs/results.md begin with, as a table and as a figure.
+"""The first results of README and docs/results.md, as a table and as a figure.
 
 python -m studies.headline [--figure FILE.png]
 
-Everything is read from the tables in docs/results, which studies.reproduce has written. The rows
+The numbers are read from the tables in docs/results, which studies.reproduce has written. The rows
 are GHM-C's as recommended; the first row of each table is focal loss at its best gamma.
 """
 

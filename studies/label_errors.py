@@ -1,10 +1,10 @@
-"""Which planted label errors are found: the report's lists, cleanlab's scores and loss inspection.
+"""Compares how the report's lists, cleanlab's scores and loss inspection find planted label errors.
 
 python -m studies.label_errors [--seeds 5] [--first-seed 0] --out FOLDER
 
 For each seed it makes the sample data with 5% wrong labels, 5% shifted, 5% missing and 5% bogus
-boxes, trains a RetinaNet on it, and ranks the training annotations by what an early and the last
-checkpoint see. Needs cleanlab (requirements/label-errors.txt). What is trained already is kept.
+boxes, trains a RetinaNet on it, and ranks the training annotations by an early and the last
+checkpoint. Needs cleanlab (requirements/label-errors.txt). Finished trainings are kept.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def train(data: Path, work_dir: Path, seed: int) -> None:
         return
     cfg = config_on(data, seed)
     cfg.work_dir = str(work_dir)
-    cfg.resume = True  # where an earlier run was broken off, if it was
+    cfg.resume = True  # an earlier run may have been interrupted
     cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     Runner.from_cfg(cfg).train()
@@ -121,8 +121,8 @@ def rows_of_seed(folder: Path, seed: int) -> Iterator[Row]:
 def tables(rows: Sequence[Row]) -> str:
     """Markdown: for each checkpoint and measure, means and deviations over seeds, in percent.
 
-    Below are the report's lead over each other method in the mean of the kinds, paired by seed,
-    and its standard error.
+    The last rows are the differences between the report and each other method in the mean of the
+    kinds, paired by seed, and their standard errors.
     """
     values = defaultdict(dict)
     for row in rows:

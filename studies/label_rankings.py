@@ -1,7 +1,7 @@
 """Annotations ranked by how likely they are wrong: the report, cleanlab and loss inspection.
 
-A ranking is a list of suspects; the larger its ``gradient_norm``, the more suspicious one is.
-cleanlab is imported where it is used, so that all else does without.
+A ranking is a list of suspects; the larger its ``gradient_norm``, the more suspicious a suspect is.
+cleanlab is imported where it is used, so that the other rankings do not need it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tools.gradient_report.label_errors import (
 )
 
 Seen = Sequence[tuple[DetDataSample, InspectedLosses]]
-"""Each picture with what is annotated and detected in it, and the losses on it."""
+"""Each picture with its annotations and detections, and the losses on it."""
 Rankings = dict[str, list[Suspect]]
 """Unsorted suspects by the kind of error that they are looked for."""
 
@@ -71,9 +71,10 @@ def loss_rankings(seen: Seen, num_classes: int) -> Rankings:
 def cleanlab_rankings(
     seen: Seen, num_classes: int, low: float | None = None, high: float | None = None
 ) -> Rankings:
-    """1 - the box scores of cleanlab's object detection, which has none for bogus boxes.
+    """1 - the box scores of cleanlab's object detection.
 
-    Those are looked for by its score of badly placed boxes. What it has no score for comes last.
+    It has no score for bogus boxes: they are ranked by its score of badly placed boxes. Boxes
+    without a score come last.
 
     Args:
         seen: Of a data set.
@@ -115,7 +116,7 @@ def _suspicion(scores: np.ndarray) -> Tensor:
 
 
 def _sorted_detections(sample: DetDataSample, lowest: float):
-    """Detections by class, as cleanlab numbers them; lower scores take part in none of its own."""
+    """Detections by class, as cleanlab numbers them; cleanlab's scores do not use lower ones."""
     found = sample.pred_instances
     found = found[found.scores >= lowest]
     return found[found.labels.argsort(stable=True)]

@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 
-SAME_OBJECT = 0.5  # IoU from which two boxes on the background are one entry
+SAME_OBJECT = 0.5  # IoU from which two background boxes are one entry
 CANDIDATES = 100  # background anchors of a picture, those with the largest losses
 
 
@@ -26,7 +26,7 @@ class InspectedLosses:
         boxes: L1 loss of its encoded boxes, shape (objects,).
         background: Decoded boxes of background anchors in pixels of the file, shape (entries, 4).
         background_losses: Their cross entropy, shape (entries,).
-        background_labels: The class that each is taken for, shape (entries,).
+        background_labels: The class with the highest score of each, shape (entries,).
     """
 
     classification: Tensor

@@ -1,6 +1,6 @@
 """The tables of the paper, of its authors' repository and of MMDetection's model zoo.
 
-Each row names the config that trains it and what was published for it on COCO.
+Each row has the config that trains it and the numbers that were published for it on COCO.
 """
 
 from __future__ import annotations

@@ -46,23 +46,23 @@ def noisy_file(
 ) -> dict:
     """Content of a COCO file with errors in it.
 
-    Wrong labels are drawn among the categories that have objects. What was there stays on record:
+    Wrong labels are drawn among the categories that have objects. The truth is kept in the file:
     ``true_category_id`` in a mislabelled annotation, ``true_bbox`` in a shifted one, ``bogus`` in
-    one where nothing is, and the list ``missing_annotations``. No object has two errors. The
-    errors of a smaller fraction are among those of a larger one, the other fractions being equal.
+    a box around nothing, and the list ``missing_annotations``. No object has two errors. If the
+    other fractions are equal, the errors of a smaller fraction are among those of a larger one.
 
     Args:
         source: Annotation file.
-        seed: Chooses them.
+        seed: Chooses the objects.
         label_noise: Fraction of the objects that get a wrong category.
         missing: Fraction of the objects that are left out.
         shifted: Fraction of the objects whose box is moved.
-        bogus: Number of boxes where nothing is, as a fraction of the objects.
+        bogus: Number of boxes around nothing, as a fraction of the objects.
 
     Raises:
         ConfigError: A fraction is out of range.
-        DataError: The file is none in COCO format, has errors planted already, objects of a
-            single category and so no wrong one, or no room for bogus boxes.
+        DataError: The file is not in COCO format, has planted errors already, has objects of a
+            single category only, or has no space for bogus boxes.
     """
     fractions = dict(label_noise=label_noise, missing=missing, shifted=shifted, bogus=bogus)
     _check_fractions(fractions)
@@ -72,7 +72,7 @@ def noisy_file(
     planted = any(key in each for each in file.annotations for key in RECORDS)
     if planted or file.content.get('missing_annotations'):
         raise DataError(f'{source}: has planted errors already; name the file without them')
-    # a root category without objects, as Roboflow writes, is no class that one could mistake
+    # a root category without objects, as Roboflow writes it, is no possible wrong class
     used = {each['category_id'] for each in file.annotations if not is_ignored(each)}
     categories = [number for number in file.categories.values() if number in used]
     if label_noise and len(categories) == 1:

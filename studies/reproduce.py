@@ -3,8 +3,8 @@
 The tables are the paper's, and those of the studies on small data.
 
 Rows and seeds are trained one after another, each by tools/train.py in a folder of its own below
-OUT/TABLE-DATA. What is finished is not repeated, and what was interrupted goes on from its last
-checkpoint: to continue, give the same command again.
+OUT/TABLE-DATA. Given again, the same command skips finished runs and continues an interrupted one
+from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def run_all(plan: Plan, lock: int) -> list[str]:
     """Train the runs that are not finished; the table is written after each.
 
     Returns:
-        What failed, a line each.
+        The failures, one line each.
     """
     todo = [run for run in plan.runs if saved_result(run) is None]
     progress = TableProgress(todo, len(plan.runs) - len(todo))
@@ -128,7 +128,7 @@ def test_all(plan: Plan, lock: int) -> list[str]:
     """Evaluate the finished runs on the test split; the table is written anew after each.
 
     Returns:
-        What failed, a line each.
+        The failures, one line each.
     """
     failures = []
     for run in track(plan.runs, 'test split'):

@@ -32,8 +32,8 @@ class MeasuredRow:
 
     Attributes:
         row: The published one.
-        seeds: Those that are finished.
-        values: By quantity; AP in percent. What no seed logged is absent.
+        seeds: The finished ones.
+        values: By quantity; AP in percent. Quantities that no seed logged are absent.
         relative_time: Mean time per iteration over that of the table's first row.
         difference: AP in percent minus that of the table's first row, over the seeds of both; its
             deviation is the standard error of the mean.
@@ -113,12 +113,12 @@ def _percent(value: float | None) -> float | None:
 def markdown(
     table: Table, measured: Sequence[MeasuredRow], measured_on: str, options: Sequence[str] = ()
 ) -> str:
-    """The table in Markdown, with where its numbers are from.
+    """The table in Markdown, with the sources of its numbers.
 
     Args:
         table: The published one.
         measured: Its rows.
-        measured_on: The data that they were evaluated on.
+        measured_on: Data of the evaluation.
         options: ``KEY=VALUE`` by which all runs differ from their configs.
     """
     headers, columns = ['row'], [[each.row.label for each in measured]]

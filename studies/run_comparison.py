@@ -1,4 +1,4 @@
-"""Loss and metric of several runs beside each other, as a figure and as numbers."""
+"""Loss and metric of several runs side by side, as a figure and as numbers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CURVE_COLUMNS = ('run', 'curve', 'iteration', 'epoch', 'value', 'smoothed')
 
 @dataclass(frozen=True)
 class Look:
-    """How a run is drawn, the same in both panels."""
+    """The look of a run, the same in both panels."""
 
     label: str
     colour: str
@@ -47,8 +47,8 @@ class Look:
 def smooth(values: np.ndarray) -> np.ndarray:
     """Centred running mean over about a twentieth of the points.
 
-    The window narrows towards both ends and towards a non-finite value, which stays: a straight
-    line is left as it is, a gap is not filled, and the first and the last value are the raw ones.
+    The window narrows towards both ends and towards a non-finite value, which stays. So a straight
+    line does not change, a gap is not filled, and the first and the last value are the raw ones.
 
     Args:
         values: Shape (n,).
@@ -98,7 +98,7 @@ def draw_comparison(runs: Sequence[Run], labels: Sequence[str], metric: str) -> 
     """A metric of the validations; left of it the training loss, where all runs have the same.
 
     Args:
-        runs: What to compare.
+        runs: To compare.
         labels: One for each run.
         metric: Name of the metric.
     """

@@ -12,8 +12,8 @@ def run_labels(work_dirs: Sequence[Path]) -> list[str]:
     """One label for each work dir, all different.
 
     The words that all names begin or end with are left out: ``retinanet_focal_coco`` and
-    ``retinanet_ghm_coco`` are ``focal`` and ``ghm``. Parent folders are named where folders are
-    called alike. A single run keeps its name.
+    ``retinanet_ghm_coco`` are ``focal`` and ``ghm``. If folders have the same name, their parents
+    are named, too. A single run keeps its name.
 
     Args:
         work_dirs: Different folders.
@@ -24,7 +24,7 @@ def run_labels(work_dirs: Sequence[Path]) -> list[str]:
         depth += 1
     names = ['/'.join(path[-depth:]) for path in parts]
     labels = _without_shared_ends(names) if len(names) > 1 else names
-    # '_run' and 'run' lose what tells them apart
+    # '_run' and 'run' would become equal
     return labels if len(set(labels) - {''}) == len(names) else names
 
 

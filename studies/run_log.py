@@ -42,7 +42,7 @@ class Validation:
     """The metrics of a validation and its iteration.
 
     Attributes:
-        iteration: The last before it, or the last logged one where the log does not tell it.
+        iteration: The last before it, or the last logged one if the log does not have it.
         epoch: The epoch it belongs to, counted from 1.
         metrics: Values by name.
     """
@@ -64,8 +64,8 @@ class RunLog:
 def read_log(path: Path) -> RunLog:
     """Read a ``scalars.json``.
 
-    Lines of other hooks are passed over, and so is a last line without its end, which is being
-    written or was when the run was killed.
+    Lines of other hooks are skipped, and so is an incomplete last line, of a run that is still
+    writing or was killed.
 
     Args:
         path: The file: one JSON object per line.
@@ -118,7 +118,7 @@ def _optional(line: dict, name: str) -> float | None:
 def _epoch_length(train: list[TrainLine]) -> int | None:
     """Iterations per epoch, from the first line of the first and of the last epoch logged.
 
-    None where there are not two epochs, or where they do not fit equal epochs from iteration 0 on.
+    None if there are not two epochs, or if they do not fit equal epochs from iteration 0 on.
     """
     first = {line.epoch: line.iteration for line in reversed(train) if line.epoch is not None}
     if len(first) < 2:

@@ -29,8 +29,8 @@ class Summary:
         run: Label.
         losses: Types of its losses.
         best: Largest value of the metric.
-        best_epoch: When.
-        best_iteration: When.
+        best_epoch: Epoch of ``best``.
+        best_iteration: Iteration of ``best``.
         final: Last value of the metric.
         ap50: AP at an IoU of 0.5 in the last validation.
         ap75: The same at 0.75.
@@ -73,8 +73,8 @@ def summarize(run: Run, label: str, metric: str) -> Summary:
     """The table's row for a run.
 
     Args:
-        run: What was read of it.
-        label: How to call it.
+        run: Its logs.
+        label: Its name in the table.
         metric: Name of the metric; larger is better.
     """
     taken = [done for done in run.validations if math.isfinite(done.metrics.get(metric, math.nan))]

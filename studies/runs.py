@@ -19,9 +19,9 @@ class Run:
 
     Attributes:
         work_dir: Its folder.
-        train: What was logged of training, by increasing iteration; at least one line.
+        train: The logged lines of training, by increasing iteration; at least one.
         validations: By increasing iteration.
-        losses: Types of the losses in the config, each once; empty where no config can be read.
+        losses: Types of the losses in the config, each once; empty if no config can be read.
         classification: Type of the classification loss of the detector's head, if there is one.
         left_out: Logs of earlier trainings in the same folder, which this one does not continue.
     """
@@ -73,7 +73,7 @@ def _continues(log: RunLog) -> bool:
 def _join(logs: list[RunLog]) -> tuple[list[TrainLine], list[Validation]]:
     """Join the logs of starts that continue each other; a later log replaces an earlier one.
 
-    What an earlier start logged from the later one's first line on was done again.
+    Lines of an earlier start from the later one's first line on are dropped: they were repeated.
     """
     train: list[TrainLine] = []
     validations: list[Validation] = []
@@ -85,8 +85,8 @@ def _join(logs: list[RunLog]) -> tuple[list[TrainLine], list[Validation]]:
 
 
 def _config(log: RunLog) -> Config:
-    """The config that MMEngine wrote beside a log; empty where it cannot be read."""
-    # A config is a program, and its run's environment may be gone: the curves do without it.
+    """The config that MMEngine wrote beside a log; empty if it cannot be read."""
+    # A config is a program, and its run's environment may be gone: the curves do not need it.
     try:
         return Config.fromfile(log.path.with_name('config.py'), import_custom_modules=False)
     except Exception:
@@ -96,7 +96,7 @@ def _config(log: RunLog) -> Config:
 def _losses(config: object) -> Iterator[tuple[str, str]]:
     """Name and type of every loss in a model's config, without the registry's scope.
 
-    In the order of the names, by which ``roi_head`` is before ``rpn_head``.
+    In the order of the names, so that ``roi_head`` is before ``rpn_head``.
     """
     if isinstance(config, list):
         for item in config:

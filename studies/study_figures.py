@@ -2,7 +2,7 @@
 
 noise: final AP against the share of wrong labels, from tables of studies.reproduce.
 curves: mAP over epochs with bands over seeds, from the curves of studies.reproduce.
-density: examples and gradient per region at the first and the last look of GradientDensityHook.
+density: examples and gradient per region, from the first and last values of GradientDensityHook.
 """
 
 from __future__ import annotations

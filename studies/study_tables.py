@@ -1,6 +1,6 @@
 """The tables of the studies on a few hundred images.
 
-Nothing is published for them. The schedule is that of the data set's base config unless
+They have no published numbers. The schedule is that of the data set's base config unless
 ``--cfg-options`` says otherwise; docs/studies/from-scratch.md has the protocol and the commands.
 """
 

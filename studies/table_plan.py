@@ -46,7 +46,7 @@ class Plan:
         data: Name of the data.
         gpus: Ranks of a run.
         options: ``--cfg-options`` as given.
-        split: That the table is written for; the runs are validated on val all the same.
+        split: Of the table; the runs are validated on val in any case.
     """
 
     table: Table

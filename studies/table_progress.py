@@ -20,8 +20,8 @@ class TableProgress:
     """Counts runs and estimates the rest by the share of their epochs that is done.
 
     Args:
-        runs: Those that are still to be done, in order.
-        finished: Number of runs that are not among them.
+        runs: The remaining runs, in order.
+        finished: Number of finished runs.
     """
 
     def __init__(self, runs: Sequence[TableRun], finished: int) -> None:
@@ -35,13 +35,13 @@ class TableProgress:
 
     @contextmanager
     def shown(self, run: TableRun) -> Iterator[None]:
-        """Say that a run starts; inside, :meth:`refresh` keeps a line on a terminal."""
+        """Print that a run starts; inside, :meth:`refresh` keeps a line on a terminal."""
         self.console.print(self.line(run, 'starts'))
         with self.console.status(Text(self.line(run, 'runs'))) as self._status:
             yield
 
     def refresh(self, run: TableRun) -> None:
-        """Show the time, and now and then look how far the run is."""
+        """Show the time, and now and then the progress of the run."""
         now = time.monotonic()
         if now - self._looked > REFRESH:
             self._looked = now
@@ -51,7 +51,7 @@ class TableProgress:
             self._status.update(Text(self.line(run, f'runs, epoch {epoch} of {run.epochs}')))
 
     def end(self, run: TableRun, what: str) -> None:
-        """Say how a run ended."""
+        """Print how a run ended."""
         self._shares[run.work_dir] = 1.0
         self.console.print(self.line(run, what))
         self._finished += 1

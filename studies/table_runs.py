@@ -42,7 +42,7 @@ MEASURED_ON = {
     'cards-pretrained': {'val': 'cards val', 'test': 'cards test'},
     'pcb-pretrained': {'val': 'PCB val', 'test': 'PCB test'},
 }
-"""By the data: its splits, val to choose by and test for the end, where it has one.
+"""By the data: its splits, val to choose by and, if it has one, test for the end.
 
 The long-tailed sample has none: nothing is chosen on it, and its test is its val."""
 
@@ -86,7 +86,7 @@ def row_config(row: Row, data: str, configs: Path) -> Config:
     epoch, and all else unchanged. The row's changes come last.
 
     Args:
-        row: Of a table that can be had on this data.
+        row: Of a table that is possible on this data.
         data: 'coco' or one of ``SMALL_BASES``.
         configs: The folder ``configs/``.
 
@@ -106,7 +106,7 @@ def row_config(row: Row, data: str, configs: Path) -> Config:
             cfg.model.bbox_head[part] = own.model.bbox_head[part]
     imports = {'ghm_mmdet', *cfg.get('custom_imports', {}).get('imports', ())}
     cfg.custom_imports = dict(imports=sorted(imports), allow_failed_imports=False)
-    # the last but one is where a run goes on that was stopped in its last validation
+    # a run that was stopped in its last validation continues from the last but one
     cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=2)
     cfg.merge_from_dict(dict(row.changes))
     return cfg
@@ -155,7 +155,7 @@ def write_config(run: TableRun) -> None:
 def command(run: TableRun, root: Path, gpus: int, options: Sequence[str]) -> list[str]:
     """The command that starts or resumes a run.
 
-    The learning rate is scaled with the GPUs where the config says what batch it is for.
+    The learning rate is scaled with the GPUs if the config has a base batch size.
 
     Args:
         run: To start.
@@ -221,10 +221,10 @@ def saved_result(run: TableRun) -> Summary | None:
 
 
 def read_result(path: Path) -> Summary:
-    """Read what :func:`saved_result` has written.
+    """Read the file of :func:`saved_result`.
 
     Raises:
-        ConfigError: It is something else.
+        ConfigError: It is another kind of file.
     """
     try:
         return Summary(**json.loads(path.read_text('utf-8')))
@@ -233,7 +233,7 @@ def read_result(path: Path) -> Summary:
 
 
 def write_result(path: Path, summary: Summary) -> None:
-    """Write what :func:`read_result` reads."""
+    """Write the file of :func:`read_result`."""
     write_whole(path, json.dumps(asdict(summary), indent=1) + '\n')
 
 
@@ -245,7 +245,7 @@ def _read(run: TableRun) -> Run | None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file at once: whoever reads it finds the old or the new text, never a part."""
+    """Write a file at once: a reader finds the old or the new text, never a part."""
     part = path.with_name(f'{path.name}.part')
     part.write_text(text, encoding='utf-8')
     part.replace(path)

@@ -40,12 +40,12 @@ def test_command(run: TableRun, root: Path, options: Sequence[str]) -> list[str]
 
 
 def evaluate(run: TableRun, command: Sequence[str], output: Path, lock: int) -> Summary | None:
-    """Evaluate a finished run, unless that has been done; None where it fails.
+    """Evaluate a finished run, unless that has been done; None if it fails.
 
     Args:
-        run: Whose training is finished.
+        run: A finished one.
         command: See :func:`test_command`.
-        output: File for what it prints.
+        output: File for its output.
         lock: Of the table's folder.
     """
     path = run.work_dir / TEST_RESULT

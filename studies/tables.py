@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Published:
-    """Published numbers of a row; None where nothing is published.
+    """Published numbers of a row; None if there is no published number.
 
     Attributes:
         ap: Box AP in percent.
@@ -31,9 +31,9 @@ class Row:
         name: On the command line and in folders.
         label: In the table.
         config: Path relative to ``configs/``.
-        published: What to compare with.
+        published: Numbers to compare with.
         changes: Settings in which it differs from the config, by dotted key.
-        detector: On a small data set, whether the config's whole detector takes the place of the
+        detector: On a small data set, whether the config's whole detector replaces the
             set's RetinaNet, and not its losses alone.
     """
 
@@ -50,11 +50,11 @@ class Table:
     """Rows that differ in one thing.
 
     Attributes:
-        title: What is compared.
-        rows: In the order in which they are shown; the first is what the others are compared with.
-        source: Where the published numbers are taken from; None where there are none.
-        published_on: The data that they are for.
-        coco_only: Why the rows cannot be had on a small data set by changing losses, if so.
+        title: Of the comparison.
+        rows: In the order in which they are shown; the others are compared with the first.
+        source: Of the published numbers; None if there are none.
+        published_on: Data of the published numbers.
+        coco_only: Reason why a small data set cannot have the rows by changing losses, if so.
         paired: Whether each row's difference to the first is shown, over the seeds of both.
     """
 

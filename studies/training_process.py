@@ -27,7 +27,7 @@ def run_to_file(
 
     Args:
         command: Program and arguments.
-        output: Gets its stdout and stderr, after what is there already.
+        output: Its stdout and stderr are appended to this file.
         environment: Its environment variables.
         on_wait: Called about twice a second.
         inherited: File descriptors that it gets, and keeps open as long as it runs.
@@ -83,7 +83,7 @@ def _signal(group: int, number: int) -> bool:
 def ended_as_by_ctrl_c() -> Iterator[None]:
     """Let a closed terminal and a scheduler's SIGTERM raise KeyboardInterrupt too.
 
-    What ignores a hangup, as under nohup, goes on ignoring it.
+    A process that ignores a hangup, as under nohup, goes on ignoring it.
     """
 
     def interrupt(number: int, frame: object) -> None:

@@ -1,4 +1,4 @@
-"""Show what a detector's losses see in a data set, and which of its labels the model contradicts.
+"""Report the gradient norms of a detector on a data set, and the labels that it contradicts.
 
 Runs the data set through any detector, whatever losses it was trained with. Writes
 figures as PNG, SVG and CSV, the worst examples as COCO files for a labelling tool, and an HTML page
@@ -43,7 +43,7 @@ NUM_REGIONS = 90  # whole numbers of them in the 10 and the 30 regions of the pu
 SCORE_THRESHOLD = 0.01
 SHOWN = 200  # crops in a gallery of the page; the COCO files have all
 ANNOTATED = (
-    'Labels that the model cannot believe',
+    'Labels that the model disagrees with',
     'One entry for each annotated object, the largest g = (1 - p of its label + p of the best '
     'other class) / 2 first. Near 1 the model is sure of another class, at 0.5 it sees nothing: '
     'look for wrong labels in the first rows. The arrow goes from the annotated class to the one '
@@ -51,28 +51,28 @@ ANNOTATED = (
 )
 UNANNOTATED = (
     'Objects that nobody annotated',
-    'Detections that overlap no annotation, the highest score first: missing boxes, or what the '
-    'model takes for an object.',
+    'Detections that overlap no annotation, the highest score first: missing boxes, or background '
+    'that the model takes for an object.',
 )
 BADLY_PLACED = (
     'Boxes that the model sees elsewhere',
-    'Annotated objects beside whose box the model sees one of their class, and none in it, the '
-    "surest and farthest first: look for badly placed boxes. The dashed box is the model's.",
+    'The model sees an object of the annotated class beside the box and none in it. The surest and '
+    "farthest come first: look for badly placed boxes. The dashed box is the model's.",
 )
 UNSEEN = (
     'Annotations where the model sees nothing',
-    'Annotated objects at whose place the model sees nothing of any class, the emptiest first: '
+    'Annotated objects where the model detects no object of any class, the largest g first: '
     'look for boxes without an object, and for objects that are hard to see.',
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Analyze what the arguments name, by default those of the command line."""
+    """Run the tool with the given arguments, by default those of the command line."""
     args = _parser().parse_args(arguments)
     with one_line_errors(args.debug):
         cfg, out = prepare(args)
         init_default_scope('mmdet')
-        with redirect_stdout(StringIO()):  # what pycocotools says while it reads
+        with redirect_stdout(StringIO()):  # pycocotools prints lines while it reads
             loader = annotated_loader(cfg, args.split, args.images)
     model = _model(cfg, args.checkpoint)
     classes = loader.dataset.metainfo['classes']
@@ -134,7 +134,7 @@ def _model(cfg: Config, checkpoint: str) -> nn.Module:
 
 
 def _keep_low_scores(config: Mapping) -> None:
-    """Keep low scores, which show how little the model believes in a label."""
+    """Keep low scores, which show that the model disagrees with a label."""
     for key, value in config.items():
         if key == 'score_thr':
             config[key] = min(value, SCORE_THRESHOLD)
@@ -157,7 +157,7 @@ def _write(
     pictures: Sequence[Picture],
     loader: DataLoader,
 ) -> list[Path]:
-    """Write everything; returns what a user opens first, first."""
+    """Write everything; returns the files, the one to open first at the beginning."""
     os.makedirs(out, exist_ok=True)
     classes = loader.dataset.metainfo['classes']
     for picture in pictures:

@@ -1,6 +1,6 @@
-"""Read the data sets of a config, or annotation files, and say what is wrong or surprising in them.
+"""Read the data sets of a config, or annotation files, and report errors and surprises in them.
 
-Exit code 0 where nothing is, 1 with warnings, 2 with errors.
+Exit code 0 without findings, 1 with warnings, 2 with errors.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ REASONS = {
     'outside': 'outside of the picture',
 }
 COLUMN = 24
-"""Characters of a column where the table goes to a file, which has no width of its own."""
+"""Characters of a column if the table goes to a file, which has no width of its own."""
 TAIL = 1 << 16
-"""Bytes at the end of a file in which its end mark is looked for first."""
+"""Bytes at the end of a file that are searched first for its end mark."""
 SMALL, LARGE = 32**2, 96**2
 """Square pixels between COCO's small, medium and large objects."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check what the arguments name, by default those of the command line; the exit code."""
+    """Run the tool with the given arguments, by default the command line's; the exit code."""
     parser = _parser()
     args = parser.parse_args(arguments)
     if bool(args.config) == bool(args.ann):
@@ -89,14 +89,14 @@ def _read(args: argparse.Namespace) -> DataReading:
 
 
 def read_files(files: Sequence[str], folders: Sequence[str]) -> DataReading:
-    """Read annotation files without a config, each as one to train on and to be judged by.
+    """Read annotation files without a config, each for training and for the metric.
 
     Args:
         files: Annotation files, the one to train on first.
         folders: Of their pictures: one for each, or one for all.
 
     Raises:
-        ConfigError: Neither as many folders as files, nor one.
+        ConfigError: The number of folders is neither that of the files nor one.
     """
     if len(folders) not in (1, len(files)):
         raise ConfigError(
@@ -134,7 +134,7 @@ def read_files(files: Sequence[str], folders: Sequence[str]) -> DataReading:
 
 
 def look_at_pictures(split: Split, decode: bool, findings: Findings) -> None:
-    """Look at every picture of a data set: header and last bytes, or all of it."""
+    """Read every picture of a data set: header and last bytes, or the whole file."""
     warn_of_sizes(split, findings, len(split.paths))
     total = len(split.paths)
     with ThreadPoolExecutor() as pool:
@@ -157,10 +157,13 @@ def look_at_pictures(split: Split, decode: bool, findings: Findings) -> None:
 
 
 def _fault(path: str, is_loaded: bool, decode: bool) -> str | None:
-    """'broken' or 'ends' where a picture is so; ``is_loaded`` by MMDetection's own loader."""
+    """'broken', or 'ends' for a picture that ends too early, or None.
+
+    ``is_loaded`` is whether MMDetection's own loader reads it.
+    """
     if not os.path.isfile(path):
-        return None  # which the reading has said
-    # a kind that Pillow does not know may be one that OpenCV does
+        return None  # a missing file was reported already
+    # OpenCV may know a format that Pillow does not
     if is_loaded and (decode or read_header(path) is None) and not is_decodable(path):
         return 'broken'
     return 'ends' if is_cut_off(path) else None
@@ -183,15 +186,15 @@ def is_cut_off(path: str) -> bool:
 
 
 def _ends_jpeg(data: bytes) -> bool:
-    """Whether an end mark follows the last scan; a preview in the header has one of its own."""
+    """Whether an end mark follows the last scan; a preview in the header has its own end mark."""
     return data.rfind(b'\xff\xd9') > data.rfind(b'\xff\xda')
 
 
 def is_decodable(path: str) -> bool:
-    """Whether MMDetection's loader makes a picture of a file."""
+    """Whether MMDetection's loader can decode a file."""
     try:
         return mmcv.imread(path) is not None
-    except Exception:  # of bytes at random a decoder raises anything
+    except Exception:  # with random bytes a decoder raises any error
         return False
 
 
@@ -270,10 +273,10 @@ def _number(lines: Sequence[str], name: str) -> str:
 
 
 def split_statistics(split: Split) -> dict[str, object]:
-    """Numbers of one data set, all of them plain Python's.
+    """Numbers of one data set, as plain Python numbers.
 
-    Objects are the annotations that MMDetection trains on; of a data set that is only predicted on,
-    those that it would.
+    Objects are the annotations that MMDetection trains on, or would train on if it trained on this
+    data set.
     """
     table, objects = split.table, split.trained_on
     of_picture = np.bincount(table.image[objects], minlength=len(table.image_ids))[split.rows]
@@ -303,7 +306,7 @@ def split_statistics(split: Split) -> dict[str, object]:
 
 
 def _range(values: np.ndarray) -> list[float] | None:
-    """Smallest, median and largest; None of nothing."""
+    """Smallest, median and largest value; None without values."""
     if not len(values):
         return None
     return [float(values.min()), float(np.median(values)), float(values.max())]

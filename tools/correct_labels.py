@@ -1,9 +1,9 @@
-"""Write a COCO file in which labels that a trained detector contradicts are changed to its own.
+"""Write a COCO file in which labels that a trained detector contradicts get the detector's class.
 
 For data with many wrong labels: train, let the detector judge the labels that it was trained with,
-train again on what this writes. It takes the word of tools/analyze_gradients.py --worst N, with N
-as large as the data set. What is right and hard is changed now and then, so where the labels are
-good, look at the pictures in its report instead.
+and train again on the new file. It needs a report by tools/analyze_gradients.py --worst N, with N
+at least the number of objects. It also changes some right labels of hard objects. If most labels
+are right, look at the pictures in the report instead.
 """
 
 from __future__ import annotations
@@ -33,10 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def corrected_file(source: str, worst: str, above: float) -> tuple[dict, int, int]:
-    """A COCO file with the classes that a detector believes in.
+    """A COCO file with the classes that a detector sees.
 
-    An annotation that was changed has its category of before the first change as
-    ``annotated_category_id``.
+    A changed annotation keeps its original category as ``annotated_category_id``.
 
     Args:
         source: Annotation file that the detector was trained with.
@@ -48,7 +47,7 @@ def corrected_file(source: str, worst: str, above: float) -> tuple[dict, int, in
 
     Raises:
         ConfigError: ``above`` is out of range.
-        DataError: A file is none in COCO format, or the second does not judge the first one.
+        DataError: A file is not in COCO format, or the second is not about the first.
     """
     try:
         check_interval('--above', above, '[0, 1]')
@@ -68,7 +67,7 @@ def corrected_file(source: str, worst: str, above: float) -> tuple[dict, int, in
 
 
 def _corrected(annotation: dict, believed: Mapping[int | str, int | str]) -> dict:
-    """An annotation with the category that its id has in ``believed``, where it has one there."""
+    """An annotation with the category of its id in ``believed``, if there is one."""
     if annotation['id'] not in believed:
         return annotation
     first = annotation.get('annotated_category_id', annotation['category_id'])
@@ -77,7 +76,7 @@ def _corrected(annotation: dict, believed: Mapping[int | str, int | str]) -> dic
 
 
 def _suspects(worst: CocoFile, annotated: CocoFile) -> dict[int | str, dict]:
-    """By the id of the annotation; those that the file has no annotation for are left out."""
+    """By the id of the annotation; entries without an annotation in the file are left out."""
     if not worst.categories.items() <= annotated.categories.items():
         raise DataError(
             f'{worst.path}: has other categories than {annotated.path}; name the report '

@@ -1,7 +1,7 @@
-"""Show how hard each loss of a one-stage detector pulls at the features that its branches share.
+"""Show the gradient of each loss of a one-stage detector at the features that its branches share.
 
-The L2 norm of each loss's gradient at the neck's outputs, the mean over training batches, and its
-ratio to that of the box loss.
+Prints the L2 norm of each loss's gradient at the neck's outputs, averaged over training batches,
+and its ratio to that of the box loss.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ghm_mmdet.mm_patches import guard_checkpoints
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure what the arguments name, by default those of the command line."""
+    """Run the tool with the given arguments, by default those of the command line."""
     args = _parser().parse_args(arguments)
     with one_line_errors(args.debug):
         norms = _measure(args)
@@ -49,7 +49,7 @@ def _measure(args: argparse.Namespace) -> dict[str, float]:
     if args.checkpoint:
         check_checkpoint(args.checkpoint, 'CHECKPOINT')
     init_default_scope('mmdet')
-    # building and initialising say a page about each layer otherwise
+    # otherwise building and initialising print a page about the layers
     MMLogger.get_instance('loss_balance', log_level='ERROR')
     set_random_seed(0)
     model = MODELS.build(cfg.model)
@@ -74,16 +74,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def loss_gradient_norms(model: nn.Module, batches: Iterable[dict]) -> dict[str, float]:
-    """L2 norm of each loss's gradient at the neck's outputs, the mean over the batches.
+    """L2 norm of each loss's gradient at the neck's outputs, averaged over the batches.
 
-    The balance of classification and boxes: what a loss weight has to keep when another loss takes
-    the place of the head's own. Losses are scaled as their moving averages settle to, so that the
-    zero from which these start does not count.
+    This is the balance of classification and boxes. If another loss replaces the head's own, its
+    loss weight has to keep this balance. GHM losses are computed without a moving average, whose
+    start at zero would make them too large.
 
     Args:
-        model: A one-stage mmdet detector, ``backbone``, ``neck`` and ``bbox_head``. A copy does the
-            work.
-        batches: What its training dataloader yields.
+        model: A one-stage mmdet detector, with ``backbone``, ``neck`` and ``bbox_head``. It is
+            copied.
+        batches: Of its training dataloader.
 
     Returns:
         Norm by the name of the loss.

@@ -1,9 +1,9 @@
 """Split a COCO file into train, val and test, with each class in all of them.
 
 Writes instances_train.json, instances_val.json and instances_test.json into a folder. The pictures
-stay where they are; so does the file. Pictures that show the same, as the frames of a video, belong
-into one part, or the evaluation is on what was trained with: name what they have in common with
---group.
+and the file are not changed. Pictures of the same scene, such as the frames of a video, belong
+in one part; otherwise the evaluation is on scenes of the training. Name the common part of their
+file names with --group.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from ghm_mmdet.datasets.coco_file import CocoFile, is_ignored, read_coco_file, w
 from ghm_mmdet.datasets.findings import DataError, listing
 
 PARTS = ('train', 'val', 'test')
-PICTURES = None  # what is counted beside the categories, whose ids are numbers or text
+PICTURES = None  # the kind for pictures, beside the categories, whose ids are numbers or text
 EXACT = 2**53
-"""Beyond it pycocotools, which keeps ids in float64, takes two of them for one."""
+"""Largest id that pycocotools can distinguish from its neighbours: it keeps ids in float64."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Split the file that the arguments name, by default those of the command line."""
+    """Run the tool with the given arguments, by default those of the command line."""
     args = _parser().parse_args(arguments)
     with one_line_errors(args.debug):
         shares, group = _shares(args.parts), _pattern(args.group)
@@ -67,7 +67,7 @@ def _pattern(text: str | None) -> re.Pattern | None:
 
 
 def _write(folder: Path, parts: Mapping[str, dict]) -> list[Path]:
-    """Write the parts, where none of the names is taken: not by an older split's part either."""
+    """Write the parts, unless one of the names exists, also as a part of an older split."""
     for name in PARTS:
         path = folder / f'instances_{name}.json'
         if path.exists():
@@ -85,16 +85,18 @@ def _write(folder: Path, parts: Mapping[str, dict]) -> list[Path]:
 def split_coco(
     file: CocoFile, shares: Sequence[float], seed: int, group: re.Pattern | None = None
 ) -> dict[str, dict]:
-    """Deal the pictures of a COCO file with their annotations.
+    """Distribute the pictures of a COCO file, with their annotations, over the parts.
 
-    Lists of entries with an ``image_id`` are divided as their pictures, all else is in every part.
+    Lists of entries with an ``image_id`` are divided like their pictures; every part has all other
+    content.
 
     Args:
-        file: What is divided; crowds and ignored regions are no objects that count.
+        file: Is divided; crowds and ignored regions do not count as objects.
         shares: Of the first two or all of ``PARTS``, positive, with a sum of 1.
         seed: Decides among splits that are as good; 0 or more.
         group: Searched in the file names; pictures with the same text in its first group, or in
-            the whole match without one, stay together. Without a pattern, those of the same file.
+            the whole match without a group, stay together. Without a pattern, entries of the same
+            picture file stay together.
 
     Returns:
         The content by part; entries are in the order of the file.
@@ -125,21 +127,21 @@ def split_coco(
 
 
 def deal(units: Sequence[Counter], shares: Sequence[float], seed: int) -> list[int]:
-    """Deal units so that each part gets its share of everything that they hold.
+    """Distribute units so that each part gets its share of every kind of things in them.
 
-    As in iterative stratification (Sechidis et al., 2011) the rarest is dealt first, while there is
-    still something to choose. But a unit goes where most is lacking of all that it holds, and not
-    of the rarest class alone, as objects of several classes lie in one picture; and large units go
-    before small ones, which fill what is left. With A of the T things of a kind in a part, and v of
+    As in iterative stratification (Sechidis et al., 2011) the rarest kind goes first, while there
+    is still a choice. But a unit goes to the part that lacks most of all its things, and not of
+    the rarest class alone, because a picture has objects of several classes. Large units go
+    before small ones, which fill the gaps. With A of the T things of a kind in a part, and v of
     them in a unit,
 
         sum over parts and kinds of (A - share T)^2 / T
             <= (1 - sum of share^2) times the sum over units and kinds of v^2 / T,
 
-    where the right side is what dealing at random leaves in the mean. On three data sets of 363 to
+    where the right side is the mean for random distribution. On three data sets of 363 to
     400 pictures and 3 to 6 classes, with 20 seeds, no part was more than 5 objects of a class (of
-    4155), or 3 pictures, off its share; dealt at random they were up to 60 objects off. A class in
-    fewer units than there are parts is missing in some.
+    4155), or 3 pictures, off its share; with random distribution they were up to 60 objects off.
+    If a class is in fewer units than there are parts, some parts have none of it.
 
     Args:
         units: Numbers of things by kind, at least one thing in each.
@@ -172,7 +174,7 @@ def deal(units: Sequence[Counter], shares: Sequence[float], seed: int) -> list[i
 
 
 def with_portable_names(file: CocoFile) -> tuple[CocoFile, str]:
-    """File names with / where Windows has written backslashes; and in words what was changed."""
+    """File names with / in place of Windows' backslashes; and the change in words."""
     windows = [each['file_name'] for each in file.images.values() if '\\' in each['file_name']]
     if not windows:
         return file, ''
@@ -186,9 +188,9 @@ def with_portable_names(file: CocoFile) -> tuple[CocoFile, str]:
 
 
 def with_countable_ids(file: CocoFile) -> tuple[CocoFile, str]:
-    """Annotations whose ids COCO's metric can count by; and in words what was changed.
+    """Annotations with ids that COCO's metric can use; and the change in words.
 
-    pycocotools takes a match with the id 0 for none, and converts ids to float64.
+    pycocotools takes a match with the id 0 for no match, and converts ids to float64.
     """
     ids = [each['id'] for each in file.annotations]
     odd = [each for each in ids if type(each) is not int or not 0 < each <= EXACT]
@@ -204,7 +206,7 @@ def with_countable_ids(file: CocoFile) -> tuple[CocoFile, str]:
 
 
 def _groups(file: CocoFile, pattern: re.Pattern | None) -> dict[str, list]:
-    """Ids of the pictures that stay together, by a name for them."""
+    """Ids of the pictures that stay together, by the name of their group."""
     groups = defaultdict(list)
     unmatched = []
     for number, image in file.images.items():
@@ -275,7 +277,7 @@ def _with_shares(numbers: Sequence[int]) -> list[str]:
 
 
 def _absent(objects: Mapping[str, Counter], categories: Mapping[str, int | str]) -> list[str]:
-    """What a user has to know of categories that are not in every part."""
+    """Warnings about categories that are not in every part."""
     used = sum(objects.values(), Counter())
     absent = {'no part has': [name for name, each in categories.items() if not used[each]]}
     for part, counts in objects.items():

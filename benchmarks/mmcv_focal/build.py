@@ -29,7 +29,7 @@ def main() -> None:
     if subprocess.run([sys.executable, '-c', LOADS], capture_output=True).returncode == 0:
         print('compiled before')
         return
-    # ninja is looked up as a command, and an environment is used without being activated
+    # ninja is looked up as a command, and the environment need not be activated
     os.environ['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
     from torch.utils.cpp_extension import load
 

@@ -1,7 +1,7 @@
-"""Stands in for mmcv._ext where mmcv was installed without operators.
+"""Replaces mmcv._ext if mmcv was installed without operators.
 
-It has the sigmoid focal loss, if that was compiled. Any other operator is there too, as mmcv checks
-when it is imported, and raises when it is called.
+It has the sigmoid focal loss, if that was compiled. All other operators exist, too, because mmcv
+checks that when it is imported; they raise an error when they are called.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Train and test from the command line, and the checks of configs and checkpoints before that."""
+"""Training and testing from the command line, and the checks of configs and checkpoints before."""
 
 from ghm_mmdet.mm_patches import ignore_pkg_resources, import_mmdet_quietly
 

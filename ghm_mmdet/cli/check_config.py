@@ -33,7 +33,7 @@ LOOP_PARTS = {
     'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
     'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
 }
-"""What a config has to have for each loop of the runner; validation may be left out as a whole."""
+"""Parts that a config needs for each loop of the runner; validation may be left out as a whole."""
 
 NEEDED_BY_STRATEGIES = {DeepSpeedStrategy: 'deepspeed', ColossalAIStrategy: 'colossalai'}
 """The packages that MMEngine's strategies look for when they are built."""
@@ -43,7 +43,7 @@ MODULES = ('backbone', 'neck', 'head')
 
 
 def check_config(cfg: Config, loops: Sequence[str]) -> None:
-    """Check what the runner needs of a config for the given loops, and its losses.
+    """Check that a config has all parts for the given loops, and check its losses.
 
     Training with GHM-R on decoded boxes is a warning.
 
@@ -71,10 +71,10 @@ def check_config(cfg: Config, loops: Sequence[str]) -> None:
 
 
 def check_machine(cfg: Config) -> None:
-    """Check that this machine has what the config trains with.
+    """Check that this machine has the GPU and the packages that the config needs.
 
     Raises:
-        ConfigError: It has not.
+        ConfigError: One is missing.
     """
     if is_a(cfg.optim_wrapper, OPTIM_WRAPPERS, AmpOptimWrapper) and not has_accelerator():
         raise ConfigError(
@@ -113,7 +113,7 @@ def check_pretrained(cfg: Config) -> None:
 def check_data(cfg: Config, loops: Sequence[str]) -> list[Split]:
     """Check the data sets and metrics of the given loops, and that the heads have their classes.
 
-    What is legal and may surprise is logged as a warning.
+    Legal but surprising data is logged as a warning.
 
     Returns:
         The data sets that could be read.
@@ -146,7 +146,7 @@ def check_trained_classes(content: object, splits: Sequence[Split]) -> None:
     """
     meta = content.get('meta') if isinstance(content, Mapping) else None
     noted = (meta or {}).get('dataset_meta')
-    # mmdet notes a list where data sets were joined that differ in something
+    # mmdet stores a list if joined data sets differ
     noted = noted[0] if isinstance(noted, list) and noted else noted
     trained = (noted.get('classes') if isinstance(noted, Mapping) else None) or ()
     for split in splits:
@@ -190,7 +190,7 @@ def _heads(cfg: Config) -> Iterator[tuple[str, type, Mapping]]:
 
 
 def _check_code_weights(cfg: Config, heads: Sequence[tuple[str, type, Mapping]]) -> None:
-    """Refuse coordinates of different weight, as in 3D, where GHM-R counts each of them once."""
+    """Refuse coordinates of different weight, as in 3D, because GHM-R counts each of them once."""
     if not any(is_a(loss, MODELS, GHMRLoss) for _, _, head in heads for loss in head.values()):
         return
     for name, part in _nested(cfg.model, 'model'):
@@ -261,7 +261,7 @@ def check_num_classes(cfg: Config, splits: Sequence[Split]) -> None:
     """Check that each head has as many classes as each data set.
 
     Raises:
-        ConfigError: One has not.
+        ConfigError: The numbers differ.
     """
     heads = [
         (name, part)

@@ -38,11 +38,11 @@ DECODED = (
     YOLOFHead,
     YOLOXHead,
 )
-"""Heads that hand boxes to ``loss_bbox``, and not their encoding, whatever the config says."""
+"""Heads that hand decoded boxes to ``loss_bbox``, whatever the config says."""
 
 
 def check_head(name: str, kind: type, part: Mapping) -> None:
-    """Check that a head accepts its GHM losses, and predicts by sigmoid or softmax as they do.
+    """Check that a head accepts its GHM losses, and predicts by sigmoid or softmax like them.
 
     Args:
         name: Of the part, for messages.
@@ -96,14 +96,14 @@ def _check_class_weight(name: str, setting: object, classes: int | None) -> None
 
 
 def _num_classes(kind: type, part: Mapping) -> int | None:
-    """What the config says, or else the first constructor with a default."""
+    """The value in the config, or else the default of the first constructor that has one."""
     found = (inspect.signature(each).parameters.get('num_classes') for each in kind.__mro__)
     defaults = (each.default for each in found if each and each.default is not each.empty)
     return part.get('num_classes', next(defaults, None))
 
 
 def _names_of_ghm(kind: type) -> set[str]:
-    """Names of mmdet's GHM-C that a head's constructors have in their code, to compare with."""
+    """Names of mmdet's GHM-C with which the code of a head's constructors compares."""
     constructors = (vars(each).get('__init__') for each in kind.__mro__)
     codes = (each.__code__ for each in constructors if hasattr(each, '__code__'))
     constants = (each for code in codes for each in code.co_consts)
@@ -151,17 +151,18 @@ def _takes(kind: type, argument: str) -> bool:
 def _predicts_by_softmax(kind: type, part: Mapping) -> bool:
     """Whether a head has a channel for background even if its loss is a sigmoid one.
 
-    Most box heads of two-stage detectors do, some choose by the loss: the head itself knows.
+    Most box heads of two-stage detectors do. Some choose by the loss, so the head is built and
+    asked.
     """
     if issubclass(kind, SSDHead):
         return True
     if not issubclass(kind, (BBoxHead, SABLHead)):
         return False
     arguments = {key: value for key, value in part.items() if key not in ('type', '_scope_')}
-    # another sigmoid loss, as ours have state, which the meta device does not hold
+    # with another sigmoid loss, because the state of a GHM loss cannot be on the meta device
     arguments.update({key: dict(type='SmoothL1Loss') for key in harmonized_losses(part)})
     arguments['loss_cls'] = dict(type='CrossEntropyLoss', use_sigmoid=True)
-    # Whatever else is wrong with the head is for the build of the model to say.
+    # Other faults of the head are reported when the model is built.
     try:
         with torch.device('meta'):
             head = kind(**arguments)

@@ -1,4 +1,4 @@
-"""Checks of the checkpoint that a run starts from: it exists, is complete and holds data alone."""
+"""Checks of the checkpoint that a run starts from: it exists, is complete and holds only data."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ DANGER = f'to load that can run any code; if you trust where it comes from, add 
 
 
 def check_checkpoint(path: str, argument: str) -> object | None:
-    """Check that a local checkpoint is there, complete, and loads in the way this process does.
+    """Check that a local checkpoint exists, is complete, and can be loaded by this process.
 
     Addresses such as ``https://...`` or ``torchvision://...`` are left to MMEngine.
 
     Args:
         path: A file or an address.
-        argument: Where the path comes from, for the message.
+        argument: Source of the path, for the message.
 
     Returns:
-        Its content, tensors without their data; None where it is not read before it is used.
+        Its content, tensors without their data; None for an address.
 
     Raises:
-        ConfigError: There is no such file, torch has not written it to its end, or it holds more
-            than data and is not trusted.
+        ConfigError: There is no such file, it is truncated, or it holds more than data and is not
+            trusted.
     """
     if '://' in path:
         return None
@@ -56,22 +56,22 @@ def check_checkpoint(path: str, argument: str) -> object | None:
         raise ConfigError(
             f'{argument} {path}: holds more than weights, {what}, and {DANGER}'
         ) from error
-    except Exception as error:  # of a file of bytes at random torch raises anything
+    except Exception as error:  # with random bytes torch raises any error
         raise ConfigError(f'{argument} {path}: no checkpoint that torch reads: {error}') from error
 
 
 def set_resume(cfg: Config, resume: str) -> None:
     """Continue from a checkpoint, or with 'auto' from the newest complete one of the run.
 
-    One that is cut off, because the run was killed while it wrote it, is named and passed over.
+    A truncated checkpoint, of a run that was killed while it wrote it, is named and skipped.
 
     Args:
         cfg: With its work dir; changed in place.
-        resume: A file, or 'auto', which starts from the beginning where there is none, with a word:
-            with the weights of the config's ``load_from``, if it has one.
+        resume: A file, or 'auto'. Without a checkpoint 'auto' starts from the beginning, with the
+            weights of the config's ``load_from`` if it has one, and says so.
     """
     found = newest_complete(cfg) if resume == 'auto' else resume
-    # without a file MMEngine would look for one, and find the one that is cut off
+    # without a file MMEngine would search itself, and find the truncated one
     cfg.resume = found is not None
     cfg.load_from = found or cfg.get('load_from')
     if found is None:
@@ -84,11 +84,11 @@ def set_resume(cfg: Config, resume: str) -> None:
 
 
 def newest_complete(cfg: Config) -> str | None:
-    """The checkpoint of a run's latest epoch or iteration that is whole; None where there is none.
+    """The complete checkpoint of a run's latest epoch or iteration; None if there is none.
 
-    Looked at are the files whose names have a number, by the checkpoint hook's ``filename_tmpl``,
-    in the work dir and in the hook's ``out_dir``; and what MMEngine's file ``last_checkpoint``
-    names, before which only those go that were written after it.
+    Candidates are the files with a number in their name, by the checkpoint hook's
+    ``filename_tmpl``, in the work dir and in the hook's ``out_dir``, and the file that MMEngine's
+    ``last_checkpoint`` names. Only files that were written after the latter come before it.
     """
     work_dir = Path(cfg.work_dir)
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
@@ -104,7 +104,7 @@ def newest_complete(cfg: Config) -> str | None:
     order = sorted(numbers, key=numbers.get, reverse=True)
     last = _last_checkpoint(work_dir)
     if last is not None:
-        # a run that is killed may have written one more; others are left of an older run
+        # a killed run may have written one more; older files are of an earlier run
         written = last.stat().st_mtime_ns
         later = [path for path in order if path.stat().st_mtime_ns > written]
         order = [*later, last, *(path for path in order if path not in (*later, last))]
@@ -134,7 +134,7 @@ def _last_checkpoint(work_dir: Path) -> Path | None:
     if not note.is_file():
         return None
     path = Path(note.read_text().strip())
-    # a run that was moved since has it beside the note
+    # if the run was moved since, the checkpoint is beside this file
     return next((each for each in (path, work_dir / path.name) if each.exists()), None)
 
 
@@ -148,6 +148,6 @@ def _warn(text: str) -> None:
 
 
 def _is_complete(path: str) -> bool:
-    """Whether torch has written a file to its end, as far as can be told without unpickling it."""
+    """Whether torch has written a file to its end, as far as can be seen without unpickling it."""
     with open(path, 'rb') as file:
         return zipfile.is_zipfile(file) or (file.seek(0) == 0 and file.read(1) == PICKLE_START)

@@ -18,7 +18,7 @@ from ghm_mmdet.hooks.harmonized_loss_hook import NonfiniteTraining
 
 EXPECTED = (
     *(ConfigError, DataError, NonfiniteTraining, OSError, UnpicklingError),
-    AssertionError,  # of a picture that cannot be decoded, and no other
+    AssertionError,  # only that of a picture that cannot be decoded
 )
 
 
@@ -60,7 +60,7 @@ def add_debug(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """Add where to write, and how the ranks were started."""
+    """Add the options for the work dir and the launcher."""
     parser.add_argument(
         '--work-dir', help='folder for logs and results; default: work_dirs/<name of the config>'
     )
@@ -77,7 +77,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Add the flag that lets a checkpoint be a program."""
+    """Add the flag that allows code in a checkpoint."""
     parser.add_argument(
         TRUST,
         action='store_true',
@@ -88,7 +88,7 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def one_line_errors(debug: bool) -> Iterator[None]:
-    """End the program with one line on stderr and status 1 where its input is at fault."""
+    """End the program with one line on stderr and status 1 if its input is wrong."""
     try:
         yield
     except EXPECTED as error:
@@ -98,9 +98,9 @@ def one_line_errors(debug: bool) -> Iterator[None]:
 
 
 def _one_line(error: BaseException) -> str:
-    """The message of an error; of a data loader's worker only the line after its traceback."""
+    """The message of an error; for a data loader's worker only the line after its traceback."""
     if isinstance(error, UnpicklingError):
-        # of a checkpoint that no check has seen, as it is fetched; torch says a page
+        # a checkpoint from the network was not checked before; torch's message is a page long
         return f'a checkpoint holds more than weights, and {DANGER}'
     text = str(error)
     if 'Original Traceback' in text:

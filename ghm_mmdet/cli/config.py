@@ -41,11 +41,11 @@ def load_config(
         imports: Whether to run its ``custom_imports``.
 
     Raises:
-        ConfigError: The file is missing, is no config, or the options do not fit into it.
+        ConfigError: The file is missing, is no config, or the options do not fit.
     """
     if not os.path.isfile(path):
         raise ConfigError(f'config {path}: no such file')
-    # A config is a program: whatever it raises is an error in the config.
+    # A config is a program: any exception is an error in the config.
     try:
         cfg = Config.fromfile(path, import_custom_modules=imports)
     except Exception as error:
@@ -131,8 +131,8 @@ def set_auto_scale_lr(cfg: Config) -> None:
 def set_reliable_hooks(cfg: Config) -> None:
     """Add the hooks of ``configs/_base_/reliable_runtime.py`` to a config that does not inherit it.
 
-    ``AtomicCheckpointHook`` takes the place of MMEngine's own hook, where the config has that; the
-    hooks of ``RELIABLE_HOOKS`` are added, where it has none.
+    ``AtomicCheckpointHook`` replaces MMEngine's own hook, if the config has it; missing hooks of
+    ``RELIABLE_HOOKS`` are added.
 
     Raises:
         ConfigError: The config has one of ``RELIABLE_HOOKS`` more than once.
@@ -142,8 +142,8 @@ def set_reliable_hooks(cfg: Config) -> None:
         hook.type = AtomicCheckpointHook.__name__
     elif is_a(hook, HOOKS, CheckpointHook) and not is_a(hook, HOOKS, AtomicCheckpointHook):
         print_log(
-            f'default_hooks.checkpoint.type={hook.type!r}: stays as it is, and may leave half a '
-            'checkpoint behind where it is killed; derive it from AtomicCheckpointHook',
+            f'default_hooks.checkpoint.type={hook.type!r}: is kept, and may leave a truncated '
+            'checkpoint if the run is killed; derive it from AtomicCheckpointHook',
             'current',
             logging.WARNING,
         )

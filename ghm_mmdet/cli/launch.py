@@ -26,7 +26,7 @@ LAUNCHERS = {
 
 
 def set_launcher(cfg: Config, launcher: str, local_rank: int) -> None:
-    """Set how the ranks were started, and which of its node's ranks this is.
+    """Set the launcher and the local rank of this process.
 
     Raises:
         ConfigError: This process was not started by that launcher.
@@ -44,9 +44,9 @@ def set_launcher(cfg: Config, launcher: str, local_rank: int) -> None:
 
 
 def is_first_of_node(cfg: Config) -> bool:
-    """Whether this is the rank of its machine that reads what all of them share.
+    """Whether this rank reads the shared data of its machine.
 
-    Where it finds an error its launcher ends the others.
+    If it finds an error, the launcher ends the other ranks.
     """
     name = 'SLURM_LOCALID' if cfg.launcher == 'slurm' else 'LOCAL_RANK'
     return int(os.environ.get(name, 0)) == 0
@@ -54,10 +54,10 @@ def is_first_of_node(cfg: Config) -> bool:
 
 @contextmanager
 def runner(cfg: Config) -> Iterator[Runner]:
-    """A runner that is to be used inside of the context; after it, the ranks are disconnected.
+    """A runner for use inside this context; at its end the ranks are disconnected.
 
     Raises:
-        ConfigError: It is to have several ranks on CPUs, and is not MMEngine's ``Runner``.
+        ConfigError: It has several ranks on CPUs, and is not MMEngine's ``Runner``.
     """
     on_cpus = cfg.launcher != 'none' and not has_accelerator()
     if on_cpus and 'runner_type' in cfg:
@@ -72,10 +72,10 @@ def runner(cfg: Config) -> Iterator[Runner]:
 
 
 def _disconnect(built: Runner) -> None:
-    """Leave the process group, and end the threads that served it.
+    """Leave the process group, and end its threads.
 
-    They end with the last reference to the group, and the wrapped model holds one. A thread that
-    still runs when the interpreter goes away aborts the process, after all its work is done.
+    The threads end with the last reference to the group, and the wrapped model holds one. A thread
+    that still runs when the interpreter exits aborts the process, after all its work is done.
     """
     if not distributed.is_initialized():
         return

@@ -59,7 +59,7 @@ def prepare(args: argparse.Namespace) -> Config:
 
 
 def write_no_metrics(tester: Runner) -> None:
-    """Leave the file of metrics to the main rank: MMEngine writes it from all of them at once."""
+    """Let only the main rank write the file of metrics, which MMEngine writes from all ranks."""
     tester.hooks[:] = [hook for hook in tester.hooks if not isinstance(hook, LoggerHook)]
 
 
@@ -67,7 +67,7 @@ def set_show_dir(cfg: Config, folder: str) -> None:
     """Draw every image's detections into a folder, relative to the work dir's folder of the run.
 
     Raises:
-        ConfigError: The config has no hook that draws, or pictures would replace what is there.
+        ConfigError: The config has no hook that draws, or pictures would replace existing files.
     """
     hook = (cfg.get('default_hooks') or {}).get('visualization')
     if hook is None:

@@ -1,7 +1,7 @@
 """Reads the data sets of a config before anything is built: seconds instead of an epoch later.
 
-MMDetection drops what it does not expect without a word: categories that are not listed, boxes of
-no size, and, where a config lists no classes, everything that is not among COCO's 80.
+MMDetection silently drops data that it does not expect: categories that are not listed, boxes
+without size, and, if a config lists no classes, all classes that are not among COCO's 80.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ EXAMPLES = {
     'data_prefix': "dict(img='images/')",
     'filter_cfg': 'dict(filter_empty_gt=True, min_size=32)',
 }
-"""What stands in a data set's config."""
+"""Examples of a data set's config, for messages."""
 TURNING = ('color', 'grayscale')
-"""How a picture is read where its EXIF orientation counts."""
+"""Color types with which the EXIF orientation of a picture is applied."""
 AS_UTF8 = "python -c \"import json; json.dump(json.load(open({!r}, 'rb')), open('new.json', 'w'))\""
 
 
 class DataReading:
-    """The data sets of a config: each annotation file is read once, whoever names it.
+    """The data sets of a config; each annotation file is read once, however often it is named.
 
     Args:
-        unused_categories: Names in the files that the config leaves out on purpose.
+        unused_categories: Categories of the files that the config leaves out on purpose.
 
     Attributes:
         findings: Errors and warnings.
@@ -70,7 +70,7 @@ class DataReading:
         return self._tables[key]
 
     def read_loop(self, cfg: Mapping, loop: str) -> None:
-        """Read what a loop of the runner trains on or predicts on, and what judges it."""
+        """Read the data sets of a loop of the runner, and check the metrics that judge them."""
         loader = cfg.get(f'{loop}_dataloader')
         if not isinstance(loader, Mapping) or not isinstance(loader.get('dataset'), Mapping):
             return
@@ -92,8 +92,8 @@ class DataReading:
         """Read one data set without wrappers: annotation file, classes, boxes, picture files.
 
         Returns:
-            None where it cannot be used, which the findings then say, and where it is not in COCO's
-            format or not on a local disk: that is left to the data set itself.
+            None if it cannot be used, with an error in the findings, and None if it is not in
+            COCO's format or not on a local disk, so that only the data set itself can read it.
         """
         try:
             kind = _dataset_class(dataset.get('type'), name)
@@ -186,7 +186,7 @@ def read_data(cfg: Mapping, loops: Sequence[str]) -> DataReading:
 
 
 def leaf_datasets(dataset: Mapping, name: str) -> Iterator[tuple[str, Mapping]]:
-    """Name and config of every data set with files of its own, wrappers taken off."""
+    """Name and config of every data set with files of its own, without wrappers."""
     if 'dataset' in dataset:
         yield from leaf_datasets(dataset['dataset'], f'{name}.dataset')
     elif 'datasets' in dataset:
@@ -292,7 +292,7 @@ def _dict(config: Mapping, key: str, name: str) -> Mapping:
 
 
 def _indices(value: object, name: str) -> slice | list[int]:
-    """What MMEngine's ``indices`` take of a data set's pictures."""
+    """The pictures of a data set that MMEngine's ``indices`` select."""
     if value is None:
         return slice(None)
     if isinstance(value, int):
@@ -300,7 +300,7 @@ def _indices(value: object, name: str) -> slice | list[int]:
     if isinstance(value, Sequence) and all(isinstance(each, int) for each in value):
         return list(value)
     raise DataError(
-        f'{name}.indices={value!r}: must be an integer, for so many pictures, or a list of integers'
+        f'{name}.indices={value!r}: must be a number of pictures, or a list of their indices'
     )
 
 

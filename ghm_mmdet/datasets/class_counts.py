@@ -11,10 +11,10 @@ def class_counts(dataset: Any) -> dict[str, int]:
     Ignored objects do not count, repeated images count again.
 
     Args:
-        dataset: Of MMDetection, or a wrapper of some.
+        dataset: Of MMDetection, or a wrapper of such data sets.
 
     Raises:
-        ValueError: It is another one, which does not tell its objects.
+        ValueError: It is another kind of data set, whose objects cannot be counted.
     """
     # imported here, as MMDetection's data sets print a line
     from mmdet.datasets import MultiImageMixDataset
@@ -22,7 +22,7 @@ def class_counts(dataset: Any) -> dict[str, int]:
     while isinstance(dataset, MultiImageMixDataset):
         dataset = dataset.dataset
     meta = getattr(dataset, 'metainfo', {})
-    # a list where joined data sets differ in something
+    # a list if joined data sets differ
     names = {
         tuple(each.get('classes') or ()) for each in (meta if isinstance(meta, list) else [meta])
     }

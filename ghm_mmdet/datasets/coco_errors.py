@@ -14,9 +14,9 @@ KEYS = {
     'annotations': ('id', 'image_id', 'category_id', 'bbox', 'area'),
     'categories': ('id', 'name'),
 }
-"""What an entry of each list has to have, in the order in which it is looked for."""
+"""Keys that an entry of each list needs, in the order in which they are checked."""
 MAX_OBJECTS = 100_000
-"""Of an image: matched with the 5,000 anchors of a small picture they take 2 GB."""
+"""Objects of an image: matching them with the 5,000 anchors of a small picture takes 2 GB."""
 LARGEST = 1e300
 HINTS = {
     'bbox': '; MMDetection reads boxes, polygons alone are not enough',
@@ -36,7 +36,7 @@ BOX = (
 
 
 def errors_of(content: object) -> Iterator[str]:
-    """The faults of what a JSON file holds, each one line without the file's name."""
+    """The faults in the content of a JSON file, each one line without the file's name."""
     structure = list(_structure_errors(content))
     yield from structure
     if structure:
@@ -145,7 +145,7 @@ def _why_unknown(value: object, known: Collection, what: str) -> str:
 
 
 def _flag_errors(annotations: list[dict]) -> Iterator[str]:
-    """Find ``iscrowd`` values that are no 0 or 1: '0' is true, and null or NaN ends pycocotools."""
+    """Find ``iscrowd`` values other than 0 and 1: '0' is true, and null or NaN ends pycocotools."""
     for key, harmless in (('iscrowd', ()), ('ignore', (None,))):
         yield from _counted(
             [
@@ -173,7 +173,10 @@ def _crowding_errors(annotations: list[dict]) -> Iterator[str]:
 
 
 def _counted(faults: Sequence, describe: str | Callable[[Any], str]) -> Iterator[str]:
-    """One line on the first of the faults of a kind, or a format of its values; their number."""
+    """One line on the first fault of a kind, and the number of these faults.
+
+    The text may be a format string for the values of the entry.
+    """
     if faults:
         text = describe.format_map if isinstance(describe, str) else describe
         yield text(faults[0]) + (f' ({len(faults)} in all)' if len(faults) > 1 else '')

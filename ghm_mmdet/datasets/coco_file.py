@@ -19,11 +19,11 @@ class CocoFile:
     """A checked annotation file.
 
     Attributes:
-        path: Where it was read from.
+        path: Of the file.
         images: Its images by id, with the keys of ``IMAGE_KEYS``.
         annotations: Its annotations, with the keys of ``ANNOTATION_KEYS``.
         categories: Its category ids by name, in the order of the file.
-        content: All of it, as it was read; a list of pictures to predict on has no 'annotations'.
+        content: The whole content; a list of pictures to predict on has no 'annotations'.
     """
 
     path: str
@@ -39,7 +39,7 @@ def is_ignored(annotation: dict) -> bool:
 
 
 def free_id(annotations: Iterable[dict]) -> int:
-    """The number behind the largest id that is a number; 1 where there is none."""
+    """The number after the largest id that is a number; 1 if there is no such id."""
     return 1 + max([0, *(each['id'] for each in annotations if isinstance(each['id'], int))])
 
 
@@ -56,7 +56,7 @@ def read_coco_file(path: str) -> CocoFile:
 
 
 def load_coco_file(path: str, findings: Findings) -> CocoFile | None:
-    """Read and check an annotation file; None where it has errors, which the findings then have."""
+    """Read and check an annotation file; None if it has errors, which go to the findings."""
     try:
         with _without_collections():
             content = _read_json(path)
@@ -78,10 +78,10 @@ def load_coco_file(path: str, findings: Findings) -> CocoFile | None:
 
 
 def write_new_json(path: Path, content: object) -> None:
-    """Write a JSON file, never over one that is there.
+    """Write a new JSON file.
 
     Raises:
-        DataError: It is there already, or cannot be written.
+        DataError: It exists already, or cannot be written.
     """
     text = json.dumps(content)  # json.dump takes several times as long
     try:
@@ -123,7 +123,7 @@ def _read_json(path: str) -> object:
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """Switch off the garbage collector, which searches millions of new objects again and again."""
+    """Switch off the garbage collector, which would search millions of new objects repeatedly."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -13,7 +13,7 @@ class CocoTable:
     """The columns of an annotation file with I images, A annotations and C categories.
 
     Args:
-        file: What is read; it does not have to be kept.
+        file: Is read once, and need not be kept.
 
     Attributes:
         is_labelled: Whether the file has the list 'annotations' at all.
@@ -56,9 +56,9 @@ class CocoTable:
         return listed[self.category]
 
     def left_out(self) -> dict[str, np.ndarray]:
-        """Masks (A,) of the annotations that MMDetection does not train on, by the reason.
+        """Masks (A,) of the annotations that MMDetection does not train on, by reason.
 
-        No annotation has two reasons. They are those of ``CocoDataset.parse_data_info``.
+        No annotation has two reasons. The reasons are those of ``CocoDataset.parse_data_info``.
         """
         far = self.boxes[:, :2] + self.boxes[:, 2:]
         limits = self.sizes[self.image]
@@ -84,7 +84,7 @@ class CocoTable:
 def _is_mask(segmentation: object) -> bool:
     if isinstance(segmentation, dict):
         return 'counts' in segmentation and 'size' in segmentation
-    # points in pairs are no polygon that pycocotools reads
+    # pycocotools does not read a polygon as pairs of coordinates
     return (isinstance(segmentation, list) and bool(segmentation)) and all(
         isinstance(each, list)
         and len(each) >= 6

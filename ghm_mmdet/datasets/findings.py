@@ -11,8 +11,8 @@ class Findings:
     """Errors and warnings in the order in which they were found, each one line, each once.
 
     Attributes:
-        errors: What a training or a test cannot go on with.
-        warnings: What it can go on with, and its owner should know.
+        errors: Faults that stop a training or a test.
+        warnings: Surprises that do not stop it.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Findings:
         """Raise the first error, if there is one.
 
         Raises:
-            DataError: There is; the message says how many follow.
+            DataError: There is one; the message says how many others there are.
         """
         if not self.errors:
             return
@@ -46,6 +46,6 @@ def _add(lines: list[str], text: str) -> None:
 
 
 def listing(names: list | tuple, most: int = 5) -> str:
-    """The first names, and how many there are besides."""
+    """The first names, and the number of the others."""
     rest = f' and {len(names) - most} more' if len(names) > most else ''
     return f'{list(names[:most])}{rest}'

@@ -1,4 +1,4 @@
-"""Checks that the pictures of an annotation file exist and have the size that it says."""
+"""Checks that the pictures of an annotation file exist and have the annotated size."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import cv2
 from PIL import Image, UnidentifiedImageError
 
 ORIENTATION = 0x0112
-"""The EXIF tag that says how a picture has to be turned to be looked at."""
+"""The EXIF tag that says how a picture has to be rotated for display."""
 TURNED = (5, 6, 7, 8)
-"""Its values by which width and height change places."""
+"""Its values that exchange width and height."""
 TURNED_BY_LOADER = ('JPEG', 'MPO', 'PNG')
-"""Formats that OpenCV turns, and Pillow does not."""
+"""Formats that OpenCV rotates by this tag, and Pillow does not."""
 UNDECODABLE = 'failed to load image'
-"""All that mmcv says, by an assertion, of a picture that OpenCV cannot decode."""
+"""The message of mmcv's assertion for a picture that OpenCV cannot decode."""
 DECODER_ERRORS = (cv2.error, EOFError, Image.DecompressionBombError, struct.error, SyntaxError)
-"""What decoders raise; Pillow's plain OSError comes on top of these."""
+"""Errors of decoders, besides Pillow's plain OSError."""
 
 
 def missing_images(paths: Sequence[str]) -> list[str]:
@@ -38,7 +38,7 @@ def missing_images(paths: Sequence[str]) -> list[str]:
 
 
 def why_missing(path: str, folder: str) -> str:
-    """A hint at the file that was meant, beginning with '; ', or nothing."""
+    """A hint at the file that may be meant, beginning with '; ', or nothing."""
     name = os.path.relpath(path, folder)
     if '\\' in name:
         return '; its name has backslashes, as Windows writes paths: write / instead'
@@ -86,7 +86,7 @@ class Header:
 
     Attributes:
         size: Width and height in pixels, as they are stored.
-        orientation: EXIF's, 1 where it is not said.
+        orientation: EXIF's, 1 if there is none.
     """
 
     size: tuple[int, int]
@@ -99,10 +99,10 @@ class Header:
 
 
 def read_header(path: str) -> Header | None:
-    """The header of a picture; None where it is of a kind that has none that Pillow knows."""
+    """The header of a picture; None if Pillow does not know its format."""
     try:
         with Image.open(path) as image:
-            # not image.getexif(), which decodes all of a PNG to look for it at the end
+            # not image.getexif(), which decodes a whole PNG to look for the tag at its end
             exif = Image.Exif()
             if image.format in TURNED_BY_LOADER:
                 exif.load(image.info.get('exif'))
@@ -127,9 +127,9 @@ def size_fault(header: Header, size: Sequence[float]) -> str | None:
 
 
 def is_undecodable(error: BaseException) -> bool:
-    """Whether an error, raised while a picture was loaded, says that its file is no whole picture.
+    """Whether an error in loading a picture means that its file is no complete picture.
 
-    An error of the system, such as a file that is missing, is another matter.
+    It is not for an error of the system, such as a missing file.
     """
     if isinstance(error, AssertionError):
         return UNDECODABLE in str(error)

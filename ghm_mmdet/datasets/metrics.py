@@ -35,14 +35,14 @@ def check_metric(
     table_of: Callable[[str], CocoTable | None],
     findings: Findings,
 ) -> None:
-    """Check that COCO's metric finds what it needs, and judges the pictures that are predicted on.
+    """Check that COCO's metric has valid annotations, for the pictures that are predicted on.
 
-    Metrics of other data sets, and subclasses, have formats of their own: they are passed over.
+    Metrics of other data sets, and subclasses, have formats of their own and are not checked.
 
     Args:
         evaluator: The metric's config.
-        name: Where the config has it.
-        splits: What it judges.
+        name: Its place in the config.
+        splits: The data sets that it judges.
         table_of: Reads an annotation file, None if it cannot be read.
         findings: Where errors and warnings go.
     """
@@ -60,7 +60,7 @@ def check_metric(
     known = dict(zip(table.image_ids, table.file_names))
     for split in splits:
         _check_coverage(known, split, place, findings)
-        # the metric takes label i for the i-th of its file's categories that are classes
+        # for the metric, label i is the i-th of its file's categories that are classes
         check_categories(split, table, place, table.category_ids, findings)
         warn_of_judging(table, split.classes, findings)
     judged = {split.table.image_ids[row] for split in splits for row in split.rows}
@@ -87,12 +87,12 @@ def _check_ids_of_splits(name: str, splits: Sequence[Split], findings: Findings)
 
 
 def _check_evaluation(table: CocoTable, evaluator: Mapping, place: str, findings: Findings) -> None:
-    """Find entries at which pycocotools ends, or which it counts wrongly."""
+    """Find entries at which pycocotools fails, or which it counts wrongly."""
     for what, ids in (('annotation', table.annotation_ids), ('category', table.category_ids)):
         texts = [key for key in (ids.values() if isinstance(ids, dict) else ids) if _is_text(key)]
         if texts:
             findings.error(
-                f'{place}: {what} ids must be integers, as pycocotools ends at a text such as '
+                f'{place}: {what} ids must be integers, as pycocotools fails at a text such as '
                 f'{texts[0]!r}; number them 1, 2, 3 ...'
             )
     for what, ids in (('image', table.image_ids), ('category', table.category_ids.values())):
@@ -100,8 +100,8 @@ def _check_evaluation(table: CocoTable, evaluator: Mapping, place: str, findings
     kinds = {_is_text(key) for key in table.image_ids}
     if len(kinds) > 1:
         findings.error(
-            f'{place}: image ids must be all integers or all texts, as pycocotools finds no '
-            'picture again in a mixture; number them 1, 2, 3 ...'
+            f'{place}: image ids must be all integers or all texts, as pycocotools cannot match '
+            'a mixture; number them 1, 2, 3 ...'
         )
     if table.without_crowd_flag:
         findings.error(
@@ -123,13 +123,13 @@ def _check_range(what: str, ids: Sequence[int], place: str, findings: Findings) 
     largest = max(ids, key=abs, default=0)
     if largest >= 2**63:
         findings.error(
-            f'{place}: {what} id {largest} is too large: pycocotools rounds such ids, and what '
-            'they stand for drops out of the evaluation; number them 1, 2, 3 ...'
+            f'{place}: {what} id {largest} is too large: pycocotools rounds such ids and leaves '
+            'their entries out of the evaluation; number them 1, 2, 3 ...'
         )
     elif abs(largest) > 2**53:
         findings.warn(
             f'{place}: {what} id {largest} is above 2^53, where programs that keep numbers in '
-            'floating point take different ids for one; number them 1, 2, 3 ...'
+            'floating point confuse different ids; number them 1, 2, 3 ...'
         )
 
 

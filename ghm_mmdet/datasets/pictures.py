@@ -11,13 +11,13 @@ from ghm_mmdet.datasets.image_files import read_header, size_fault
 from ghm_mmdet.datasets.splits import Split
 
 HEADERS = 50
-"""Pictures of a data set whose headers are looked at before a training, evenly spread."""
+"""Number of pictures of a data set whose headers are read before a training, evenly spread."""
 UNDECODABLE_SHARE = 0.01
 """Share of a data set's pictures that may be broken."""
 
 
 def warn_of_sizes(split: Split, findings: Findings, most: int = HEADERS) -> None:
-    """Compare headers with the sizes in the annotation file, those of ``most`` pictures."""
+    """Compare the headers of at most ``most`` pictures with the sizes in the annotation file."""
     if not split.turns or not split.paths:
         return
     rows = np.unique(np.linspace(0, len(split.paths) - 1, most).astype(int))

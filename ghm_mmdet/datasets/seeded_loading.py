@@ -1,8 +1,8 @@
-"""Seeds the augmentation of each item by the seed, the epoch and the item, and nothing else.
+"""Makes the augmentation of each item depend on the seed, the epoch and the item only.
 
-A data loader's workers draw from generators that go on from image to image, whose state nobody
-saves. Here the sampler hands out its indices with their place in the order, and each item of the
-data set is made with generators that were seeded by it.
+A data loader's workers draw from generators that go on from image to image, and nothing saves
+their state. Here the sampler hands out its indices with their place in the order, and the
+generators are seeded by them for each item of the data set.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def seed_generators(*entropy: int) -> None:
 
 
 class Draw(int):
-    """The index of an item, with the numbers that its augmentation is seeded by."""
+    """The index of an item, with the numbers that seed its augmentation."""
 
     entropy: tuple[int, ...]
 
@@ -65,14 +65,14 @@ class DrawSampler(Sampler):
         return len(self.sampler)
 
     def __getattr__(self, name: str) -> object:
-        # a copy looks names up before it has a sampler
+        # while it is copied, names are looked up before it has a sampler
         if name == 'sampler':
             raise AttributeError(name)
         return getattr(self.sampler, name)
 
     @property
     def skip(self) -> Callable[[int], None]:
-        """What goes on after so many samples, where the sampler can: loops without epochs ask."""
+        """The sampler's own ``skip``, which loops without epochs call, counted."""
         skip = self.sampler.skip
 
         def skip_and_count(num_samples: int) -> None:
@@ -118,12 +118,12 @@ def seed_loading(loader: DataLoader, *entropy: int) -> None:
     """Make each item that a data loader loads a function of the seed, the epoch and the item.
 
     Args:
-        loader: That has not begun to load; changed in place.
-        *entropy: Non-negative numbers, among them the seed, and the rank where there are several.
+        loader: It must not have begun to load; changed in place.
+        *entropy: Non-negative numbers, among them the seed, and with several ranks the rank.
 
     Raises:
         TypeError: Its batches are not made from the indices of one sampler.
-        AttributeError: Its data set takes no attributes, as a list.
+        AttributeError: Its data set takes no attributes, for example because it is a list.
     """
     batches = loader.batch_sampler
     if not isinstance(getattr(batches, 'sampler', None), Sampler):
@@ -132,5 +132,5 @@ def seed_loading(loader: DataLoader, *entropy: int) -> None:
     own = batches.sampler is loader.sampler
     batches.sampler = DrawSampler(batches.sampler, entropy)
     if own:
-        # DataLoader refuses an assignment, but the loop reads the sampler here as well
+        # DataLoader refuses an assignment, but the loop reads the sampler here, too
         vars(loader)['sampler'] = batches.sampler

@@ -19,13 +19,13 @@ class Split:
     """A data set of a config and its annotation file, as read.
 
     Attributes:
-        name: Where the config defines it.
+        name: Its place in the config.
         loop: 'train', 'val' or 'test'.
         classes: The names of its classes, by label.
         table: Its annotation file.
-        folder: Where its pictures lie.
+        folder: Of its pictures.
         rows: The pictures that it hands out, as rows of the file's images, int64.
-        turns: Whether it reads them with MMDetection's loader, which turns them by EXIF.
+        turns: Whether it reads them with MMDetection's loader, which rotates them by EXIF.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Split:
 
     @property
     def has_labels(self) -> bool:
-        """Whether the classes matter; those of training pictures without objects do not."""
+        """Whether the classes matter; in training pictures without objects they do not."""
         return self.loop != 'train' or bool(self.table.annotation_ids)
 
     @property
@@ -69,7 +69,7 @@ def check_categories(
     Args:
         split: The data set.
         table: Its own file, or that of a metric.
-        place: What a message begins with.
+        place: Beginning of a message.
         unused: Categories that need not be classes.
         findings: Where errors go.
     """
@@ -117,7 +117,7 @@ def _twins(absent: Sequence[str], present: Collection[str]) -> str:
 
 
 def compare_splits(splits: Sequence[Split], trained: Sequence[Split], findings: Findings) -> None:
-    """Compare each data set's classes with the first one's, and its pictures with the trained."""
+    """Compare the classes of all data sets, and their pictures with those of the training."""
     labelled = [split for split in splits if split.has_labels]
     for split in labelled[1:]:
         _compare_classes(labelled[0], split, findings)
@@ -128,7 +128,7 @@ def compare_splits(splits: Sequence[Split], trained: Sequence[Split], findings: 
 
 def _compare_classes(first: Split, other: Split, findings: Findings) -> None:
     """Check that each label is the same class in all data sets; a model knows labels, not names."""
-    # where one has more, the number of classes of the head differs from its own
+    # a data set with more classes is found by the check of the head's number of classes
     pairs = enumerate(zip(first.classes, other.classes))
     differ = [label for label, pair in pairs if len({*pair}) > 1]
     if not differ:
@@ -160,6 +160,6 @@ def _warn_of_common_pictures(trained: Sequence[Split], other: Split, findings: F
         findings.warn(
             f'{other.table.path}: {len(common)} of {len(names)} pictures, such as {common[0]}, '
             f'are in {" and ".join(split.table.path for split in trained)} as well; results on '
-            'pictures that were trained on say little of new ones: take them out of one of the '
+            'pictures that were trained on say little about new ones: take them out of one of the '
             'two (tools/split_coco.py)'
         )

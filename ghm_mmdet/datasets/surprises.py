@@ -17,13 +17,13 @@ REASONS = {
     'area': '{} with an area of 0 or less{} (width x height of the box is enough)',
     'outside': '{} outside of their picture{} (is its size right?)',
 }
-"""Why an annotation is not trained on: how many, and an example."""
+"""Reasons why annotations are not trained on, with their number and an example."""
 TOLERANCE = 2.0
 """Pixels by which a box may reach beyond its picture: exporters round."""
 BACKGROUND_SHARE = 0.1
-"""Share of the pictures above which it is worth a warning that those without objects are lost."""
+"""Share of pictures without objects above which a warning says that they are not used."""
 DETECTIONS = 100
-"""Of a picture, that COCO's AP counts, and that MMDetection's detectors keep."""
+"""Detections of a picture that COCO's AP counts, and that MMDetection's detectors keep."""
 
 
 def warn_of_training(
@@ -33,7 +33,7 @@ def warn_of_training(
 
     Args:
         table: The file.
-        classes: That are trained on.
+        classes: Of the training.
         filters: ``filter_cfg`` of the data set.
         name: Of the data set in the config.
         findings: Where the warnings go.
@@ -67,8 +67,8 @@ def warn_of_judging(table: CocoTable, classes: Sequence[str], findings: Findings
             )
     if 0 in table.annotation_ids:
         findings.warn(
-            f'{table.path}: an annotation has id 0, and pycocotools takes what matches it for '
-            'unmatched, so that AP is too low; number annotations from 1'
+            f'{table.path}: an annotation has id 0, and pycocotools counts a detection that '
+            'matches it as unmatched, so that AP is too low; number annotations from 1'
         )
     objects = np.bincount(table.image[listed & ~table.is_crowd], minlength=len(table.image_ids))
     crowded = np.flatnonzero(objects > DETECTIONS)
@@ -162,7 +162,7 @@ def _warn_of_lost_pictures(
 def _repeats(table: CocoTable) -> np.ndarray:
     """Rows of the annotations that repeat an earlier one."""
     rows = np.column_stack([table.image, table.category, table.is_crowd, table.boxes])
-    # rows of one key are compared, as different ones may share it
+    # compare rows of the same key, because different rows may share it
     key = rows @ np.sqrt([2, 3, 5, 7, 11, 13, 17])
     order = np.argsort(key, kind='stable')
     same = (rows[order[1:]] == rows[order[:-1]]).all(axis=1)

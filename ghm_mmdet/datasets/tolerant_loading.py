@@ -1,8 +1,8 @@
 """Loads data sets with undecodable pictures without ending the run.
 
-MMDetection ends the run at the first one, which may be hours after its start. Here training draws
-another picture, a test predicts on a black one, whose detections the caller then throws away, and
-only too many of them end the run.
+MMDetection ends the run at the first such picture, which may be hours after its start. Here
+training draws another picture. A test predicts on a black picture, and the caller discards its
+detections. Only too many such pictures end the run.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from ghm_mmdet.datasets.image_files import is_undecodable
 from ghm_mmdet.datasets.pictures import UNDECODABLE_SHARE
 
 MARK = 'undecodable'
-"""Metainfo of a data sample whose picture is a black one in place of its own."""
+"""Metainfo of a data sample whose picture was replaced by a black one."""
 
 
 class TolerantItems:
     """Prepares the items of a data set, and replaces or drops undecodable pictures.
 
-    It takes the place of the data set's ``prepare_data``, so that the data set's pipeline remains
-    what hooks find and change. In training it makes None of such a picture, upon which the data set
-    draws another item; in a test a black picture of the annotated size goes through the rest of the
+    It replaces the data set's ``prepare_data``, so that hooks still find and change the data set's
+    own pipeline. In training it returns None for such a picture, and the data set then
+    draws another item. In a test a black picture of the annotated size goes through the rest of the
     pipeline, and its data sample is marked.
 
     Args:
@@ -57,7 +57,7 @@ class TolerantItems:
             try:
                 transformed = transform(data)
             except Exception as error:
-                # what fails with a picture that is loaded already has another cause
+                # if the picture was loaded already, the error has another cause
                 if 'img' in data or not is_undecodable(error):
                     raise
                 self._add(data)
@@ -111,11 +111,11 @@ def tolerate_undecodable(dataset: Dataset) -> list[TolerantItems]:
     """Let a data set, or the data sets that it wraps, go on after undecodable pictures.
 
     Args:
-        dataset: A data set of MMEngine's; one that gets over them already is left as it is, and so
-            is one that prepares its items in its own way, as those of videos.
+        dataset: A data set of MMEngine's. It is not changed if it is tolerant already, or if it
+            prepares its items in its own way, like those of videos.
 
     Returns:
-        What now prepares the items of each data set without wrappers.
+        The objects that now prepare the items of each data set without wrappers.
     """
     tolerant = []
     for leaf in _leaves(dataset):
@@ -141,7 +141,7 @@ def _leaves(dataset: Dataset) -> Iterator[BaseDataset]:
 
 
 def _black(data: dict, loading: object) -> dict:
-    """The information of an item with a black picture in place of its own."""
+    """The information of an item, with its picture replaced by a black one."""
     shape = (data['height'], data['width'])
     is_gray = getattr(loading, 'color_type', 'color').startswith('grayscale')
     kind = np.float32 if getattr(loading, 'to_float32', False) else np.uint8

@@ -24,15 +24,15 @@ class Harmonizing:
     Attributes:
         name: Of the loss module, such as 'bbox_head.loss_cls'.
         symbol: Of its gradient norm, 'g' or 'gr'.
-        negatives: Examples that are background.
-        positives: Examples of objects; all coordinates of boxes are.
-        beta: Harmonizing weight, the mean over the examples where levels have densities of their
-            own; 0 where there is no example.
-        moving_average: Of the counts, after the iteration; None where the loss keeps none.
-        share_before: Share of the gradient before harmonizing, where each example has weight 1.
-        share_after: Share of the gradient as harmonized.
-        positive_share_before: Of the positives in the gradient before harmonizing.
-        positive_share_after: The same as harmonized.
+        negatives: Number of background examples.
+        positives: Number of examples of objects; all box coordinates are positives.
+        beta: Harmonizing weight; the mean over the examples if levels have densities of their
+            own; 0 without an example.
+        moving_average: Of the counts, after the iteration; None if the loss keeps none.
+        share_before: Share of the gradient before harmonizing, with weight 1 for each example.
+        share_after: Share of the gradient after harmonizing.
+        positive_share_before: The positives' share of the gradient before harmonizing.
+        positive_share_after: The positives' share of the gradient after harmonizing.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Harmonizing:
         return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
 
     def scalars(self) -> dict[str, float]:
-        """The numbers by name; two digits behind a name tell the region."""
+        """The numbers by name; two digits after a name are the region."""
         counts = self.negatives + self.positives
         names = ('effective_regions', 'positive_share_before', 'positive_share_after')
         numbers = {name: getattr(self, name) for name in names}
@@ -87,7 +87,7 @@ class Harmonizing:
 class DensityProbe(LossRecorder):
     """Watches the harmonized losses of a model, as a context manager around one iteration.
 
-    It takes one pass more over the examples of each loss.
+    It makes one more pass over the examples of each loss.
 
     Args:
         model: An mmdet detector with GHM-C or GHM-R.
@@ -105,7 +105,7 @@ class DensityProbe(LossRecorder):
         ]
 
     def _recorded(self, name: str, loss: GHMLoss, output: object) -> None:
-        # a part of a pyramid has no statistics yet: its loss is that of all levels together
+        # a level of a pyramid has no statistics yet: the loss of all levels is computed later
         self._statistics[name].append(loss.statistics if isinstance(output, Tensor) else None)
 
 

@@ -12,34 +12,34 @@ from ghm_mmdet.diagnosis.density_probe import DensityProbe
 from ghm_mmdet.diagnosis.style import rendered
 
 TAG = 'gradient_density'
-"""First part of the names of what the hook logs."""
+"""First part of the names that the hook logs."""
 
 
 @HOOKS.register_module()
 class GradientDensityHook(Hook):
-    """Logs the gradient density of GHM-C and GHM-R to whatever the run's visualizer writes to.
+    """Logs the gradient density of GHM-C and GHM-R to the back ends of the run's visualizer.
 
     For every harmonized loss, under ``gradient_density/<loss>/``:
 
-    - ``effective_regions``: exp(entropy) of the regions' shares of the harmonized gradient, M where
-      all have the same;
-    - ``positive_share_before``, ``positive_share_after``: of the positives in the total gradient,
-      without and with harmonizing;
+    - ``effective_regions``: exp(entropy) of the regions' shares of the harmonized gradient, M if
+      all shares are equal;
+    - ``positive_share_before``, ``positive_share_after``: the positives' share of the total
+      gradient, without and with harmonizing;
     - ``outliers``: share of the examples in the last region;
     - for each region, two digits from ``00`` on: ``counts``, ``positives``, ``beta``,
       ``moving_average`` (where there is one), ``share_before`` and ``share_after`` of the total
       gradient;
     - a figure of the counts and the shares.
 
-    It does nothing between its iterations. In those it takes one pass more over the examples than
-    the loss itself, and then the drawing. With several ranks it shows the main one's examples.
-    A model that torch.compile has compiled before does not call it, and nothing is logged, unless
-    ``torch._dynamo.config.skip_nnmodule_hook_guards`` is False.
+    In every ``interval``-th iteration it makes one more pass over the examples, and draws the
+    figure. In the others it does nothing. With several ranks it shows the examples of the main one.
+    If torch.compile has compiled the model before, the model does not call it, and nothing is
+    logged, unless ``torch._dynamo.config.skip_nnmodule_hook_guards`` is False.
 
     Args:
-        interval: Iterations from one look to the next; the first look is at iteration ``interval``,
-            so that a shorter run has none.
-        figure_interval: Looks from one figure to the next; 0 draws none.
+        interval: Iterations between two looks; the first look is at iteration ``interval``, so a
+            shorter run has none.
+        figure_interval: Looks between two figures; 0 draws none.
 
     Raises:
         ValueError: An interval is out of range.

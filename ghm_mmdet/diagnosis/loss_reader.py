@@ -1,4 +1,4 @@
-"""Counts the examples in a head's calls of a loss, whatever loss it is, by their gradient norm."""
+"""Counts the examples in a head's calls of any loss by their gradient norm."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ class RegionCounts(NamedTuple):
 class LossReader:
     """Counts the examples of a loss's calls.
 
-    An example is an (anchor, class) pair, under softmax an anchor, of boxes a coordinate. It counts
-    where its weight is above 0 and its input finite.
+    An example is an (anchor, class) pair, with softmax an anchor, for boxes a coordinate. It counts
+    if its weight is above 0 and its input finite.
 
     Args:
-        loss: The loss. Its ``use_sigmoid`` and ``activated`` tell what the prediction is.
+        loss: The loss. Its ``use_sigmoid`` and ``activated`` say what the prediction is.
         edges: Of the regions, shape (M + 1,).
-        mu: Of authentic smooth L1 for box deltas, until the loss adapts its own; None where the
-            examples are objects and background.
+        mu: Of authentic smooth L1 for box deltas, until the loss adapts its own; None for a
+            classification loss.
     """
 
     def __init__(self, loss: nn.Module, edges: Tensor, mu: float | None) -> None:
@@ -67,9 +67,9 @@ class LossReader:
 
     @torch.no_grad()
     def read(self, arguments: tuple, keywords: dict) -> RegionCounts | None:
-        """Count a call that the loss has answered; None for a call that trains on nothing.
+        """Count a finished call of the loss; None for a call that does not train.
 
-        Heads that score candidates by their loss ask for it element by element.
+        Such calls come from heads that score candidates by the losses of single elements.
         """
         if keywords.get('reduction_override') == 'none':
             return None
@@ -85,12 +85,12 @@ class LossReader:
 def loss_readers(model: nn.Module, bins: int, mu: float = 0.02) -> dict[str, LossReader]:
     """Readers of a model's classification and box losses, by the name of the module.
 
-    Losses that compare decoded boxes have no gradient norm to look at and are left out.
+    Losses that compare decoded boxes have no meaningful gradient norm and are left out.
 
     Args:
         model: An mmdet detector.
         bins: M, regions of [0, 1].
-        mu: Of authentic smooth L1, for box losses that have none.
+        mu: Of authentic smooth L1, for box losses without a mu.
     """
     edges, readers = region_edges(bins), {}
     for name, module in model.named_modules():
@@ -119,13 +119,13 @@ def mu_of(loss: nn.Module, default: float) -> float:
 
 def _criterion(loss: nn.Module) -> Criterion:
     uses_sigmoid = bool(getattr(loss, 'use_sigmoid', False))
-    # other losses may say so beside a softmax, where it has no meaning
+    # other losses may have activated=True with softmax, where it has no meaning
     activated = uses_sigmoid and bool(getattr(loss, 'activated', False))
     return CRITERIA[uses_sigmoid, activated]()
 
 
 def _examples(criterion: Criterion, arguments: tuple, keywords: dict) -> Examples:
-    """The examples of a call in any form that heads have."""
+    """The examples of a head's call, in any form."""
     values = {**keywords, **dict(zip(('prediction', 'target', 'weight'), arguments))}
     target = values.get('target', values.get('label'))
     weight = values.get('weight', values.get('label_weight'))
@@ -133,7 +133,7 @@ def _examples(criterion: Criterion, arguments: tuple, keywords: dict) -> Example
 
 
 def _chunks(examples: Examples) -> list[Examples]:
-    """The examples in parts of whole rows; a prediction that is no table of rows stays whole."""
+    """The examples in parts of whole rows; a prediction that is no matrix is one part."""
     if examples.prediction.dim() != 2:
         return [examples]
     rows, columns = examples.prediction.shape

@@ -1,4 +1,4 @@
-"""Adds up what a detector's losses are called with."""
+"""Adds up the examples with which a detector's losses are called."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class LossRecord:
 
     Attributes:
         name: Of the loss module, such as 'bbox_head.loss_cls'.
-        counts: Examples, int64, shape (calls, 2, groups, M): by the place of the call among those
-            of its iteration, which is the pyramid level in heads that call their loss for each;
-            then as in :class:`RegionCounts`.
+        counts: Examples, int64, shape (calls, 2, groups, M). The first index is the number of the
+            call in its iteration, which is the pyramid level in heads that call their loss per
+            level; the others are as in :class:`RegionCounts`.
         gradients: Sum of the gradient norms, float64, of the same shape.
         mu: Of authentic smooth L1, whose gradient norm is gr; None for classification, which has g.
     """
@@ -50,11 +50,11 @@ class LossRecord:
 class LossRecorder:
     """Counts every example of a model's losses until it is closed, as by the end of a ``with``.
 
-    The losses' calls are looked at, nothing is changed. A call with nothing in it is still one of
-    its iteration.
+    It only reads the losses' calls and changes nothing. A call without examples still counts as a
+    call of its iteration.
 
     Args:
-        readers: Of the losses, by name, as of ``loss_reader.loss_readers``.
+        readers: Of the losses, by name, as from ``loss_reader.loss_readers``.
     """
 
     def __init__(self, readers: Mapping[str, LossReader]) -> None:
@@ -73,12 +73,12 @@ class LossRecorder:
         self.close()
 
     def close(self) -> None:
-        """Look no longer."""
+        """Stop recording."""
         for handle in self._handles:
             handle.remove()
 
     def start_iteration(self) -> None:
-        """Say that the calls that follow are those of another batch."""
+        """Begin another batch: the next call is the first one of it."""
         self._places.clear()
 
     def records(self) -> dict[str, LossRecord]:
@@ -109,4 +109,4 @@ class LossRecorder:
         self._recorded(name, loss, output)
 
     def _recorded(self, name: str, loss: nn.Module, output: object) -> None:
-        """Look at what the loss made of the call."""
+        """Handle a recorded call; for subclasses."""

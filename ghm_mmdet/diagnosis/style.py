@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which stays apart for colour-blind readers.
+# Okabe and Ito's palette, which colour-blind readers can distinguish.
 COLOURS = {
     'cross entropy': '#E69F00',
     'OHEM': '#CC79A7',
@@ -72,7 +72,7 @@ def draw_shares(axes: Axes, shares: Mapping[str, np.ndarray], symbol: str) -> No
 
 
 def finish(axes: Axes, symbol: str | None = None) -> None:
-    """The grid, the frame and the legend that all panels have.
+    """Add the grid, the frame and the legend that all panels have.
 
     Args:
         axes: The panel.
@@ -97,7 +97,7 @@ def rendered(figure: Figure) -> np.ndarray:
 def save(figure: Figure, path: Path) -> list[Path]:
     """Write a figure as PNG and SVG, the same bytes for the same figure, and return the files.
 
-    Their suffixes are put in place of the path's own.
+    The suffixes replace that of the path.
     """
     files = [path.with_suffix('.png'), path.with_suffix('.svg')]
     figure.savefig(files[0], dpi=DPI)

@@ -1,4 +1,4 @@
-"""Heads whose losses have one density over the whole feature pyramid, and SSD's."""
+"""Heads whose losses have one density over all pyramid levels, and heads of PAA and SSD for GHM."""
 
 from ghm_mmdet.heads.ghm_paa_head import GHMPAAHead
 from ghm_mmdet.heads.ghm_retina_head import GHMRetinaHead

@@ -13,13 +13,13 @@ FOCAL_LOSS = dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25)
 class GHMPAAHead(PAAHead):
     """PAA's head that scores its candidates with another loss than it trains with.
 
-    PAA fits two Gaussians to the candidates' losses, classification and box together, to tell the
-    positives. Harmonized losses of a few candidates are large and uneven, as their region's weight
-    depends on how many other examples it holds, and the fit fails on them in float32.
+    PAA selects positives by fitting two Gaussians to the candidates' losses, classification and box
+    together. Harmonized losses of a few candidates are large and uneven, because the weight of a
+    region depends on how many other examples it holds, and the fit fails on them in float32.
 
     Args:
         *args: The head's own arguments.
-        loss_score: The loss to score candidates with; by default the focal loss that PAA has.
+        loss_score: The loss to score candidates with; by default PAA's focal loss.
         **kwargs: The head's own arguments. Its weights keep their names.
     """
 

@@ -1,4 +1,4 @@
-"""SSD's head with the losses that its config names."""
+"""SSD's head with the losses of its config."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 class GHMSSDHead(SSDHead):
     """SSD's head without its built-in cross entropy, 3:1 mining and smooth L1.
 
-    Every anchor takes part: harmonizing takes the place of mining. Each loss is called once, with
+    Every anchor counts: harmonizing replaces mining. Each loss is called once, with
     the anchors of all levels and images, so that a density is over the whole mini-batch. The
     weights are those of mmdet's ``SSDHead``; ``train_cfg`` needs neither ``neg_pos_ratio`` nor
     ``smoothl1_beta``.
@@ -20,7 +20,7 @@ class GHMSSDHead(SSDHead):
     Args:
         loss_cls: Config of a softmax classification loss, which gets logits (N, C + 1) and labels.
         loss_bbox: Config of a box loss.
-        **kwargs: Those of mmdet's ``SSDHead``.
+        **kwargs: The arguments of mmdet's ``SSDHead``.
 
     Raises:
         ValueError: ``loss_cls`` is a sigmoid loss; the head predicts by softmax.

@@ -13,20 +13,20 @@ from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss
 
 
 class WholePyramidDensity:
-    """Mixin before a dense head: harmonized losses see the examples of all levels at once.
+    """Mixin before a dense head: harmonized losses have one density over all levels.
 
     While the head computes its losses, each level's call returns a share that the head passes
-    through; the loss of all shares is made once they are there. Nothing is concatenated.
+    through. The loss is computed once the shares of all levels are there. Nothing is concatenated.
 
     Attributes:
-        ignore_avg_factor: Whether the factors that the head multiplies its levels' losses with
+        ignore_avg_factor: Whether the factors that the head multiplies its levels' losses by
             have no effect.
     """
 
     ignore_avg_factor = False
 
     def loss_by_feat(self, *args: object, **kwargs: object) -> dict[str, Tensor | list[Tensor]]:
-        """The head's losses; those of a :class:`GHMLoss` become one number for the pyramid."""
+        """The head's losses; a :class:`GHMLoss` gives one number for the pyramid."""
         with ExitStack() as stack:
             for module in self.children():
                 if isinstance(module, GHMLoss):
@@ -36,10 +36,10 @@ class WholePyramidDensity:
 
 
 class PickledByHead:
-    """Mixin before a head of a class made at run time, which pickle cannot find by its name.
+    """Mixin for a head class made at run time, which pickle cannot find by its name.
 
     Attributes:
-        head_class: The class of heads that the class is made from.
+        head_class: The head class that it is made from.
     """
 
     head_class: type[nn.Module]
@@ -74,14 +74,14 @@ def WholePyramidHead(
     """A dense head whose GHM-C and GHM-R have one density over all levels.
 
     mmdet calls the loss once per level, so a loss alone has a density per level and a moving
-    average that the levels overwrite in turn. The paper's density is over the whole mini-batch.
+    average that the levels update in turn. The paper's density is over the whole mini-batch.
 
     Args:
         head: Type of a head that computes its losses per level, such as ``'ATSSHead'``, as a
             config's ``type``: its name, with or without a scope, or the class.
-        ignore_avg_factor: GHM takes no notice of the ``avg_factor`` that a head hands over, as its
-            mean is normalised already. Some heads, TOOD's and RTMDet's, divide by it after the loss
-            has returned; True leaves that out for GHM losses.
+        ignore_avg_factor: GHM ignores the ``avg_factor`` that a head hands over, because it is a
+            mean already. Some heads, such as TOOD's and RTMDet's, divide by it after the loss
+            has returned; True leaves this division out for GHM losses.
         **kwargs: The head's own arguments. Its weights keep their names.
 
     Returns:
@@ -101,10 +101,10 @@ def WholePyramidHead(
 
 
 def _merge_levels(loss: object) -> object:
-    """One number for the shares of a loss; an output of the head without shares stays as it is.
+    """One number for the shares of a loss; an output without shares is returned unchanged.
 
-    A head that joins the levels itself leaves one share, and others a list. Levels without
-    positives have a tensor there, a zero that keeps their predictions in the graph.
+    A head that calls the loss once returns one share, others return a list. In it, levels without
+    positives may have a tensor, a zero that keeps their predictions in the graph.
     """
     levels = [loss] if isinstance(loss, PartialLoss) else loss
     if not isinstance(levels, list):

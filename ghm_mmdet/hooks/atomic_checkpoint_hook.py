@@ -15,13 +15,13 @@ from mmengine.runner import Runner
 
 @register_backend('AtomicLocalBackend', prefixes=None)
 class AtomicLocalBackend(LocalBackend):
-    """MMEngine's local files, but a file is there with all of its content or not at all."""
+    """MMEngine's local files, but a file has all of its content or does not exist."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write to a name beside the file's, reach the disk, and only then take the file's place.
+        """Write a temporary file beside it, flush that to the disk, and then rename it.
 
         Raises:
-            OSError: It cannot be written; what had the file's name is still there.
+            OSError: It cannot be written; an older file of that name is still there.
         """
         path = Path(filepath)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ class AtomicLocalBackend(LocalBackend):
                 os.fsync(file.fileno())
             part.replace(path)
         except OSError as error:
-            kept = 'what was written before it is kept; make room, and go on with --resume'
+            kept = 'older checkpoints are kept; make room, and continue with --resume'
             raise OSError(error.errno, f'{error.strerror}; {kept}', str(path)) from error
         finally:
             part.unlink(missing_ok=True)
@@ -43,14 +43,15 @@ class AtomicLocalBackend(LocalBackend):
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook`` with the same arguments and files.
 
-    That one writes into the file's final name and removes first: with ``max_keep_ckpts`` the oldest
-    checkpoint, with ``save_best`` the best until then. Killed then, or on a full disk, a run with
-    one kept file has none. This one writes beside and removes last. It needs room for one
-    checkpoint more. Files that are not local are MMEngine's business, as they are.
+    MMEngine's hook writes under the file's final name, after it has removed another file: with
+    ``max_keep_ckpts`` the oldest checkpoint, with ``save_best`` the previous best. If the run is
+    killed then, or the disk is full, a run that keeps one file has none. This hook writes a new
+    file first and removes last. It needs space for one more checkpoint. Files that are not local
+    are written as MMEngine does.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Choose the back end that writes."""
+        """Choose the file back end."""
         super().before_train(runner)
         local = isinstance(self.file_backend, LocalBackend)
         if local and self.backend_args is None and self.file_client_args is None:
@@ -62,7 +63,7 @@ class AtomicCheckpointHook(CheckpointHook):
             super()._save_checkpoint_with_step(runner, step, meta)
             return
         self.keep_ckpt_ids = deque(self.keep_ckpt_ids)
-        # one more is none too many yet
+        # let the parent class keep one more, and remove the oldest below
         self.max_keep_ckpts = most + 1
         try:
             super()._save_checkpoint_with_step(runner, step, meta)
@@ -77,13 +78,13 @@ class AtomicCheckpointHook(CheckpointHook):
         if not self.save_best:
             return
         before = self._best
-        # the parent class removes the checkpoints that it knows, so it is told of none
+        # the parent class removes the checkpoints that it knows, so hide them from it
         self._best = dict.fromkeys(before)
         super()._save_best_checkpoint(runner, metrics)
         after = self._best
         self._best = {name: path or before[name] for name, path in after.items()}
         for name, path in before.items():
-            # a name may come again, in a training by iterations with names by epoch
+            # a name may repeat, in a training by iterations with names by epoch
             if path and after[name] not in (None, path):
                 self._remove(path)
 

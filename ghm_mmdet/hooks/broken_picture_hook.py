@@ -1,4 +1,4 @@
-"""Pictures that cannot be decoded do not end a run, unless they are many."""
+"""Pictures that cannot be decoded do not end a run, unless there are many."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ghm_mmdet.datasets.tolerant_loading import TolerantItems, marked, tolerate_
 class BrokenPictureHook(Hook):
     """Lets training, validation and testing go on after undecodable pictures.
 
-    Training passes over them. In validation and testing they count as pictures without detections.
-    Each is named in a warning, and more than one in a hundred of a data set end the run.
+    Training draws others instead. In validation and testing they count as pictures without
+    detections. A warning names each, and more than one in a hundred of a data set end the run.
     """
 
     # before the hook that draws
@@ -33,7 +33,7 @@ class BrokenPictureHook(Hook):
         self._black_pictures = TemporaryDirectory()
 
     def before_train(self, runner: Runner) -> None:
-        """Let the training's data set pass over undecodable pictures."""
+        """Let the training's data set replace undecodable pictures."""
         self._trained = _tolerant(runner.train_dataloader)
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -51,7 +51,7 @@ class BrokenPictureHook(Hook):
     def _prepare(self, runner: Runner, loader: DataLoader) -> None:
         self._tested = _tolerant(loader)
         model = runner.model
-        # the wrappers of ranks and of test-time augmentation pass over their own forward
+        # the wrappers of ranks and of test-time augmentation do not call their own forward
         while hasattr(model, 'module'):
             model = model.module
         self._removable = model.register_forward_hook(_empty)
@@ -73,7 +73,7 @@ class BrokenPictureHook(Hook):
     after_test_iter = after_val_iter
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Leave the model as it was, and end the run if all ranks together have met too many."""
+        """Remove the hook of the model, and end the run if all ranks together met too many."""
         self._removable.remove()
         _pool(self._tested)
 

@@ -15,30 +15,30 @@ from ghm_mmdet.datasets.seeded_loading import seed_generators, seed_loading
 
 KEY = 'exact_resume_seeds'
 DATA, MODEL = 0, 1
-"""Tell the two uses of a seed apart."""
+"""Numbers of the two uses of a seed."""
 
 
 @HOOKS.register_module()
 class ExactResumeHook(Hook):
-    """Seeds everything random in training by the seed and the iteration.
+    """Makes all random numbers of a training functions of the seed and the iteration.
 
-    MMEngine's checkpoints hold weights, optimizer, schedules and the moving averages, and no state
-    of a random generator, which in the workers of a data loader nobody could restore. With this
-    hook the augmentation of an image depends on (seed, epoch, place in the order, image), and what
-    the model draws on (seed, iteration). The seeds themselves are in the checkpoint, so that also a
-    run without a ``randomness.seed`` goes on in its own order.
+    MMEngine's checkpoints hold weights, optimizer, schedules and the moving averages, but no state
+    of a random generator; that of the workers of a data loader could not even be restored. With
+    this hook the augmentation of an image depends on (seed, epoch, place in the order, image), and
+    the random numbers of the model on (seed, iteration). The seeds are in the checkpoint, so that a
+    run without a ``randomness.seed`` also continues in its own order.
 
-    It resumes exactly from a checkpoint at the end of an epoch, or with a loop of iterations from
-    any. docs/reliability.md says what is not covered.
+    A run resumes exactly from a checkpoint at the end of an epoch, or with a loop of iterations
+    from any checkpoint. docs/reliability.md lists the cases that are not covered.
     """
 
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Seed the loading of data, by the seeds of the run that is resumed if there is one."""
+        """Seed the loading of data; a resumed run takes the seeds of its checkpoint."""
         loader = runner.train_dataloader
         sampler = getattr(getattr(loader, 'batch_sampler', None), 'sampler', None)
-        # ranks draw alike in the model unless the config says otherwise
+        # all ranks draw the same numbers in the model unless the config says otherwise
         differ = runner.cfg.get('randomness', {}).get('diff_rank_seed', False)
         rank = get_rank() if differ else 0
         seeds = runner.message_hub.runtime_info.get(KEY) or dict(

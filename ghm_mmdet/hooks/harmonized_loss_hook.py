@@ -1,4 +1,4 @@
-"""Tells GHM losses where optimizer steps begin, and ends a run whose input stays non-finite."""
+"""Connects GHM losses to optimizer steps, and ends a run whose input stays non-finite."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ from ghm_mmdet.method.arguments import check_positive_integer
 
 
 class NonfiniteTraining(RuntimeError):
-    """A training that has met NaN or infinity for too long; the message is one line."""
+    """NaN or infinity in too many iterations in a row; the message is one line."""
 
 
 @HOOKS.register_module()
 class HarmonizedLossHook(Hook):
-    """Joins the harmonized losses of a detector to its training.
+    """Connects the harmonized losses of a detector to its training.
 
-    - Tells them where an iteration begins and where the optimizer steps: with accumulated
-      gradients, their moving averages then change once per step, by the counts of all of it.
-    - Counts the objects of each class for those with ``class_weight='auto'``.
-    - Logs ``nonfinite_iterations``, how many had NaN or infinite input, as soon as there is one.
-    - Ends a run in which a level has had such input in ``patience`` iterations in a row.
+    - Marks where an iteration begins and where the optimizer steps: with accumulated
+      gradients, the moving averages then change once per step, by the counts of the whole step.
+    - Counts the objects of each class for losses with ``class_weight='auto'``.
+    - Logs ``nonfinite_iterations``, the number of iterations with NaN or infinite input, once there
+      is one.
+    - Ends a run if a level has had such input in ``patience`` iterations in a row.
     - With ``skip_nonfinite``, sets all gradients of an optimizer step to zero if any is not finite.
 
-    The host reads what the device has counted every ``interval`` iterations, not more often.
+    The host reads the counts of the device every ``interval`` iterations, not more often.
 
     Args:
-        interval: Iterations from look to look; MMEngine's logger waits for the device as often.
-        patience: Iterations in a row that end a run.
-        skip_nonfinite: Whether a step with a gradient that is not finite leaves the weights to the
+        interval: Iterations between two reads; MMEngine's logger waits for the device as often.
+        patience: Non-finite iterations in a row that end a run.
+        skip_nonfinite: Whether a step with a gradient that is not finite changes the weights by the
             optimizer's momentum alone. A ``GradScaler`` skips such steps by itself.
     """
 
@@ -61,13 +62,13 @@ class HarmonizedLossHook(Hook):
         self._iterations: Tensor | int = 0
 
     def before_train(self, runner: Runner) -> None:
-        """Find the losses, and watch the optimizers' steps if those are to be skipped.
+        """Find the losses, and watch the optimizers' steps with ``skip_nonfinite``.
 
-        A training that begins resets the moving averages: those of ``load_from`` are another run's,
-        also where a loss has its first call in a later iteration.
+        A new training resets the moving averages, because averages of ``load_from`` are another
+        run's. This also covers a loss whose first call is in a later iteration.
 
         Raises:
-            ValueError: The training has a second such hook: the first would see all flags, and the
+            ValueError: The training has a second such hook. The first would see all flags, and the
                 second none.
         """
         if sum(isinstance(each, HarmonizedLossHook) for each in getattr(runner, 'hooks', ())) > 1:
@@ -85,7 +86,7 @@ class HarmonizedLossHook(Hook):
             for loss in self._losses.values():
                 loss.reset()
         self._count_classes(runner)
-        # a training that was cut off has left them
+        # an interrupted training did not remove them
         self._let_optimizers_be()
         if self.skip_nonfinite:
             _check_step_hooks(runner)
@@ -109,7 +110,7 @@ class HarmonizedLossHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
     ) -> None:
-        """Tell each loss that an iteration begins, and whether the optimizer steps at its end."""
+        """Mark the start of an iteration in each loss, and whether the optimizer steps after it."""
         steps = _steps(runner.optim_wrapper)
         for loss in self._losses.values():
             loss.step.begin_iteration(is_last=steps)
@@ -135,7 +136,7 @@ class HarmonizedLossHook(Hook):
             self._look(runner)
 
     def after_train(self, runner: Runner) -> None:
-        """Leave the optimizers as they were."""
+        """Remove the hooks of the optimizers."""
         self._let_optimizers_be()
 
     def _let_optimizers_be(self) -> None:
@@ -144,7 +145,7 @@ class HarmonizedLossHook(Hook):
 
     def _look(self, runner: Runner) -> None:
         seen = torch.cat([self._streaks.flatten(), self._iterations.reshape(1)])
-        # so that all ranks end together, and the one that logs knows of the others
+        # so that all ranks end together, and the rank that logs has the counts of the others
         all_reduce(seen, op='max')
         *streaks, iterations = seen.tolist()
         if iterations:
@@ -157,13 +158,13 @@ class HarmonizedLossHook(Hook):
         raise NonfiniteTraining(
             f'{list(self._losses)[loss]}: its input has NaN or infinity in each of the iterations '
             f'{last - longest + 1} to {last}, in level {level} (from 0); resume from a checkpoint '
-            'before that with a smaller learning rate or a longer warm-up, or look for what makes '
-            'it in the data'
+            'before that with a smaller learning rate or a longer warm-up, or look for the cause '
+            'in the data'
         )
 
 
 def _check_step_hooks(runner: Runner) -> None:
-    # where torch 2.0 or 2.1 has compiled anything, no optimizer calls its hooks any more
+    # once torch 2.0 or 2.1 has compiled anything, no optimizer calls its hooks any more
     if torch.__version__ < (2, 4) and runner.cfg.get('compile'):
         raise ValueError(
             f'HarmonizedLossHook: skip_nonfinite=True with compile and torch {torch.__version__}: '
@@ -174,8 +175,8 @@ def _check_step_hooks(runner: Runner) -> None:
 def _steps(wrapper: BaseOptimWrapper) -> bool:
     """Whether the optimizer steps in this iteration.
 
-    Several optimizers have no common count, and step in every one. DeepSpeed counts in an engine of
-    its own, where each micro-batch is taken for a step.
+    Several optimizers have no common count, so each iteration is taken for a step. DeepSpeed counts
+    in an engine of its own, so each micro-batch is taken for a step.
     """
     counts = isinstance(wrapper, OptimWrapper) and not isinstance(wrapper, OptimWrapperDict)
     return not counts or wrapper.should_sync()

@@ -1,8 +1,9 @@
 """One density for all ranks of a distributed training.
 
-The counts are all that a density needs, and they add up. DistributedDataParallel averages the
-ranks' gradients, so that a rank whose loss is its own examples' share of the mean over all of them
-has to be scaled by the number of ranks: the average is then the gradient of the whole batch.
+A density needs only the counts, and counts of ranks can be added. The loss of a rank is its own
+examples' share of the mean over all ranks. DistributedDataParallel averages the ranks' gradients,
+so each rank's loss is scaled by the number of ranks: the average is then the gradient of the whole
+batch.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ghm_mmdet.ops.compiling import custom_op
 def over_ranks(sums: RegionSums) -> RegionSums:
     """Add up the counts of all ranks in one small all-reduce; the loss sums stay the rank's own.
 
-    Every rank has to get here in the same iteration, with or without examples.
+    Every rank has to call this in the same iteration, with or without examples.
 
     Args:
         sums: Of this rank.

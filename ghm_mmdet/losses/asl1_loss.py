@@ -14,7 +14,7 @@ from ghm_mmdet.method.criteria import AuthenticSmoothL1
 
 @MODELS.register_module()
 class AuthenticSmoothL1Loss(nn.Module):
-    """ASL1(d) = sqrt(d^2 + mu^2) - mu, weighted and averaged as mmdet's smooth L1 is.
+    """ASL1(d) = sqrt(d^2 + mu^2) - mu, weighted and averaged like mmdet's smooth L1.
 
     Source: Li, Liu, Wang, *Gradient Harmonized Single-stage Detector*, AAAI 2019, section "GHM-R
         Loss".
@@ -50,9 +50,9 @@ class AuthenticSmoothL1Loss(nn.Module):
         Args:
             pred: Predicted box deltas.
             target: Target box deltas, of the same shape.
-            weight: One per box (N,), one per coordinate, also in a row, or broadcastable to
+            weight: One per box (N,), one per coordinate, also flattened, or broadcastable to
                 ``pred``; a factor of each element's loss.
-            avg_factor: What the mean divides by, instead of the number of elements.
+            avg_factor: Divisor of the mean, instead of the number of elements.
             reduction_override: Overrides ``reduction`` for this call.
 
         Raises:
@@ -63,6 +63,6 @@ class AuthenticSmoothL1Loss(nn.Module):
         loss = self.criterion.evaluate(pred, box_target(pred, target)).loss
         weight = example_weight(pred, weight)
         if reduction == 'mean' and not loss.numel():
-            # no boxes are worth 0, as in mmdet, and not the NaN of their mean
+            # without boxes the loss is 0, as in mmdet, and not the NaN of an empty mean
             return loss.sum()
         return self.loss_weight * weight_reduce_loss(loss, weight, reduction, avg_factor)

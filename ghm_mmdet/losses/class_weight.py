@@ -16,10 +16,10 @@ ALLOWED = "must be a list with one number per class, 'auto', or dict(auto=expone
 
 
 def _in_float32(examples: Examples) -> Examples:
-    """The same examples, a prediction of half precision in float32.
+    """The same examples, with a prediction of half precision cast to float32.
 
-    The gradients of a loss and of what class weights add to it nearly cancel where a weight is
-    small, and their sum would keep the rounding errors of half precision.
+    Where a class weight is small, the gradients of the loss and of the part that class weights add
+    nearly cancel, and their sum would keep the rounding errors of half precision.
     """
     prediction = examples.prediction
     if prediction.dtype in (torch.float16, torch.bfloat16):
@@ -28,11 +28,11 @@ def _in_float32(examples: Examples) -> Examples:
 
 
 class ClassWeight:
-    """f_i = 1 + (w_c - 1) t_i, what class weights multiply the loss of an example with.
+    """f_i = 1 + (w_c - 1) t_i, the factor by which class weights multiply an example's loss.
 
-    t_i is the target at class c: a positive counts w_c, a negative 1, and what lies between in
-    proportion. Background always counts 1. Densities and beta know nothing of it. The weights are
-    no buffer: a config has them, or the training set, and a checkpoint does not.
+    t_i is the target at class c: a positive counts w_c, a negative 1, and a soft target lies
+    between in proportion. Background always counts 1. Densities and beta do not depend on it. The
+    weights are no buffer: they come from the config or the training set, not from a checkpoint.
 
     Args:
         setting: One weight per class, in [1e-3, 1e6]; or 'auto', :func:`inverse_frequency` with an
@@ -69,15 +69,15 @@ class ClassWeight:
     def prepare(
         self, levels: Sequence[Examples], criterion: Criterion, trains: bool
     ) -> list[Examples]:
-        """The examples in float32, once there is a weight for each class.
+        """Check that there is a weight for each class, and cast the examples to float32.
 
         Args:
             levels: At least one.
-            criterion: What an example is.
-            trains: Whether the call trains; others need no weights of 'auto'.
+            criterion: Of the examples.
+            trains: Whether the call trains; only then 'auto' has to be counted already.
 
         Raises:
-            ValueError: There is not.
+            ValueError: A class has no weight.
         """
         known, classes = len(self.values), criterion.background(levels[0].prediction)
         if trains and not known:
@@ -95,10 +95,10 @@ class ClassWeight:
     def extra(
         self, criterion: Criterion, levels: Sequence[Examples], edges: Tensor, scale: Tensor
     ) -> Tensor:
-        """What the weights add to a loss, sum_i scale_j (f_i - 1) l_i over all levels, 0-dim.
+        """The part that the weights add to a loss, sum_i scale_j (f_i - 1) l_i, 0-dim.
 
         Args:
-            criterion: What an example is.
+            criterion: Of the examples.
             levels: At least one.
             edges: Region edges, shape (M + 1,).
             scale: Derivative of the loss with respect to each region's loss sum, a constant in the
@@ -114,9 +114,9 @@ class ClassWeight:
 
         Args:
             losses: beta_i l_i, in the shape of the criterion's examples.
-            criterion: See :meth:`extra`, as what follows.
+            criterion: Of the examples.
             examples: Their factor is not applied.
-            edges: Shape (M + 1,).
+            edges: Region edges, shape (M + 1,).
             beta: Weight per region, shape (M,).
         """
         extra, column = self._extra(criterion, examples, edges, beta)
@@ -125,11 +125,11 @@ class ClassWeight:
     def _extra(
         self, criterion: Criterion, examples: Examples, edges: Tensor, scale: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """scale_j (f_i - 1) l_i of the examples for which that is not always 0.
+        """scale_j (f_i - 1) l_i of the examples for which it can differ from 0.
 
         Returns:
             For labels in sigmoid cross entropy a number per anchor, (N, 1), and its column, int64,
-            (N, 1); else the shape of the criterion's examples, and None.
+            (N, 1); else numbers in the shape of the criterion's examples, and None.
         """
         prediction, target, weight, _ = examples
         classes = criterion.background(prediction)
@@ -160,5 +160,8 @@ class ClassWeight:
 
 
 def _finite(target: Tensor) -> Tensor:
-    """0 for what is not finite: ignored, it leaves no trace; otherwise the loss is NaN anyway."""
+    """The target with 0 for values that are not finite.
+
+    If such a value is ignored it must have no effect; otherwise the loss is NaN anyway.
+    """
     return target.float().nan_to_num(0.0, 0.0, 0.0)

@@ -74,10 +74,10 @@ class PartialLoss:
     tensors before that.
 
     Attributes:
-        loss: The loss that this is a share of.
-        examples: Of the level. Their factor takes up what a head multiplies the share with.
+        loss: The whole loss.
+        examples: Of the level. Their factor includes the factors that a head multiplies by.
         reduction: Of the whole loss.
-        ignores_factors: Whether what a head multiplies the share with has no effect.
+        ignores_factors: Whether factors that a head multiplies the share by have no effect.
     """
 
     loss: GHMLoss
@@ -119,21 +119,21 @@ def build_density(
 class GHMLoss(nn.Module):
     """Base of the harmonized losses: L = (1/N) sum_i beta_i l_i, beta without a gradient.
 
-    A subclass gives a criterion, and brings the arguments of a head's call to one form.
+    A subclass gives a criterion, and converts the arguments of a head's call to :class:`Examples`.
 
     Args:
         criterion: Loss and gradient norm of one example.
-        density: Counts to gradient density, with the moving average.
-        balance: What the weights make equal, and how far, see
+        density: Computes the gradient density from counts, with the moving average.
+        balance: Whether the weights make regions equal in weight or gradient, and how far, see
             :func:`ghm_mmdet.method.balance.build_balance`.
         loss_weight: Factor of the loss.
-        reduction: 'mean' divides by N, 'sum' does not, 'none' gives beta_i l_i per example; such a
-            call uses the moving average and does not change it.
-        sync: Whether the density, N and the moving average are those of the batches of all ranks.
+        reduction: 'mean' divides by N, 'sum' does not, 'none' gives beta_i l_i per example; a call
+            with 'none' uses the moving average and does not change it.
+        sync: Whether the density, N and the moving average are over the batches of all ranks.
             Every rank then has to call the loss in every iteration.
 
     Attributes:
-        step: Where the calls are in the training, for ``HarmonizedLossHook``.
+        step: Position of the calls in the training, for ``HarmonizedLossHook``.
         nonfinite_flags: Of the calls that train, for the same hook.
         mean_by_weight: Whether N is the sum of the weights, and not the number of valid examples.
 
@@ -173,24 +173,24 @@ class GHMLoss(nn.Module):
 
     @property
     def state(self) -> list[Tensor]:
-        """The buffers that change in training; at zero they start afresh."""
+        """The buffers that change in training; zeros are their initial state."""
         return self.density.state
 
     @property
     def _trains(self) -> bool:
-        # a call in eval mode or under no_grad looks at examples, it does not train on them
+        # a call in eval mode or under no_grad does not train
         return self.training and torch.is_grad_enabled()
 
     def reset(self) -> None:
-        """Set the moving averages to zero, as those of another training."""
+        """Set the moving averages to zero, their state before a training."""
         for buffer in self.state:
             buffer.zero_()
         self._was_restored = False
 
     def _undo_casts(self) -> None:
-        """Make the buffers float32 where something has cast them past :class:`FixedDtype`."""
+        """Make the buffers float32 if something has cast them in spite of :class:`FixedDtype`."""
         edges = self.density.edges
-        # what casts them casts them all
+        # a cast changes all buffers, so one is enough to check
         if edges.dtype == torch.float32:
             return
         if not self._was_cast:
@@ -199,7 +199,7 @@ class GHMLoss(nn.Module):
         for buffer in self.state:
             values = buffer.float()
             buffer.data = values.where(values.isfinite(), 0)
-        # those of half precision are other edges
+        # edges that were rounded to half precision differ
         edges.data = region_edges(self.density.bins).to(edges.device)
 
     @contextmanager
@@ -207,7 +207,7 @@ class GHMLoss(nn.Module):
         """Make calls inside return a :class:`PartialLoss`, which :meth:`merge` turns into a loss.
 
         Args:
-            ignore_factors: Whether what a head multiplies a level's loss with has no effect.
+            ignore_factors: Whether factors that a head multiplies a level's loss by have no effect.
         """
         self._ignores_factors = ignore_factors
         try:
@@ -227,11 +227,11 @@ class GHMLoss(nn.Module):
         return self._reduce([part.examples for part in parts], parts[0].reduction)
 
     def harmonize(self, examples: Examples, reduction: str | None) -> Tensor | PartialLoss:
-        """The loss of these examples, once the head's call has been brought to one form.
+        """The loss of these examples, to which a subclass has converted the head's call.
 
         Args:
             examples: Of the call.
-            reduction: Overrides that of the constructor unless None.
+            reduction: Overrides the constructor's ``reduction`` unless None.
         """
         if reduction is None:
             reduction = self.reduction
@@ -293,7 +293,7 @@ class GHMLoss(nn.Module):
         ranks: int,
         backend: ModuleType | None,
     ) -> HarmonizedLoss:
-        """The loss of a call whose density is that of all ranks, or of several micro-batches."""
+        """The loss of a call with one density over all ranks, or over several micro-batches."""
         edges = self.density.edges
         sums, nonfinite = level_sums(self.criterion, levels, edges, backend)
         self._check_targets(levels[0], sums.bad_targets)
@@ -338,7 +338,7 @@ class GHMLoss(nn.Module):
             state_dict[f'{density}.moving_average'] = average
         average = state_dict.get(f'{density}.moving_average')
         if average is not None and self.density.has_state and self.density.bias_correction:
-            # without a count of the updates a region that has any is taken to have converged
+            # the number of updates is unknown: a region that has any counts as converged
             converged = (average > 0).to(average.dtype)
             state_dict.setdefault(f'{density}.moving_weight', converged)
         self._was_restored = True

@@ -36,40 +36,40 @@ class GHMCLoss(GHMLoss):
 
     Source: Li, Liu, Wang, *Gradient Harmonized Single-stage Detector*, AAAI 2019, section "GHM-C
         Loss".
-    With sigmoid, one example is one (anchor, class) pair; the defaults are those of mmdet's
-    ``GHMC`` and give its numbers; ``density='paper'`` is the paper's form. With
+    With sigmoid, one example is one (anchor, class) pair. The defaults and the values are those of
+    mmdet's ``GHMC``; ``density='paper'`` is the paper's form. With
     softmax, one example is one anchor with g = 1 - p_label, and background is a class.
 
     Args:
         use_sigmoid: Must be written out: MMDetection's heads read it from the config, and build a
-            softmax head with C + 1 channels without it. False is for such heads, as in Faster
+            softmax head with C + 1 channels without it. False is for softmax heads, as in Faster
             R-CNN.
-        bins: M, the number of unit regions.
+        bins: M, the number of unit regions, bins of the gradient norm g.
         momentum: a of the moving average over iterations, in [0, 1).
         loss_weight: Factor of the loss.
         reduction: 'none', 'mean' or 'sum'.
         activated: Whether the head hands over probabilities, as TOOD does, and not logits. g is
-            the gradient norm of the logit behind them all the same.
-        density: 'mmdet' has M unit regions, of which those with an example share the weight, and
-            the moving average of an empty one stays. 'paper' shares the weight among all M, and the
-            moving average of an empty one decays. 'exact' is the paper's definition, a window of
-            width 1 / bins centred on each example.
-        bias_correction: Whether the moving average is freed of the zero that it starts from (False:
-            mmdet, whose first weights are 1 / (1 - momentum) too large). It needs a momentum.
+            still the gradient norm of the logit.
+        density: 'mmdet' has M unit regions. The regions with an example share the weight, and
+            the moving average of an empty region stays. 'paper' shares the weight among all M, and
+            the moving average of an empty region decays. 'exact' is the paper's definition, a
+            window of width 1 / bins centred on each example.
+        bias_correction: Whether to correct the moving average for its start at zero (False: mmdet,
+            whose first weights are 1 / (1 - momentum) times too large). It needs a momentum.
         balance: 'weight' gives every region the same total weight (paper). 'gradient' gives every
-            region the same total gradient norm, so that the many easy examples go on being pushed.
-            'small-data' is for a few hundred images. A dict sets the parts: ``equal`` ('weight' or
-            'gradient'), ``tempering`` (exponent of the weights in [0, 1]; 0 is plain cross
-            entropy) and ``outliers`` ('damp' takes weight from a crowd of hard examples, 'keep' has
-            weights that never fall as g grows; not with the exact density); its ``preset`` names
-            the balance that it changes.
-        class_weight: What the loss of a positive is multiplied with, by its class, see
+            region the same total gradient norm, so that training goes on to push down the many easy
+            examples. 'small-data' is for a few hundred images. A dict sets the parts: ``equal``
+            ('weight' or 'gradient'), ``tempering`` (exponent of the weights in [0, 1]; 0 is plain
+            cross entropy, with 'gradient' up to a factor) and ``outliers`` ('damp' takes weight
+            from a crowd of hard examples, 'keep' has weights that never fall as g grows; not with
+            the exact density). ``preset`` in the dict names the balance that it changes.
+        class_weight: Factor of the loss of a positive, by its class, see
             :class:`ghm_mmdet.losses.class_weight.ClassWeight`: one number per class, without
-            background; or 'auto' or ``dict(auto=exponent)`` for the rarer classes of the training
-            set. Densities and beta stay as they are.
-        sync: Whether the density and the moving average are those of all ranks' examples together
-            (False: each rank's own, as in mmdet). For heads that call the loss on every rank, also
-            without positives.
+            background; or 'auto' or ``dict(auto=exponent)`` for more weight on the rarer classes of
+            the training set. Densities and beta do not change.
+        sync: Whether to count the examples of all ranks together for the density and the moving
+            average (False: each rank's own, as in mmdet). For heads that call the loss on every
+            rank, also without positives.
 
     Raises:
         ValueError: An argument is out of range, or has no effect beside the others.
@@ -136,7 +136,7 @@ class GHMCLoss(GHMLoss):
         Args:
             pred: Logits, see the class.
             target: Labels, (labels, score) or values, see the class.
-            weight: One per anchor (N,), one per example, also in a row (N * C,), or broadcastable
+            weight: One per anchor (N,), one per example, also flattened (N * C,), or broadcastable
                 to ``pred``; 0 ignores, any positive number counts as one example (as in mmdet).
                 None is all ones.
             avg_factor: Accepted because heads pass it, and not used: N, the number of valid

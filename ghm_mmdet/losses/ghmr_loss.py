@@ -28,25 +28,25 @@ class GHMRLoss(GHMLoss):
         Loss".
     One example is one coordinate of one box. It is meant for encoded box deltas: on decoded boxes
     in pixels the gradient norm is near 1 for every example and its density says nothing, unless mu
-    adapts. The defaults are those of mmdet's ``GHMR`` and give its numbers.
+    adapts. The defaults and the values are those of mmdet's ``GHMR``.
 
     Args:
         mu: Width of the quadratic part of ASL1, in the units of the box deltas; in [1e-18, 1e18].
             'median' follows the median error of the boxes, a moving average with ``momentum``.
-        bins: M, the number of unit regions.
+        bins: M, the number of unit regions, bins of the gradient norm gr.
         momentum: a of the moving average over iterations, in [0, 1).
         loss_weight: Factor of the loss.
         reduction: 'none', 'mean' or 'sum'.
         density: 'mmdet', 'paper' or 'exact', see :class:`GHMCLoss`.
         bias_correction: See :class:`GHMCLoss`.
-        balance: See :class:`GHMCLoss`; a crowd of large errors are the outliers.
+        balance: See :class:`GHMCLoss`; the outliers are the large errors.
         sync: See :class:`GHMCLoss`.
 
     Raises:
         ValueError: An argument is out of range, or has no effect beside the others.
 
     Attributes:
-        mu_of_call: Where mu adapts, that of the last call, float32, 0-dim.
+        mu_of_call: mu of the last call if mu adapts, else None; float32, 0-dim.
 
     Shape:
         - pred, target: Any equal shapes, (N, 4) from most heads.
@@ -58,7 +58,7 @@ class GHMRLoss(GHMLoss):
         >>> loss(deltas, torch.zeros(64, 4)).backward()
     """
 
-    mean_by_weight = True  # as in mmdet; with weights of 0 and 1 that is the valid examples
+    mean_by_weight = True  # as in mmdet; with weights of 0 and 1 it is the number of valid examples
     criterion: AuthenticSmoothL1
 
     def __init__(
@@ -82,7 +82,7 @@ class GHMRLoss(GHMLoss):
             raise ValueError(
                 f"bins={bins}: must be {MedianError.MIN_REGIONS} or more with mu='median'"
             )
-        # in units of the median error its mu is 1
+        # errors are divided by the median error, so that mu is 1
         criterion = AuthenticSmoothL1(1.0 if isinstance(mu, str) else mu)
         super().__init__(criterion, gradient_density, balance, loss_weight, reduction, sync)
         self.outlier_watch = OutlierWatch()
@@ -93,7 +93,7 @@ class GHMRLoss(GHMLoss):
 
     @property
     def mu(self) -> float:
-        """mu of the next optimizer step, read from the device where it adapts."""
+        """mu of the next optimizer step; if it adapts, this reads it from the device."""
         return float(self.median_error.mu()) if self.median_error else self.criterion.mu
 
     @property
@@ -118,7 +118,7 @@ class GHMRLoss(GHMLoss):
         Args:
             pred: Predicted box deltas.
             target: Target box deltas, of the same shape.
-            weight: One per box (N,), one per coordinate, also in a row, or broadcastable to
+            weight: One per box (N,), one per coordinate, also flattened, or broadcastable to
                 ``pred``; 0 ignores. None is all ones.
             avg_factor: Not used: N is already in the weights.
             reduction_override: Overrides ``reduction`` for this call.
@@ -139,7 +139,7 @@ class GHMRLoss(GHMLoss):
             yield
 
     def _in_units_of_mu(self, examples: Examples) -> Examples:
-        """Errors over mu, in float32 or float64, and their target of zero.
+        """Errors divided by mu, in float32 or float64, with targets of zero.
 
         ASL1 of width mu is mu times ASL1 of width 1 in units of mu.
         """
@@ -156,11 +156,11 @@ class GHMRLoss(GHMLoss):
             return self._mu_of_levels
         trains = self._trains
         if trains and self._was_restored:
-            self._check_and_restart()  # another run's average is no mu to begin with
+            self._check_and_restart()  # do not begin with the mu of another run
         assert self.median_error is not None
         mu = self.median_error.mu()
         if trains:
-            # the counts of all calls of an optimizer step are read at one mu
+            # all calls of an optimizer step have one mu
             if self.step.begins or self._mu_of_step is None:
                 self._mu_of_step = mu
             mu = self._mu_of_step

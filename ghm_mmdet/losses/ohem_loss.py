@@ -15,27 +15,27 @@ from ghm_mmdet.method.call_forms import example_weight
 
 @MODELS.register_module()
 class OHEMLoss(nn.Module):
-    """An element-wise loss of which only the hardest anchors count.
+    """An element-wise loss in which only the hardest anchors count.
 
     Source: Shrivastava, Gupta, Girshick, *Training Region-based Object Detectors with Online Hard
         Example Mining*, CVPR 2016; with ``negatives_per_positive``, Liu et al., *SSD*, ECCV 2016.
-    An anchor is as hard as the sum of its elements' losses. Exactly one of the first three
-    arguments after ``loss`` says how many are kept.
+    An anchor's hardness is the sum of its elements' losses. Exactly one of the first three
+    arguments after ``loss`` says how many anchors are kept.
 
     Args:
         loss: Config of a registered loss that takes ``reduction_override='none'``, such as
             ``dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True)``.
         keep: Number of anchors.
         keep_ratio: Share of the anchors that are not ignored, in (0, 1].
-        negatives_per_positive: Every positive, and this many times as many of the hardest
-            negatives; as for one positive where there is none.
+        negatives_per_positive: Keep all positives and this many of the hardest negatives per
+            positive; without positives, as many negatives as for one.
         reduction: 'none', 'mean' or 'sum'.
-        use_sigmoid: That of the wrapped loss. Only written out for MMDetection's heads, which read
+        use_sigmoid: That of the wrapped loss. Write it out for MMDetection's heads, which read
             it from the config of their loss and build softmax outputs without it.
 
     Shape:
         - pred: (N, C) logits.
-        - target: What the wrapped loss takes; labels (N,) for ``negatives_per_positive``.
+        - target: As the wrapped loss takes it; labels (N,) for ``negatives_per_positive``.
         - output: 0-dim, or with reduction 'none' the wrapped loss's shape, 0 where not kept.
     """
 
@@ -85,9 +85,9 @@ class OHEMLoss(nn.Module):
         Args:
             pred: See the class.
             target: See the class.
-            weight: A factor of the wrapped loss, one per anchor (N,), one per element, also in a
-                row, or broadcastable to it; anchors of weight 0 are not kept.
-            avg_factor: What the mean divides by, instead of the number of kept anchors.
+            weight: A factor of the wrapped loss, one per anchor (N,), one per element, also
+                flattened, or broadcastable to it; anchors of weight 0 are not kept.
+            avg_factor: Divisor of the mean, instead of the number of kept anchors.
             reduction_override: Overrides ``reduction`` for this call.
             **kwargs: For the wrapped loss.
         """
@@ -130,7 +130,7 @@ def _by_anchor(values: Tensor) -> Tensor:
 
 def _share(ratio: float, count: Tensor) -> Tensor:
     """The ratio of a count, rounded up; int64, 0-dim."""
-    # 0.55 of 100 is 55: the fraction that is meant, and not the float a little above it
+    # 0.55 of 100 is 55: take the fraction 55/100, not the float a little above it
     meant = Fraction(ratio).limit_denominator(1_000_000)
     return -(-meant.numerator * count // meant.denominator)
 

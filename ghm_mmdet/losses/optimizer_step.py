@@ -12,12 +12,11 @@ from ghm_mmdet.ops.compiling import is_compiling
 class OptimizerStep:
     """Counts of the micro-batches of one optimizer step, summed call by call.
 
-    A hook says where an iteration begins and whether the optimizer steps at its end. Without one,
-    and inside of a compiled graph, every call is an optimizer step of its own, as in mmdet.
+    A hook says where an iteration begins and whether the optimizer steps at its end. Without a
+    hook, and inside a compiled graph, every call is an optimizer step of its own, as in mmdet.
 
-    The number of a call stands for its level. Where a head leaves out a level without positives,
-    the levels after it have smaller numbers, and with accumulated gradients the counts of one level
-    are added to those of another.
+    Levels are numbered by their calls. If a head skips a level without positives, the levels after
+    it get smaller numbers, and with accumulated gradients the counts of different levels are added.
     """
 
     def __init__(self) -> None:
@@ -29,7 +28,7 @@ class OptimizerStep:
     def begin_iteration(self, is_last: bool) -> None:
         """Begin an iteration; ``is_last`` says whether the optimizer steps at its end."""
         if self._is_last:
-            # a level that the head left out of the last micro-batch would count in the next step
+            # a level that the head skipped in the last micro-batch has left counts here
             self._counted.clear()
         self._call = 0
         self._is_counted = True
@@ -60,11 +59,11 @@ class OptimizerStep:
 
         Args:
             call: Its number.
-            sums: Of the call. Later calls leave them out if its input was not finite.
+            sums: Of the call. Later calls do not add them if their input was not finite.
 
         Returns:
-            The summary with these counts, and a 0-dim number that is not 0 if any of the calls had
-            input that was not finite.
+            The sums with the counts of all these calls, and a 0-dim number that is not 0 if any
+            of the calls had input that was not finite.
         """
         if self.is_one_call:
             return sums, sums.nonfinite

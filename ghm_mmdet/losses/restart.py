@@ -1,7 +1,6 @@
-"""Before a moving average changes: refuse to change it twice, or restart another run's.
+"""Checks before a moving average changes: no second update, and no average of another run.
 
-Only the run knows whether the average is its own. A compiled graph must ask when it runs, not when
-it is traced, so the question is an operator there.
+A compiled graph must check when it runs, not when it is traced, so the check is an operator there.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from ghm_mmdet.ops.compiling import custom_op, is_compiling
 
 
 def check_and_restart(state: list[Tensor], was_restored: bool) -> None:
-    """Refuse to change a moving average twice, and restart one of another run at zero.
+    """Refuse to change a moving average twice, and set the average of another run to zero.
 
     Args:
-        state: The buffers of the moving average. ``load_from`` brings them along into a run that
-            has no iteration behind it, ``resume`` into one that has.
-        was_restored: Whether they came from a checkpoint and were not used since.
+        state: The buffers of the moving average. Restored buffers are another run's (``load_from``)
+            if no iteration has been finished, and this run's (``resume``) otherwise.
+        was_restored: Whether they came from a checkpoint and have not been used since.
 
     Raises:
         RuntimeError: Activation checkpointing computes the loss again.

@@ -1,4 +1,4 @@
-"""Checks of arguments: one line with the argument, the value and what is allowed."""
+"""Checks of arguments; errors are one line with the argument, its value and the allowed values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_interval(name: str, value: object, interval: str, also: str = '') -> N
         name: Of the argument.
         value: Its value.
         interval: As in mathematics, with commas: '[0, 1)', '(0, inf)'.
-        also: What else the caller allows, for the message.
+        also: Further allowed values, for the message.
     """
     low, high = (float(bound) for bound in interval[1:-1].split(','))
     if isinstance(value, Real) and not isinstance(value, bool):

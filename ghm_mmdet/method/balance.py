@@ -1,11 +1,11 @@
-"""The quantity in which regions are made equal, and how far: an extension of the paper.
+"""How regions are made equal, in weight or in gradient, and how far: an extension of the paper.
 
-The paper gives every region the same total weight, so that a region's total gradient grows with
-its g, from near 0 to 2/M, and the many easy examples are hardly pushed any further. On few images
-that leaves the background at scores that a longer training would have pushed down.
+The paper gives every region (bin of the gradient norm g) the same total weight. So a region's total
+gradient grows with its g, from near 0 to 2/M, and the many easy examples are hardly pushed any
+further. On few images the background then keeps scores that a longer training would push down.
 
-The paper takes a crowd at g near 1 for outliers, and takes weight from it. Where most positives are
-there, because the model has not learned them yet, that holds it back from learning them.
+The paper takes weight from a crowd at g near 1, as outliers. If most positives are
+there, because the model has not learned them yet, this keeps the model from learning them.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from ghm_mmdet.method.density import ExactDensity, GradientDensity
 from ghm_mmdet.method.isotonic import non_increasing
 
 TOTAL_GRADIENT = 0.5
-"""With ``equal='gradient'``: what M filled regions of equal weight come to, (1/M) sum_j g_j."""
+"""With ``equal='gradient'``: the value for M filled regions of equal weight, (1/M) sum_j g_j."""
 
 
 class Balance(NamedTuple):
     """beta_j^tempering, or with equal gradient (beta_j / g_j)^tempering, times a factor.
 
-    With outliers kept, beta_j or beta_j / g_j is first made one that never falls as g grows.
+    With outliers kept, beta_j or beta_j / g_j is first changed so that it never falls as g grows.
 
     Attributes:
         equal: 'weight' gives the regions the same total weight (paper), 'gradient' the same total
             gradient norm.
         tempering: Exponent in [0, 1]: 1 balances in full (paper), 0 not at all, which is cross
-            entropy or authentic smooth L1, with 'gradient' times what makes the total one half.
-        outliers: 'damp' takes weight from a crowd at large g as from any other (paper); 'keep' has
-            weights that never fall as g grows. Every region that has a density has a say in them,
-            also by its moving average alone.
+            entropy or authentic smooth L1; with 'gradient' scaled so that the total is one half.
+        outliers: 'damp' takes weight from a crowd at large g like from any other (paper); 'keep'
+            has weights that never fall as g grows, fitted to every region that has a density, also
+            by its moving average alone.
     """
 
     equal: str = 'weight'
@@ -45,16 +45,16 @@ class Balance(NamedTuple):
     def weight(self, beta: Tensor, counts: Tensor, gradient_norm: Tensor, total: Tensor) -> Tensor:
         """Weight per region, float32, shape (M,).
 
-        The paper's own form is handed through. Others are scaled, at any tempering: with equal
-        weight to weights that sum to N over the examples, which the paper's do by their definition;
-        with equal gradient to gradient norms that sum to ``TOTAL_GRADIENT`` N, so that it does not
-        depend on how many regions are filled: at the start it is the first and the last.
+        The paper's own form is returned unchanged. Others are scaled, at any tempering. With equal
+        weight the weights sum to N over the examples, as the paper's do by their definition.
+        With equal gradient the weighted gradient norms sum to ``TOTAL_GRADIENT`` N. This does not
+        depend on how many regions are filled; at the start only the first and the last are.
 
         Args:
             beta: The paper's weight per region, shape (M,), 0 where it is unknown.
             counts: R_j of this call, int64, shape (M,).
             gradient_norm: g of each region, above 0, shape (M,).
-            total: N that beta was made with, by which the loss is divided; at least 1, 0-dim.
+            total: The N of beta, by which the loss is divided; at least 1, 0-dim.
         """
         if self == Balance():
             return beta
@@ -98,7 +98,7 @@ def build_balance(
 
     Args:
         balance: One of ``PRESETS``; or a mapping with any of ``equal``, ``tempering`` and
-            ``outliers``, and with ``preset`` for those that it leaves out; or a :class:`Balance`.
+            ``outliers``, whose other parts are those of its ``preset``; or a :class:`Balance`.
         density: Of the same loss.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Brings the targets and weights of MMDetection's heads, in all their forms, to one form."""
+"""Converts the targets and weights of MMDetection's heads, in all their forms, to one form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def classification_target(
         prediction: Logits, shape (N, C) for labels, any shape for values.
         target: Integer labels (N,); a pair of integer labels (N,) and scores (N,); or hard or soft
             values of the prediction's shape.
-        scores: Whether a score says something; with softmax, the rest of it belongs to no class.
+        scores: Whether a score is allowed. It is not with softmax, where 1 - score has no class.
 
     Raises:
         ValueError: Shapes or dtypes do not fit.
@@ -56,15 +56,15 @@ def box_target(prediction: Tensor, target: Tensor | tuple) -> DenseTarget:
 
 
 def example_weight(prediction: Tensor, weight: Tensor | None) -> Tensor | None:
-    """A weight per anchor, or per example, of the prediction's dimensions, that broadcasts to it.
+    """A weight per anchor or per example, with the prediction's dimensions, broadcastable to it.
 
-    The forms are those that mmdet's focal loss or its ``weight_reduce_loss`` takes. A row of as
-    many numbers as there are anchors has one for each, also where there are as many classes.
+    The forms are those of mmdet's focal loss and of its ``weight_reduce_loss``. A 1-dim weight of
+    as many numbers as there are anchors has one per anchor, also if there are as many classes.
 
     Args:
         prediction: Shape (..., C).
-        weight: Shape (...), one per anchor; or one per example in a row, as from mmdet's FSAF head;
-            or broadcastable to (..., C); or None.
+        weight: Shape (...), one per anchor; or flattened, one per example, as from mmdet's FSAF
+            head; or broadcastable to (..., C); or None.
 
     Raises:
         ValueError: The shape is none of these.
@@ -88,7 +88,7 @@ def example_weight(prediction: Tensor, weight: Tensor | None) -> Tensor | None:
 
 
 def either_weight(weight: Tensor | None, label_weight: Tensor | None) -> Tensor | None:
-    """The weight of a call by either of its two names in mmdet's losses.
+    """The weight of a call, which has two names in mmdet's losses.
 
     Raises:
         ValueError: Both are given.

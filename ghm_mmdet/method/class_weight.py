@@ -1,4 +1,4 @@
-"""Weights of classes: how much more than others the positives of a class count in the loss."""
+"""Weights of classes, by which the positives of a class count more or less in the loss."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def inverse_frequency(counts: Sequence[int], exponent: float) -> Tensor:
     A weight beyond [1e-3, 1e6] is set to that bound.
 
     Args:
-        counts: n_c, objects of each class in the training set. A class without any has the largest
-            weight of the others.
-        exponent: p, 0 weighs every class alike, 1 gives every class the same total weight.
+        counts: n_c, objects of each class in the training set. A class without objects gets the
+            largest weight of the others.
+        exponent: p; 0 weights all classes equally, 1 gives every class the same total weight.
     """
     number = torch.tensor(counts, dtype=torch.float64)
     if not number.any():

@@ -1,11 +1,11 @@
-"""Gradient density: counts of examples per region in, harmonizing weights beta out.
+"""Gradient density: from counts of examples per region to harmonizing weights beta.
 
-Pure tensors. Nothing here knows of logits, levels, heads or MMDetection.
+This module has tensors only, and does not depend on logits, levels, heads or MMDetection.
 
 Five multipliers have names of their own in this package: ``weight`` is a head's weight of an
 example, of which only the sign counts; ``beta`` is the harmonizing weight of a region; ``scale``
-multiplies a region's loss sum and is beta loss_weight / N; ``factor`` is what a head multiplies the
-loss of one call with; ``loss_weight`` is the argument of a loss.
+multiplies a region's loss sum and is beta loss_weight / N; ``factor`` is a head's factor of the
+loss of one call; ``loss_weight`` is the argument of a loss.
 Source: Li, Liu, Wang, *Gradient Harmonized Single-stage Detector*, AAAI 2019 ("the paper").
 """
 
@@ -36,9 +36,8 @@ def region_index(gradient_norm: Tensor, edges: Tensor) -> Tensor:
 
     Args:
         gradient_norm: g, any shape, in [0, 1].
-        edges: Shape (M + 1,), see :func:`region_edges`. The comparison is with these float32
-            numbers, as in mmdet, and not with floor(g M), which differs from it at a few values of
-            g.
+        edges: Shape (M + 1,), see :func:`region_edges`. g is compared with these float32
+            numbers, as in mmdet; floor(g M) would differ at a few values of g.
     """
     inner = edges[1:-1].to(gradient_norm.dtype)
     return torch.bucketize(gradient_norm.detach().contiguous(), inner, right=True)
@@ -54,7 +53,7 @@ def valid_length(gradient_norm: Tensor, epsilon: float) -> Tensor:
 def exact_gradient_density(gradient_norm: Tensor, epsilon: float) -> Tensor:
     """GD(g_i) (paper, "Gradient Density") for each of N examples, by sorting, O(N log N).
 
-    The definition itself, kept as the oracle of :class:`ExactDensity`.
+    This is the definition itself, the oracle of :class:`ExactDensity` in tests.
 
     Args:
         gradient_norm: g, shape (N,), float32 or float64.
@@ -70,17 +69,16 @@ def exact_gradient_density(gradient_norm: Tensor, epsilon: float) -> Tensor:
 
 
 class GradientDensity(FixedDtype, ABC):
-    """Counts per region in, gradient density per region out, with an optional moving average.
+    """Computes the gradient density per region from counts, with an optional moving average.
 
     S_j(t) = a S_j(t-1) + (1 - a) R_j(t) (paper, "EMA"), where R_j is the count of region j.
 
     Args:
         bins: M, the number of regions that are counted.
         momentum: a in [0, 1); 0 keeps no state.
-        bias_correction: Divide S_j by 1 - a^t, t being the updates of that region, so that the zero
-            from which S starts does not inflate the first weights. False is mmdet's behaviour.
-        decays: Whether the zero of a region without an example is averaged in (paper), or leaves
-            S_j as it is (mmdet).
+        bias_correction: Divide S_j by 1 - a^t, where t is the number of updates of that region, so
+            that the start of S at zero does not inflate the first weights. False is as in mmdet.
+        decays: Whether the average of a region without an example decays (paper) or stays (mmdet).
         device: Of the buffers.
 
     Raises:
@@ -128,7 +126,7 @@ class GradientDensity(FixedDtype, ABC):
 
     @property
     def state(self) -> list[Tensor]:
-        """The buffers of the moving average; at zero it starts afresh."""
+        """The buffers of the moving average; zeros are its initial state."""
         if not self.has_state:
             return []
         return [self.moving_average, *([self.moving_weight] if self.bias_correction else [])]
@@ -174,9 +172,9 @@ class UnitRegionDensity(GradientDensity):
 
     Args:
         bins: M.
-        form: 'mmdet' shares the weight among the regions that have an example in this call, in
-            place of all M, and leaves the moving average of the others as it is. 'paper' shares it
-            among all M regions, and the moving average of an empty one decays.
+        form: 'mmdet' shares the weight among the regions that have an example in this call,
+            and does not change the moving average of the others. 'paper' shares it
+            among all M regions, and the moving average of an empty region decays.
         momentum: See :class:`GradientDensity`.
         bias_correction: See :class:`GradientDensity`.
         device: See :class:`GradientDensity`.
@@ -207,8 +205,8 @@ class ExactDensity(GradientDensity):
     """GD of a window of width epsilon centred on each example (paper, "Gradient Density").
 
     Examples are counted in fine cells of width h = eps / (2 k), k = ``CELLS_PER_HALF_WINDOW`` (h is
-    a little smaller where 1/h is not whole). The window of a cell's centre has all of the cells
-    inside of it and a share of the two at its ends. Counts stay additive over chunks, levels and
+    a little smaller where 1/h is not whole). The window around a cell's centre has all cells
+    inside it and a share of the two cells at its ends. Counts stay additive over chunks, levels and
     ranks.
 
     Error bound, for an example in cell c: the window count is off by at most the examples in the
@@ -217,7 +215,7 @@ class ExactDensity(GradientDensity):
     length by at most h/2 of at least eps/2, a relative 1/(2k). Rounding in float32 adds a relative
     1e-5 at most, as nothing is subtracted.
 
-    The moving average, where used, is that of the fine counts; every cell decays, as in the paper.
+    A moving average is over the fine counts; every cell decays, as in the paper.
 
     Args:
         epsilon: Width of the window, in (0, 1].
@@ -229,8 +227,7 @@ class ExactDensity(GradientDensity):
 
     def __init__(self, epsilon: float, momentum: float = 0, bias_correction: bool = False) -> None:
         check_interval('epsilon', epsilon, '(0, 1]')
-        # the tolerance keeps 1/30 and its like, which float64 cannot hold, at the whole number
-        # meant
+        # float64 cannot hold 1/30 and the like; the tolerance gives the whole number that is meant
         cells = math.ceil(2 * self.CELLS_PER_HALF_WINDOW / epsilon - 1e-6)
         super().__init__(cells, momentum, bias_correction, decays=True)
         self.epsilon = epsilon
@@ -247,7 +244,7 @@ class ExactDensity(GradientDensity):
     def _window_counts(self, smoothed: Tensor) -> Tensor:
         """Examples in the window around each cell's centre; the outermost cells count in part.
 
-        The cells are added up for every window anew. Differences of prefix sums would need float64,
+        Each window adds up its cells anew. Differences of prefix sums would need float64,
         which not every device has, and CUDA has no deterministic prefix sum of floats.
         """
         cells = self.epsilon / 2 * self.bins + 0.5
@@ -259,7 +256,7 @@ class ExactDensity(GradientDensity):
 
 
 NO_DENSITY = 1e-20
-"""Share of N below which a density is a decayed average of long ago, whose beta would overflow."""
+"""Share of N below which a density is a long-decayed average, whose beta would overflow."""
 
 
 def harmonizing_weight(density: Tensor, total: Tensor) -> Tensor:

@@ -11,17 +11,17 @@ from torch import Tensor, nn
 class FixedDtype(nn.Module):
     """A module whose buffers move to other devices and keep their dtype.
 
-    ``model.half()`` casts every floating-point buffer. Counts of examples overflow there, and
-    region edges move. What assigns to a buffer's ``data``, as FSDP with a ``buffer_dtype`` does, is
-    not kept off; the losses undo it in their next call.
+    ``model.half()`` casts every floating-point buffer. Counts of examples would overflow, and
+    region edges would move. An assignment to a buffer's ``data``, as by FSDP with a
+    ``buffer_dtype``, is not prevented; the losses undo it in their next call.
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> nn.Module:
-        # torch 2.0 has no further argument, later ones have `recurse`
+        # torch 2.0 has no further argument, later versions have `recurse`
         return super()._apply(lambda tensor: _of_same_dtype(fn, tensor), *args, **kwargs)
 
 
 def _of_same_dtype(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
     result = fn(tensor)
-    # from the tensor itself: a cast back would not undo an overflow
+    # move the original tensor: casting the result back would not undo an overflow
     return result if result.dtype == tensor.dtype else tensor.to(result.device)

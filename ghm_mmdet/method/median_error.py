@@ -1,8 +1,8 @@
 """The median error of the boxes, from the counts of their gradient norms; not in the paper.
 
 mu of GHM-R is the size of an error that counts as medium. The errors of a detector shrink while it
-trains, and their scale depends on how its head encodes boxes, so that no number suits all of them
-or all of a training. The median error does: half of the coordinates then have gr below 0.71.
+trains, and their scale depends on how its head encodes boxes, so that no number suits all detectors
+or a whole training. The median error does: half of the coordinates then have gr below 0.71.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from ghm_mmdet.method.dtype_guard import FixedDtype
 class MedianError(FixedDtype):
     """Running median of |d|, from counts alone.
 
-    gr = |d| / sqrt(d^2 + mu^2) grows with |d|, so that its median belongs to the median of |d|,
-    which is mu gr / sqrt(1 - gr^2).
+    gr = |d| / sqrt(d^2 + mu^2) grows with |d|, so that the median of |d| is
+    mu gr / sqrt(1 - gr^2) at the median of gr.
 
     Args:
-        bins: M, the regions of gr that are counted.
-        momentum: a of its moving average over iterations, in [0, 1); the first value counts whole.
+        bins: M, the number of regions of gr.
+        momentum: a of the moving average over iterations, in [0, 1); the first value counts fully.
 
     Attributes:
         average: The moving average, float32, 0-dim; 0 before the first call.
     """
 
     START = 0.1
-    """Before anything is known; of the order of the deltas of an untrained detector."""
+    """mu before the first update; of the order of the deltas of an untrained detector."""
     MINIMUM = 1e-6
-    """Where more than half of the coordinates are exactly right, and the median is 0."""
+    """mu if more than half of the coordinates are exactly right, so that the median is 0."""
     MIN_REGIONS = 5
-    """Fewer do not tell where in [0, 1] the median of gr is."""
+    """Fewer regions do not show where in [0, 1] the median of gr is."""
 
     def __init__(self, bins: int, momentum: float) -> None:
         super().__init__()
@@ -50,8 +50,8 @@ class MedianError(FixedDtype):
 
         Args:
             counts: R_j of gr, int64, shape (M,).
-            mu: What gr was computed with, 0-dim.
-            keep_old: Whether to leave the average as it is (no sync).
+            mu: The width that gr was computed with, 0-dim.
+            keep_old: Whether to keep the average unchanged (no sync).
         """
         gradient_norm = self._median_gradient_norm(counts)
         error = mu * gradient_norm / (1 - gradient_norm**2).sqrt()

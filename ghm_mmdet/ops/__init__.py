@@ -1,4 +1,4 @@
-"""Computes region sums, the loss of them and its gradient: one back end per file."""
+"""Computes region sums, the loss from these sums and its gradient: one back end per file."""
 
 from ghm_mmdet.ops.backends import register_backend, use_backend
 from ghm_mmdet.ops.examples import Examples, RegionSums, scaled

@@ -1,4 +1,4 @@
-"""Which back end computes the region sums: the one that is forced, or by device.
+"""Chooses the back end that computes the region sums: a forced one, or one by device.
 
 A back end is a module with two functions, and up to four more:
 
@@ -6,11 +6,11 @@ A back end is a module with two functions, and up to four more:
   call, without their factor and without a gradient;
 - ``gradient(criterion, examples, edges, scale)`` returns each example's gradient times the scale of
   its region, in the prediction's shape and dtype;
-- ``level_sums`` and ``level_gradients``, if there are any, do the same for all levels in fewer
-  launches, with the levels' factors, or return None where they cannot;
-- ``loss_from_sums``, if there is one, computes :func:`ghm_mmdet.ops.from_sums.loss_from_sums`;
-- ``harmonized_loss``, if there is one, computes :func:`ghm_mmdet.ops.harmonized_loss` in one piece,
-  or returns None where it cannot.
+- ``level_sums`` and ``level_gradients`` (optional) do the same for all levels in fewer
+  launches, with the levels' factors, or return None for a call that they cannot compute;
+- ``loss_from_sums`` (optional) computes :func:`ghm_mmdet.ops.from_sums.loss_from_sums`;
+- ``harmonized_loss`` (optional) computes :func:`ghm_mmdet.ops.harmonized_loss` at once,
+  or returns None for a call that it cannot compute.
 
 :mod:`ghm_mmdet.ops.reference` is the shortest, and the oracle of the others.
 """
@@ -43,7 +43,7 @@ _forced = os.environ.get(VARIABLE) or None
 
 
 class Choice(NamedTuple):
-    """A back end and why it was taken.
+    """A back end and the reason for its choice.
 
     Attributes:
         name: One of ``MODULES``.
@@ -57,7 +57,7 @@ class Choice(NamedTuple):
 
 
 def register_backend(name: str, module: str) -> None:
-    """Give a back end of one's own a name, for :func:`use_backend` and ``GHM_MMDET_BACKEND``.
+    """Register a new back end by name, for :func:`use_backend` and ``GHM_MMDET_BACKEND``.
 
     Args:
         name: The new name; a known one is replaced.
@@ -69,11 +69,11 @@ def register_backend(name: str, module: str) -> None:
 
 @contextmanager
 def use_backend(name: str) -> Iterator[None]:
-    """Force a back end for all losses that are called inside, and for their backward passes.
+    """Force a back end for all losses called in this context, and for their backward passes.
 
-    It wins over the environment variable ``GHM_MMDET_BACKEND``, which is read when the package is
-    imported. With ``reduction='none'`` the reference computes the losses of the examples; the
-    forced back end computes the counts behind their weights.
+    It has priority over the environment variable ``GHM_MMDET_BACKEND``, which is read when the
+    package is imported. With ``reduction='none'`` the reference computes the losses of the
+    examples, and the forced back end the counts for their weights.
 
     Args:
         name: One of ``MODULES``.
@@ -100,10 +100,10 @@ def choose(device: torch.device, name: str | None = None) -> Choice:
 
     Args:
         device: Where the predictions are.
-        name: The one that is forced, see :func:`forced`, or None for the device's own.
+        name: A forced back end, see :func:`forced`, or None for the device's own.
 
     Raises:
-        ValueError: There is none of that name.
+        ValueError: There is no back end of that name.
     """
     if name is not None:
         _check_name(VARIABLE, name)
@@ -122,7 +122,7 @@ def choose(device: torch.device, name: str | None = None) -> Choice:
 
 
 def module_for(device: torch.device, name: str | None) -> ModuleType:
-    """The module of the back end that :func:`choose` names; a fallback is told once."""
+    """The module of the back end that :func:`choose` names; warns once of a fallback."""
     choice = choose(device, name)
     if choice.is_fallback:
         _warn(f'{device}: GHM losses use the back end {choice.name!r}, {choice.reason}')
@@ -131,7 +131,7 @@ def module_for(device: torch.device, name: str | None) -> ModuleType:
 
 @lru_cache(maxsize=None)
 def load(name: str) -> ModuleType:
-    """The back end's module, imported when it is first used: Triton need not be installed.
+    """The back end's module, imported when it is first used, because Triton may be missing.
 
     Raises:
         ValueError: It lacks a function, or is 'cpp' and the compiled part cannot be used.

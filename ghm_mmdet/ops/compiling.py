@@ -1,7 +1,7 @@
-"""What torch.compile needs of the losses, in every torch from 2.0 on.
+"""Support of torch.compile for the losses, in every torch from 2.0 on.
 
-``torch.library.custom_op`` came with torch 2.4, and torch 2.8 is the first whose compiler traces
-the losses as they are. With an older one an operator is a function with a gradient, no call is
+``torch.library.custom_op`` came with torch 2.4, and the compiler of torch 2.8 is the first that can
+trace the losses. With an older torch an operator is a function with a gradient, no call is
 traced, and a compiled model leaves its graph for the losses.
 """
 
@@ -19,7 +19,7 @@ OPERATORS = torch.__version__ >= (2, 8)  # type: ignore[operator]
 
 
 class _Operator:
-    """Has the part of the interface of a custom operator that does not concern a compiler."""
+    """A custom operator without the parts of its interface for a compiler."""
 
     def __init__(self, function: Callable) -> None:
         self._call = function
@@ -45,7 +45,7 @@ if TYPE_CHECKING or OPERATORS:
     from torch.library import custom_op
 
     def not_traced(function: Callable) -> Callable:
-        """Take a function out of the graphs where there are no custom operators."""
+        """Take a function out of compiled graphs if there are no custom operators."""
         return function
 
 else:

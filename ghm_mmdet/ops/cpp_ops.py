@@ -2,12 +2,12 @@
 
 It computes :class:`SigmoidCrossEntropy` and :class:`AuthenticSmoothL1` on float16, bfloat16 and
 float32 predictions, each level in one read of the prediction and one more for the gradient, on all
-threads. All else goes to the chunked back end: a user's criterion, softmax, float64. The gradient
-is the only memory it takes, but for predictions that are no matrix without a copy, and two runs
-agree to the bit whatever the number of threads.
+threads. The chunked back end computes all other calls: a user's criterion, softmax, float64. The
+gradient is the only memory it takes, except for predictions that must be copied into a matrix. Two
+runs agree to the bit with any number of threads.
 
-Its exponential and logarithm are polynomials with a relative error below 3e-7, so an example may be
-in the neighbouring region where its gradient norm is that close to an edge. The computation is in
+Its exponential and logarithm are polynomials with a relative error below 3e-7, so an example whose
+gradient norm is that close to an edge may be in the neighbouring region. The computation is in
 ``csrc/``, which is compiled when the package is installed.
 """
 

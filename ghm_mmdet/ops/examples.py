@@ -1,4 +1,4 @@
-"""The examples of one call, and the additive summary that a harmonized loss is made of."""
+"""The examples of one call, and their sums per region, from which the loss is computed."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class Examples(NamedTuple):
         target: Tensor | tuple[Tensor, Tensor],
         weight: Tensor | None,
     ) -> Examples:
-        """The examples of a head's call, whose target and weight are brought to one form.
+        """The examples of a head's call, with target and weight converted to one form.
 
         Args:
-            criterion: What an example is; with ``probabilities`` it has a classification target.
+            criterion: Of the examples; with ``probabilities`` it has a classification target.
             prediction: Logits or box coordinates.
             target: See :func:`ghm_mmdet.method.call_forms.classification_target`, or
                 :func:`ghm_mmdet.method.call_forms.box_target`.
@@ -93,7 +93,7 @@ class Examples(NamedTuple):
 
 
 class RegionSums(NamedTuple):
-    """The summary of one pass over the predictions. Levels, chunks and ranks add up.
+    """The sums of one pass over the predictions, which add up over levels, chunks and ranks.
 
     Attributes:
         counts: R_j, valid examples per region, int64, shape (M,).
@@ -133,7 +133,7 @@ def scaled(values: Tensor, factor: float | Tensor) -> Tensor: ...
 @overload
 def scaled(values: float | Tensor, factor: float | Tensor) -> float | Tensor: ...
 def scaled(values: float | Tensor, factor: float | Tensor) -> float | Tensor:
-    """The product; if one of the two is the number 1, the other itself, without a launch."""
+    """The product; if one of the two is the number 1, the other one, without a launch."""
     if not isinstance(factor, Tensor) and factor == 1:
         return values
     if not isinstance(values, Tensor) and values == 1:

@@ -1,11 +1,11 @@
 """Direct back end for devices that may have no float64, such as Apple's MPS.
 
-The operations are those of the reference but for the sums of losses and weights, which are added in
+The operations are those of the reference, except that losses and weights are added in
 the dtype in which the losses are computed: float32, or float64 for a prediction of float64. A
-float32 running sum stalls once it is 2^24 times its next term, so the losses are added in chunks,
-and then the chunks. As no loss is negative, the relative error of a region's sum is below 2^-24
-times the size of a chunk: 3e-5 up to 511 regions. It is an error of the number that the loss is,
-and not of the gradient, which is made of the counts, and these are integers.
+float32 running sum stops growing once it is 2^24 times its next term, so the losses are added in
+chunks, and then the chunks. As no loss is negative, the relative error of a region's sum is below
+2^-24 times the size of a chunk: 3e-5 up to 511 regions. This error is in the value of the loss
+and not in the gradient, which depends on the counts, and these are integers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> Regi
 def _sum_in_chunks(values: Tensor, index: Tensor, edges: Tensor) -> Tensor:
     """See :func:`ghm_mmdet.ops.reference.sum_by_index`."""
     regions = edges.numel()
-    # of more regions larger chunks, so that the sums take no more memory than the values
+    # larger chunks for more regions, so that the sums take no more memory than the values
     chunk = torch.arange(values.numel(), device=values.device) // max(CHUNK, regions)
     chunks = values.numel() // max(CHUNK, regions) + 1
     sums = values.new_zeros(chunks * regions)

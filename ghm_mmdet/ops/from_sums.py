@@ -13,7 +13,7 @@ from ghm_mmdet.ops.examples import RegionSums
 
 
 class Harmonized(NamedTuple):
-    """A loss and the weights that it is made with.
+    """A loss and its weights.
 
     Attributes:
         loss: sum_j scale_j (sum of l_i over region j), float, 0-dim.
@@ -27,7 +27,7 @@ class Harmonized(NamedTuple):
 
 
 class HarmonizedLoss(NamedTuple):
-    """What one call of a loss computes of all of its levels.
+    """The results of one call of a loss for all of its levels.
 
     Attributes:
         loss: With a graph to the predictions, float, 0-dim.
@@ -49,12 +49,12 @@ class HarmonizedLoss(NamedTuple):
 
 
 class Reduction(NamedTuple):
-    """How the loss is made of the sum over the examples, beta_i l_i.
+    """How to compute the loss from the sum of beta_i l_i over the examples.
 
     Attributes:
-        mean: Whether it is divided by N, at least 1.
+        mean: Whether the sum is divided by N, at least 1.
         by_weight: Whether N is the sum of the weights, and not the number of valid examples.
-        loss_weight: What the loss is multiplied with.
+        loss_weight: Factor of the loss.
     """
 
     mean: bool
@@ -75,16 +75,16 @@ def loss_from_sums(
     step_sums: RegionSums,
     update_unless: Tensor | None,
 ) -> Harmonized:
-    """The loss of these sums, differentiable in ``sums.losses`` where those are, and its weights.
+    """The loss from these sums, differentiable if ``sums.losses`` is, and its weights.
 
     These whole-tensor operations are the oracle of the kernel in
     :mod:`ghm_mmdet.ops.triton_from_sums`.
 
     Args:
         density: Gives the gradient density; its moving average is changed in place.
-        balance: What the weights make equal.
+        balance: How the weights make regions equal.
         reduction: From the sum to the loss.
-        sums: Of the examples that the loss is of.
+        sums: Of the examples of the loss.
         step_sums: The same with the counts of the whole optimizer step so far, for the density.
         update_unless: The moving average changes unless this 0-dim number differs from 0. None: the
             moving average does not change.
@@ -102,7 +102,7 @@ def loss_from_sums(
 def region_weights(
     density: GradientDensity, balance: Balance, reduction: Reduction, sums: RegionSums
 ) -> tuple[Tensor, list[Tensor]]:
-    """beta per region, NaN if any input is not finite; and the moving average behind it."""
+    """beta per region, NaN if any input is not finite; and the new moving average."""
     average = density.average(sums.counts)
     gradient_density = density.density(sums.counts, average)
     total = reduction.total(sums).to(gradient_density.dtype)

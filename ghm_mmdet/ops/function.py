@@ -1,12 +1,12 @@
-"""All levels of a loss at once: their region sums, the loss of them, and its gradient.
+"""All levels of a loss at once: their region sums, the loss, and its gradient.
 
-The forward pass reads each level once, the backward pass once more. The loss is made of a few
-numbers per region in between. A host that has to keep a device fed pays for each function, each
-launch and each small operation.
+The forward pass reads each level once, the backward pass once more. In between, the loss is
+computed from a few numbers per region. Each function, each launch and each small operation takes
+time of the host, which has to keep the device fed.
 
-Inside of a compiler, and for tensor subclasses, the differentiable operators of
-:mod:`ghm_mmdet.ops.operators` do the same. No back end is chosen for them here (None): they choose
-when they run.
+In a compiled graph, and for tensor subclasses, the differentiable operators of
+:mod:`ghm_mmdet.ops.operators` do the same. Their back end is not chosen here (None), but when they
+run.
 """
 
 from __future__ import annotations
@@ -55,17 +55,17 @@ def harmonized_loss(
 ) -> HarmonizedLoss:
     """The loss of a call that is an optimizer step of its own, and has the density of its examples.
 
-    A back end may do it in one piece. Otherwise it is :func:`level_sums`, :func:`loss_from_sums`
-    and :func:`with_gradient`.
+    A back end may compute it at once. Otherwise :func:`level_sums`, :func:`loss_from_sums`
+    and :func:`with_gradient` do.
 
     Args:
-        criterion: What an example is.
+        criterion: Of the examples.
         levels: At least one.
         density: Gives the gradient density; its moving average is changed in place.
-        balance: What the weights make equal.
+        balance: How the weights make regions equal.
         reduction: From the sum to the loss.
-        updates: Whether the moving average changes. It stays where input is not finite or, on a
-            CPU, targets are out of range.
+        updates: Whether the moving average changes. It does not change if input is not finite or,
+            on a CPU, targets are out of range.
         backend: See :func:`choose_backend`.
     """
     compute = getattr(backend, 'harmonized_loss', None)
@@ -86,10 +86,10 @@ def harmonized_loss(
 def level_sums(
     criterion: Criterion, levels: Sequence[Examples], edges: Tensor, backend: ModuleType | None
 ) -> tuple[RegionSums, Tensor]:
-    """Counts and loss sums per region of all levels, whose factors are in the loss sums.
+    """Counts and loss sums per region of all levels, with the levels' factors in the loss sums.
 
     Args:
-        criterion: What an example is.
+        criterion: Of the examples.
         levels: At least one.
         edges: Region edges, shape (M + 1,).
         backend: See :func:`choose_backend`.
@@ -114,7 +114,7 @@ def loss_from_sums(
     backend: ModuleType | None,
 ) -> Harmonized:
     """See :func:`ghm_mmdet.ops.from_sums.loss_from_sums`; by the back end's own, if it has one."""
-    # a compiler fuses the operations by itself, and sees through them
+    # a compiler fuses the operations by itself
     compute = getattr(backend, 'loss_from_sums', from_sums.loss_from_sums)
     return compute(density, balance, reduction, sums, step_sums, update_unless)
 
@@ -131,9 +131,9 @@ def with_gradient(
     """The loss with a graph to the predictions: an example of region j gets scale_j dl/dx.
 
     Args:
-        harmonized: Made of the sums.
-        sums: Of :func:`level_sums` of the same arguments, as what follows.
-        nonfinite: Of each level, int64, shape (L,).
+        harmonized: Computed from the sums.
+        sums: The result of :func:`level_sums` for the same arguments.
+        nonfinite: Second result of :func:`level_sums`, int64, shape (L,).
         criterion: See :func:`level_sums`.
         levels: See :func:`level_sums`.
         edges: See :func:`level_sums`.
@@ -142,6 +142,6 @@ def with_gradient(
     loss, beta, scale = harmonized
     losses, scale = sums.losses.detach(), scale.detach()
     result = HarmonizedLoss(loss, beta, scale, sums.counts, losses, nonfinite, sums.bad_targets)
-    if backend is None:  # the operators have left it a graph
+    if backend is None:  # the operators have given it a graph
         return result
     return attach_gradient(result, criterion, levels, edges, backend)

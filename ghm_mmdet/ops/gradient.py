@@ -1,7 +1,7 @@
 """The autograd function at the end of a loss: the gradient of all levels in one more read of them.
 
-Autograd need not follow what makes a loss of region sums: this function knows the scale of every
-region.
+Autograd need not follow the computation of the loss from the region sums: this function has the
+scale of every region.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def attach_gradient(
 
     Args:
         result: Of the levels, without a graph.
-        criterion: What an example is.
+        criterion: Of the examples.
         levels: At least one.
         edges: Region edges, shape (M + 1,).
         backend: Computes the gradients, see :mod:`ghm_mmdet.ops.backends`.
@@ -48,16 +48,16 @@ class _Gradient(torch.autograd.Function):
     PER_LEVEL = 5
     """Tensors of a level: prediction, labels, score, values and weight."""
 
-    # with a setup_context of its own, PyTorch would look at forward's signature in every call
+    # with a separate setup_context, PyTorch would inspect forward's signature in every call
     @staticmethod
     def forward(ctx, loss, scale, edges, criterion, backend, factors, *tensors):
         ctx.save_for_backward(scale, edges, *tensors)
         ctx.criterion, ctx.backend, ctx.factors = criterion, backend, factors
-        return loss.detach()  # returned as it is it would be a view, which nobody may change
+        return loss.detach()  # without it the result would be a view, which must not be changed
 
     @staticmethod
     def backward(ctx, above):
-        # autograd enables gradients here where it is to differentiate once more
+        # autograd enables gradients here for a second derivative
         if torch.is_grad_enabled():
             raise RuntimeError(
                 'a GHM loss has no second derivative: leave out create_graph=True, or use '

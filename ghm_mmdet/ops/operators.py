@@ -2,13 +2,13 @@
 
 With unit regions L = (1/N) sum_i beta_i l_i = (1/N) sum_j beta_j (sum of l_i over region j), so the
 forward pass needs only counts and loss sums per region, and the backward pass multiplies each
-example's own gradient with what its region's sum receives. Nothing is saved but the inputs.
+example's own gradient by the gradient of its region's sum. Only the inputs are saved.
 
 They are custom operators so that torch.compile sees one opaque node each, with a criterion's key in
 place of the object. The back end is chosen inside, when they run, by the device and the name that
-was forced in the call: a compiled graph is bound to none, the choice is hidden from the tracing,
+was forced in the call. So a compiled graph is not bound to a back end, the choice is not traced,
 and the backward pass has the back end of the forward pass. PyTorch's dispatcher runs much Python
-for such an operator; outside of a compiler :mod:`ghm_mmdet.ops.function` does without it.
+for such an operator; outside a compiled graph :mod:`ghm_mmdet.ops.function` avoids it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> Regi
     """Counts and differentiable loss sums per region of the gradient norm.
 
     Args:
-        criterion: What an example is.
+        criterion: Of the examples.
         examples: Their factor is not applied.
         edges: Region edges, shape (M + 1,).
     """
@@ -45,9 +45,9 @@ def example_losses(criterion: Criterion, examples: Examples, edges: Tensor, beta
     The result has the shape of the criterion's examples.
 
     Args:
-        criterion: See :func:`region_sums`, as what follows.
+        criterion: Of the examples.
         examples: Their factor is not applied.
-        edges: Shape (M + 1,).
+        edges: Region edges, shape (M + 1,).
         beta: Weight per region, shape (M,).
     """
     return _example_losses(*examples.tensors, edges, beta, criterion.key)

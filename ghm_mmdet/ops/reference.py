@@ -18,7 +18,7 @@ from ghm_mmdet.ops.target_range import bad_targets
 
 def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> RegionSums:
     """Counts and loss sums per region, see :func:`ghm_mmdet.ops.region_sums`; no gradient."""
-    # float64: a float32 running sum stalls once it is 2^24 times its next term
+    # float64: a float32 running sum stops growing once it is 2^24 times its next term
     return sums_added_by(sum_by_index, torch.float64, criterion, examples, edges)
 
 
@@ -34,7 +34,7 @@ def sums_added_by(
     Args:
         add: Has the arguments and the result of :func:`sum_by_index`.
         dtype: In which losses and weights are added.
-        criterion: See :func:`region_sums`, as what follows.
+        criterion: See :func:`region_sums`, also for the other arguments.
     """
     prediction, target, weight, _ = examples
     evaluation = criterion.evaluate(prediction, target)
@@ -61,18 +61,18 @@ def gradient(
     """Each example's own gradient times the scale of its region, in the prediction's dtype.
 
     Args:
-        criterion: See :func:`region_sums`, as what follows.
+        criterion: Of the examples.
         examples: Their factor is not applied.
-        edges: Shape (M + 1,).
-        scale: What each region's loss sum receives from above, shape (M,).
-        grad_output: What each example receives from above, see :func:`example_losses`.
+        edges: Region edges, shape (M + 1,).
+        scale: Derivative of the loss with respect to each region's loss sum, shape (M,).
+        grad_output: Derivative with respect to each example's loss, see :func:`example_losses`.
     """
     prediction, target, weight, _ = examples
     evaluation = criterion.evaluate(prediction, target)
     valid = _valid(weight, evaluation.loss)
     derivative = criterion.gradient(prediction, target)
     of_example = _take(scale.to(derivative.dtype), _index(evaluation, valid, edges))
-    # where, not a product: an ignored NaN must not leave a NaN behind
+    # where, not a product: an ignored NaN must not become a NaN gradient
     result = (derivative * scaled(of_example, grad_output)).where(valid, 0)
     return result.to(prediction.dtype)
 
@@ -92,13 +92,13 @@ def _valid(weight: Tensor | None, like: Tensor) -> Tensor:
 
 
 def _index(evaluation: Evaluation, valid: Tensor, edges: Tensor) -> Tensor:
-    """Region of each example; M, one past the last, where it is ignored or not finite."""
+    """Region of each example; M, one past the last, if it is ignored or not finite."""
     index = region_index(evaluation.gradient_norm, edges)
     return index.where(valid & evaluation.finite, edges.numel() - 1)
 
 
 def sum_by_index(values: Tensor, index: Tensor, edges: Tensor) -> Tensor:
-    """Sum of the values per region, shape (M,); what has index M is dropped.
+    """Sum of the values per region, shape (M,); values with index M are dropped.
 
     Args:
         values: Any shape.

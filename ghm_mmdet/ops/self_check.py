@@ -1,7 +1,7 @@
 """Checks on a device that the Triton kernels agree with the reference back end.
 
-They are compiled when they are first called, by whatever compiler and driver is there: a few
-thousand made-up examples tell whether that went well.
+The kernels are compiled when they are first called, with the compiler and driver of the machine.
+A few thousand made-up examples show whether the result is right.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ FIRST = 600  # anchors of the first level; the second has the rest
 # Few and many regions have kernels of their own. The last number is the relative tolerance of the
 # gradient: devices round differently, but a miscompiled kernel is off by more.
 CASES = ((torch.float32, 30, 1e-4), (torch.bfloat16, 3840, 2**-7))
-# With the number of regions: the paper's, and what takes the most of the compiler, inside of the
-# sums' kernel and apart.
+# With the number of regions: the paper's balance, and the one that is hardest to compile, inside
+# the kernel of the sums and in a kernel of its own.
 KEEPS = Balance('gradient', 0.75, 'keep')
 BALANCES = ((30, Balance()), (30, KEEPS), (100, KEEPS))
 NEAR_AN_EDGE = 2e-6  # where rounding decides on the region
@@ -40,7 +40,7 @@ _obstacles: dict[torch.device, str | None] = {}
 def triton_obstacle(device: torch.device) -> str | None:
     """Why the Triton back end cannot be used on a CUDA device, in one line; None if it can.
 
-    The first call for a device compiles kernels and waits for them; later ones remember.
+    The first call for a device compiles kernels and waits for them; later calls use its result.
     """
     if device not in _obstacles:
         if torch.cuda.is_current_stream_capturing():
@@ -68,7 +68,7 @@ def disagreement(backend: ModuleType, device: torch.device) -> str | None:
 
 
 def loss_disagreement(compute: Callable[..., Harmonized], device: torch.device) -> str | None:
-    """The first loss of region sums that differs from the reference on the CPU, or None.
+    """The first loss from region sums that differs from the reference on the CPU, or None.
 
     Args:
         compute: Has the arguments of :func:`ghm_mmdet.ops.from_sums.loss_from_sums`.
@@ -108,12 +108,12 @@ def harmonized_disagreement(backend: ModuleType, device: torch.device) -> str | 
 def _harmonized(
     backend: ModuleType, regions: int, balance: Balance, device: torch.device
 ) -> list[Tensor]:
-    """What two calls in training leave: the second one's results, averages and gradients."""
-    # it imports this module
+    """Results, averages and gradients of the second of two calls in training."""
+    # imported here, because it imports this module
     from ghm_mmdet.ops.function import harmonized_loss
 
     examples, _ = _made_up_examples(torch.float32, regions)
-    # with targets out of range the moving average would stay as it is on a CPU
+    # with targets out of range the moving average would not change on a CPU
     target, classes = examples.target, SHAPE[1]
     assert isinstance(target, LabelTarget)
     labels = target.labels
@@ -158,7 +158,7 @@ def _find_obstacle(device: torch.device) -> str | None:
             fused = import_module('ghm_mmdet.ops.triton_from_sums').loss_from_sums
             wrong = wrong or loss_disagreement(fused, device)
             return wrong or harmonized_disagreement(backend, device)
-    # a package that is missing, a compiler, a driver: each raises something else
+    # a missing package, a compiler and a driver raise different errors
     except Exception as error:
         return ' '.join(f'{type(error).__name__}: {error}'.split())
 

@@ -1,6 +1,6 @@
 """Counts targets out of range: labels outside [0, C], probabilities outside [0, 1].
 
-Cross entropy against such a probability falls without end as the logit grows.
+Cross entropy with such a target falls without bound as the logit grows.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ ROUNDING = 0.01
 def bad_targets(criterion: Criterion, examples: Examples) -> Tensor:
     """Number of targets that are out of range and that no weight ignores, int64, 0-dim.
 
-    Counted are anchors with a label outside [0, C], C being background or, where that is a class of
-    its own, the last class; and finite scores and values outside [0, 1], of a criterion whose
-    targets are probabilities. NaN and infinity count as input that is not finite, and not here.
+    It counts anchors with a label outside [0, C], where C is background or, if background is a
+    class of its own, the last class. If the criterion's targets are probabilities, it also counts
+    finite scores and values outside [0, 1]. NaN and infinity count as non-finite input instead.
     """
     prediction, target, weight, _ = examples
     if isinstance(target, LabelTarget):
@@ -34,7 +34,7 @@ def bad_targets(criterion: Criterion, examples: Examples) -> Tensor:
 
 
 def allowed_targets(criterion: Criterion, examples: Examples) -> str:
-    """The kind of the bad targets of a call and their range, for a message after their number."""
+    """The kind of the bad targets of a call and the allowed range, for a message."""
     if not isinstance(examples.target, LabelTarget):
         return 'values outside the range, must be in [0, 1]'
     background = criterion.background(examples.prediction)
@@ -46,8 +46,8 @@ def allowed_targets(criterion: Criterion, examples: Examples) -> str:
 
 
 def bad_targets_error(count: int, allowed: str) -> ValueError:
-    """The error of so many bad targets; ``allowed`` is of :func:`allowed_targets`."""
-    return ValueError(f'target: {count} {allowed}; give what is to be ignored a weight of 0')
+    """The error for ``count`` bad targets; ``allowed`` is from :func:`allowed_targets`."""
+    return ValueError(f'target: {count} {allowed}; give examples to ignore a weight of 0')
 
 
 def _bad_labels(
@@ -68,7 +68,7 @@ def _bad_labels(
 def _has_bad_score(
     labels: Tensor, score: Tensor, prediction: Tensor, weight: Tensor | None
 ) -> Tensor:
-    """Where the score of an object's class counts and is out of range, bool, shape (N,)."""
+    """Whether the score of an object's class counts and is out of range, bool, shape (N,)."""
     classes = prediction.size(1)
     is_object = (labels >= 0) & (labels < classes)
     outside = is_object & _is_outside(score)
@@ -81,7 +81,7 @@ def _has_bad_score(
 def _is_in_range(values: Tensor) -> bool:
     """Whether the values are known to be in range, by one pass that makes no tensor of their size.
 
-    Of other devices it is not known, as the host would have to wait for them.
+    On devices other than a CPU it is not known, because the host would have to wait for them.
     """
     if values.device.type != 'cpu':
         return False

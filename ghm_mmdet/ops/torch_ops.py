@@ -1,9 +1,9 @@
 """Chunked back end: the reference's operations on some rows at a time, for any criterion.
 
-What lies between reading the prediction and the sums takes the memory of one chunk and stays in
-cache. Partial sums are added in the order of the rows, so that two runs agree to the bit. A chunk
-of which most rows are ignored, as where a head hands over every anchor's box, shrinks to the
-others.
+Intermediate results take the memory of one chunk and stay in
+cache. Partial sums are added in the order of the rows, so that two runs agree to the bit. If most
+rows of a chunk are ignored, as when a head hands over every anchor's box, only the other rows are
+computed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> Regi
 
 def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Tensor) -> Tensor:
     """Each example's gradient times the scale of its region, see the reference."""
-    # a matrix keeps its layout; of more dimensions, not every layout is one of rows
+    # a matrix keeps its layout; with more dimensions, not every layout can be cut into rows
     prediction = examples.prediction
     layout = torch.preserve_format if prediction.dim() <= 2 else torch.contiguous_format
     result = torch.empty_like(prediction, memory_format=layout)
@@ -43,7 +43,7 @@ def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Ten
 
 
 def _two_dimensional(values: Tensor) -> Tensor:
-    # of no columns, -1 could be any number of rows
+    # without columns, -1 could be any number of rows
     *rows, columns = values.shape or (1,)
     return values.reshape(math.prod(rows), columns)
 
@@ -54,10 +54,10 @@ def _rows_per_chunk(prediction: Tensor) -> int:
 
 
 def _chunks(examples: Examples) -> Iterator[Examples]:
-    """The examples as matrices of some rows each; a single empty one where there is none."""
+    """The examples as matrices of some rows each; one empty matrix if there are none."""
     prediction, target, weight, _ = examples
     if weight is not None:
-        # an anchor's weight stays one number; only a truly two-dimensional one is spelt out
+        # a weight per anchor stays one number; only a truly two-dimensional weight is expanded
         per_row = weight.dim() and weight.size(-1) == 1
         shape = (*prediction.shape[:-1], 1) if per_row else prediction.shape
         weight = _two_dimensional(weight.expand(shape))

@@ -1,9 +1,9 @@
-"""Computes the loss from region sums inside of one kernel, on CUDA.
+"""Computes the loss from region sums inside one kernel, on CUDA.
 
-Density, balance and the mean over the examples are some fifty operations on M numbers, and the host
-launches each of them. Here they are one function, for unit regions, M up to ``MOST_REGIONS`` and
-float32: the end of the kernel that makes the sums, or a kernel of its own where more is added to
-them in between. All else, and a graph that ``torch.compile`` makes, takes the operations of
+Density, balance and the mean over the examples are about fifty operations on M numbers, and the
+host launches each of them. Here they are one function, for unit regions, M up to ``MOST_REGIONS``
+and float32. It runs at the end of the kernel that makes the sums, or as a kernel of its own if
+counts are added in between. All other calls, and graphs of ``torch.compile``, use the operations of
 :mod:`ghm_mmdet.ops.from_sums`, the oracle of this kernel. The names in the kernel are those of
 :mod:`ghm_mmdet.method.density` and :mod:`ghm_mmdet.method.balance`.
 """
@@ -24,7 +24,7 @@ from ghm_mmdet.ops.examples import RegionSums
 from ghm_mmdet.ops.from_sums import Harmonized, Reduction
 
 MOST_REGIONS = 128
-# Of the (M, M) that isotonic regression computes with, what a warp holds.
+# The part of isotonic regression's (M, M) table that a warp holds.
 TABLE_PER_WARP = 1024
 
 LEAST_SHARE = tl.constexpr(NO_DENSITY)
@@ -32,12 +32,12 @@ HALF = tl.constexpr(TOTAL_GRADIENT)
 
 
 class Harmonizing(NamedTuple):
-    """What :func:`harmonize` is told of density, balance and reduction.
+    """The arguments of :func:`harmonize` for density, balance and reduction.
 
     Attributes:
-        state: See :func:`harmonize`, as what follows.
-        numbers: Four floats.
-        how: HOW.
+        state: See :func:`harmonize`.
+        numbers: Four floats, see :func:`harmonize`.
+        how: HOW of :func:`harmonize`.
     """
 
     state: tuple[Tensor | None, Tensor | None, Tensor | None]
@@ -71,12 +71,12 @@ class Harmonizing(NamedTuple):
 
     @property
     def keeps_outliers(self) -> bool:
-        """Whether it takes an isotonic regression, a table of M x M."""
+        """Whether it needs an isotonic regression, with a table of M x M."""
         return self.how[5]
 
 
 NOTHING = (None, None, None), (0.0, 1.0, 0.0, 1.0), None
-"""In place of :class:`Harmonizing` where no loss is made."""
+"""Replaces :class:`Harmonizing` if no loss is computed."""
 
 
 def loss_from_sums(
@@ -148,7 +148,7 @@ def shaped(weight, tempering, KEEPS_OUTLIERS: tl.constexpr, BLOCK: tl.constexpr)
     known = weight > 0
     if KEEPS_OUTLIERS:
         weight = 1 / non_increasing(1 / tl.where(known, weight, 1.0), known, BLOCK)
-    # in float64, whose functions are exact; those of float32 are approximations of the hardware
+    # in float64, whose functions are exact; those of float32 are hardware approximations
     logarithm = tl.log(tl.where(known, weight, 1.0).to(tl.float64))
     return tl.where(known, tl.exp(tempering * logarithm), 0.0).to(tl.float32)
 
@@ -164,7 +164,7 @@ def gradient_density(
     REGIONS: tl.constexpr,
     HOW: tl.constexpr,
 ):
-    """GD of each region; the moving average behind it is stored in place."""
+    """GD of each region; the new moving average is stored in place."""
     PAPER: tl.constexpr = HOW[3]
     smoothed = counts
     if HOW[0]:
@@ -237,7 +237,7 @@ def harmonize(
     BLOCK: tl.constexpr,
     HOW: tl.constexpr,
 ):
-    """The loss of region sums that one program holds, and the moving average in place.
+    """The loss from the region sums of one program; the moving average is changed in place.
 
     Args:
         sums: Counts and losses (BLOCK,), of which M are regions; weight sum and the number of
@@ -245,14 +245,14 @@ def harmonize(
         step_counts: Of the whole optimizer step (BLOCK,).
         step_weight_sum: The same.
         update_unless: The moving average changes unless this is not 0.
-        harmonized: Where to leave beta (M,), d loss / d losses (M,) and the loss.
+        harmonized: Where to write beta (M,), d loss / d losses (M,) and the loss.
         state: Moving average, its weight and region edges, or None where they are not used.
         numbers: Momentum and 1 - momentum, tempering and loss weight.
         REGIONS: M.
         BLOCK: A power of two, at least M.
         HOW: Whether there is a moving average, whether it is stored, whether its bias is corrected,
             whether the density is the paper's, what is equal, whether outliers are kept, whether
-            the loss is a mean, and whether it is one by weight.
+            the loss is a mean, and whether that mean is by weight.
     """
     EQUAL: tl.constexpr = HOW[4]
     KEEPS_OUTLIERS: tl.constexpr = HOW[5]

@@ -7,24 +7,24 @@ tile. An example that is ignored is not read: it becomes NaN, and NaN is in no r
 
 Counts and sums, few regions
     In registers each thread adds loss * [example is in the region], for every region. M comparisons
-    and M selections an example would cost more than reading it, so the indicator is taken apart:
-    with region = 3 group + member, [region] = [group] [member]. That leaves M / 3 + 3 comparisons,
-    and one multiply-add a region. The counts of a group's three regions share one more: they are
+    and M selections per example would cost more than reading it, so the indicator is split:
+    with region = 3 group + member, [region] = [group] [member]. This takes M / 3 + 3 comparisons,
+    and one multiply-add per region. The counts of a group's three regions share one more: they are
     fields of 8 bits in a float, which holds 24 exactly, so a thread sees at most 255 examples.
     A tile without a positive or an example beyond the first region, as nearly all are, needs no
     indicator: one count and one sum. Each program writes its own sums. The last one to finish adds
-    those of all levels in float64, and makes the loss of them, see :mod:`triton_from_sums`. Only
-    what is wrong is added atomically: examples that are not finite, and bad targets.
+    the sums of all levels in float64, and computes the loss, see :mod:`triton_from_sums`. Only
+    non-finite examples and bad targets are counted atomically.
 
 Counts and sums, many regions
     Integer atomics, which give the same result in any order. A float32 loss is an integer of 24
     bits times a power of two: the upper bits of its exponent choose one of ``WINDOWS`` int64 sums,
-    the lower ones say how far the integer is shifted. Every addition is exact, for 2^23 examples
-    and but for what a loss below 2^-32 has beneath 2^-55.
+    the lower bits say how far the integer is shifted. Every addition is exact, for up to 2^23
+    examples, except for the bits below 2^-55 of a loss below 2^-32.
 
 Gradient
-    With s_j what the loss sum of region j receives from above, an example in region j gets
-    s_j dl/dx: one read of the logits, a look-up of s_j, one write in the logits' dtype.
+    With s_j the derivative of the loss with respect to the loss sum of region j, an example in
+    region j gets s_j dl/dx: one read of the logits, a look-up of s_j, one write in their dtype.
 
 The region is floor(g M). It differs from that of the float32 edges only where g is within two units
 in the last place of an edge.
@@ -66,7 +66,7 @@ INFINITY = tl.constexpr(float('inf'))
 NEGATIVE_LOG2_E = tl.constexpr(-1.4426950408889634)
 ROUNDING = tl.constexpr(target_range.ROUNDING)
 LOAD_BITS = tl.constexpr(8 * triton_layout.LOAD_BYTES)
-# What the last program holds at once of the others' sums; more would take registers from all.
+# Sums of the other programs that the last one holds at once; more would take registers from all.
 SUMS_AT_ONCE = tl.constexpr(1024)
 
 WINDOW_BITS = tl.constexpr(4)
@@ -114,7 +114,7 @@ def authentic_smooth_l1(x, y, mu):
     """
     difference = x - y
     root = tl.sqrt(difference * difference + mu * mu)
-    # against an infinite root the largest errors would be no errors
+    # with an infinite root gr would be 0 for the largest errors
     root = tl.where(root < INFINITY, root, float('nan'))
     loss = difference * (difference / (root + mu))
     return loss, difference / root, tl.abs(loss) < INFINITY
@@ -239,8 +239,9 @@ def load_examples(
         x, y, valid: Shape (R, F); x is NaN where it is ignored or where y is not finite.
         weights, examples: What each weight contributes to the weight sum, and the number of its
             valid examples; one entry per weight.
-        bad_targets: Targets that are out of range and not ignored: of labels and scores one entry
-            per anchor, and not told of weights for every example; of values one per thread.
+        bad_targets: Targets that are out of range and not ignored: one entry per anchor for labels
+            and scores, which are not counted with a weight for every example; one per thread for
+            values.
     """
     anchors = row[9] >> 4
     if ANCHORS_MINOR:
@@ -451,10 +452,10 @@ def finish(
     REGIONS: tl.constexpr,
     HOW: tl.constexpr,
 ):
-    """Add up what all programs have left, in a fixed order, and make the loss of it.
+    """Add up the sums of all programs, in a fixed order, and compute the loss from them.
 
-    ``places`` has, from the third on, counts, losses and weight sum, and unless HOW is None what
-    :func:`harmonize` takes: beta, scale and loss; moving average, its weight and edges.
+    ``places`` has, from the third on, counts, losses and weight sum, and unless HOW is None the
+    arguments of :func:`harmonize`: beta, scale and loss; moving average, its weight and edges.
     """
     ROWS: tl.constexpr = triton.next_power_of_2(REGIONS + 1)
     COLUMNS: tl.constexpr = SUMS_AT_ONCE // ROWS
@@ -588,7 +589,7 @@ def gradient_kernel(
 ):
     """One tile of each example's derivative times the scale (M,) of its region.
 
-    ``places`` are the addresses of scale, and of one number more to multiply with.
+    ``places`` are the addresses of scale, and of one more factor.
     """
     program = tl.program_id(0)
     row = row_of(levels, program, LEVELS)
@@ -610,7 +611,7 @@ def gradient_kernel(
     above = tl.load(pointer(places[1], tl.float32))
     scale = pointer(places[0], tl.float32)
     factor = above * row[12] * tl.load(scale + region, mask=finite, other=0.0)
-    # selected, not multiplied: an ignored NaN must not leave a NaN behind
+    # selected, not multiplied: an ignored NaN must not become a NaN gradient
     value = tl.where(valid, derivative * factor, 0.0).to(DTYPES[4])
     gradient = across(row[4], row[8], strides[4], major, minor, DTYPES[4], ALIGNED[4], BLOCK)
     tl.store(gradient, value, mask=inside_both)

@@ -1,7 +1,8 @@
 """Launches kernels without most of what Triton does in Python for every launch.
 
-``kernel[grid](...)`` looks at each argument to find the binary that was compiled for its like. A
-caller who knows that all are such as the last time can keep the binary.
+``kernel[grid](...)`` inspects each argument to find the binary that was compiled for such
+arguments. A caller who knows that all arguments are of the same kinds as before can keep the
+binary.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ def run(
     Args:
         kernel: Takes the arguments, the constants and those of ``launch`` by position.
         launch: Keeps the binaries.
-        key: With ``launch`` and the device it says which binary it is: which constants, and which
-            addresses among the arguments are 0.
-        arguments: Integers and floats. Those that are no address have the same values whenever
-            ``launch`` and ``key`` are the same, or are not specialized by the kernel.
+        key: Identifies the binary, together with ``launch`` and the device: it stands for the
+            constants, and for the addresses among the arguments that are 0.
+        arguments: Integers and floats. Arguments that are no address must have the same values
+            whenever ``launch`` and ``key`` are the same, or not be specialized by the kernel.
         constants: Compile-time arguments.
     """
     device = torch.cuda.current_device() if torch.cuda.is_initialized() else None

@@ -1,7 +1,7 @@
-"""How the Triton kernels are told of levels, and the tiles in which they read them.
+"""The levels as the Triton kernels take them, and the tiles in which they read them.
 
-All that follows from shapes, strides and dtypes is worked out once and kept: a host that has to
-keep a device fed looks it up, and adds the addresses.
+Everything that depends only on shapes, strides and dtypes is computed once and kept. A call looks
+it up and adds the addresses, so that the host can keep the device fed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ABSENT = Array(0, 0, False, torch.uint8)
 
 
 class Form(NamedTuple):
-    """What the levels of one launch have in common.
+    """The properties that all levels of one launch share.
 
     Attributes:
         dtypes: Of prediction, target, score, weight and gradient.
@@ -75,7 +75,7 @@ class Form(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """One level for the kernels, but for its addresses.
+    """One level for the kernels, without its addresses.
 
     Attributes:
         form: See :class:`Form`.
@@ -104,10 +104,10 @@ class Launch:
     Attributes:
         form: Of all levels.
         numbers: Of its levels in the call.
-        rows: What the kernels' table has of each between addresses and factor.
+        rows: The entries of the kernels' table for each level, between addresses and factor.
         tile: Of all levels.
-        tiles_each: What a program reads.
-        programs: In all.
+        tiles_each: Number of tiles that a program reads.
+        programs: Number of all programs.
         constants: LEVELS, DTYPES, ALIGNED, TARGET, WEIGHT, ANCHORS_MINOR and BLOCK of the kernels.
         binaries: Kernels that were compiled for it, see :func:`ghm_mmdet.ops.triton_launch.run`.
     """
@@ -171,14 +171,14 @@ def launches(
     programs: int = 0,
     most_each: int = 1,
 ) -> list[Launch]:
-    """What has to be launched for all levels: once, if they have one form.
+    """The launches for all levels: one, if they have one form.
 
     Args:
         levels: At least one.
         per_thread: Examples of a tile that a thread sees, at most.
-        programs: How many it is to be, if no program then reads more than ``most_each`` tiles; 0
-            for one tile each.
-        most_each: See above.
+        programs: Wanted number of programs; there are more if a program would read more than
+            ``most_each`` tiles. 0 gives one program per tile.
+        most_each: Tiles that a program reads, at most.
     """
     groups: dict[Form, list[int]] = {}
     for number, each in enumerate(levels):
@@ -204,7 +204,7 @@ def _constants(form: Form, levels: int, tile: Block) -> tuple:
 
 
 def block(form: Form, anchors: int, per_thread: int) -> Block:
-    """The tile in which a thread sees ``per_thread`` examples, or fewer where there are few.
+    """The tile in which a thread sees ``per_thread`` examples, or fewer if there are few.
 
     F is the power of two that pads the minor axis least, where every tile in a row counts as one
     place more: 16 for 80 classes, 4 for the coordinates of a box.
@@ -234,7 +234,7 @@ def _tiles(size: tuple[int, int], tile: Block) -> int:
 
 
 class _Seen(NamedTuple):
-    """What decides on how a tensor is read."""
+    """The properties that decide how a tensor is read."""
 
     shape: torch.Size
     stride: tuple[int, ...]
@@ -279,7 +279,7 @@ def _level(
     of_target = _target(prediction, labels, score, values, minor)
     of_weight = _weight(prediction, weight, minor)
     matrix = _matrix(prediction, seen.is_aligned, minor)
-    # what is allocated is always aligned
+    # a newly allocated tensor is always aligned
     gradient = _matrix(torch.empty_like(prediction), True, minor)
     if matrix is None or gradient is None or of_target is None or of_weight is None:
         return None
@@ -340,7 +340,7 @@ def _matrix(tensor: Tensor, is_aligned: bool, anchors_minor: bool) -> Array | No
     major, minor = strides[::-1] if anchors_minor else strides
     rows = minor == 1 and major * tensor.element_size() % LOAD_BYTES == 0
     if anchors_minor:
-        # a load must not go on behind the end of a row
+        # a load must not continue past the end of a row
         anchors = tensor.numel() if tensor.dim() == 1 else tensor.shape[:-1].numel()
         rows = rows and anchors % LOAD_BYTES == 0
     return Array(major, minor, is_aligned and rows, tensor.dtype)
@@ -354,7 +354,7 @@ def _matrix_strides(tensor: Tensor) -> tuple[int, int] | None:
         rows, columns = tensor.view(-1, tensor.size(-1)).stride()
     except (IndexError, RuntimeError):
         return None
-    # the stride of a single column says nothing, and would hide that rows are aligned
+    # the stride of a single column has no meaning, and would hide that rows are aligned
     return rows, columns if tensor.size(-1) > 1 else 0
 
 
@@ -363,5 +363,5 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def _power_of_two(number: int) -> int:
-    """The smallest that is not below ``number``."""
+    """The smallest power of two that is not below ``number``."""
     return 1 << (number - 1).bit_length()

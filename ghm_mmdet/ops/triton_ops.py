@@ -2,11 +2,11 @@
 
 It computes :class:`SigmoidCrossEntropy` and :class:`AuthenticSmoothL1` on float16, bfloat16 and
 float32 predictions that are a matrix without a copy: (N, C) of any strides, (N,), or (..., C)
-whose leading axes merge. All else goes to the reference: a user's criterion, float64 predictions or
-weights, an empty prediction, other layouts.
+whose leading axes merge. The reference computes all other calls: a user's criterion, float64
+predictions or weights, an empty prediction, other layouts.
 
-All levels of one form are one launch each way. Nothing waits for the device, and shapes alone
-decide what is launched, so that both can be captured in a CUDA graph. Two runs agree to the bit.
+All levels of one form are one launch in each direction. Nothing waits for the device, and shapes
+alone decide the launches, so that both can be captured in a CUDA graph. Two runs agree to the bit.
 The mathematics is in :mod:`ghm_mmdet.ops.triton_kernels`.
 """
 
@@ -98,7 +98,9 @@ def region_sums(criterion: Criterion, examples: Examples, edges: Tensor) -> Regi
 def level_sums(
     criterion: Criterion, levels: Sequence[Examples], edges: Tensor
 ) -> tuple[RegionSums, Tensor] | None:
-    """Region sums of all levels at once, see :func:`ghm_mmdet.ops.level_sums`; None if it cannot.
+    """Region sums of all levels at once, see :func:`ghm_mmdet.ops.level_sums`.
+
+    None if the kernels cannot compute them.
 
     Raises:
         ValueError: See :func:`region_sums`.
@@ -120,7 +122,7 @@ def harmonized_loss(
     reduction: Reduction,
     updates: bool,
 ) -> HarmonizedLoss | None:
-    """See :func:`ghm_mmdet.ops.harmonized_loss`; None if it takes more than the sums' kernel.
+    """See :func:`ghm_mmdet.ops.harmonized_loss`; None if the sums' kernel alone cannot compute it.
 
     Raises:
         ValueError: See :func:`region_sums`.
@@ -140,7 +142,7 @@ def gradient(criterion: Criterion, examples: Examples, edges: Tensor, scale: Ten
     """Each example's own gradient times the scale of its region, in the prediction's dtype.
 
     Args:
-        scale: What each region's loss sum receives from above, shape (M,).
+        scale: Derivative of the loss with respect to each region's loss sum, shape (M,).
 
     Raises:
         ValueError: The prediction is on the CPU and Triton's interpreter is off.
@@ -157,14 +159,16 @@ def level_gradients(
     scale: Tensor,
     above: Tensor,
 ) -> list[Tensor] | None:
-    """:func:`gradient` of all levels at once, times their factors; None if it cannot.
+    """:func:`gradient` of all levels at once, times their factors.
+
+    None if the kernels cannot compute it.
 
     Args:
-        criterion: See :func:`ghm_mmdet.ops.level_sums`, as what follows.
+        criterion: Of the examples.
         levels: At least one.
-        edges: Shape (M + 1,).
-        scale: Shape (M,).
-        above: What all are multiplied with, 0-dim.
+        edges: Region edges, shape (M + 1,).
+        scale: See :func:`gradient`, shape (M,).
+        above: Factor of all gradients, 0-dim.
     """
     read = _read(criterion, levels)
     if read is None:
@@ -204,7 +208,7 @@ def _read(criterion: Criterion, levels: Sequence[Examples]) -> tuple[Level, ...]
         return None
     read = []
     for examples in levels:
-        # to read a factor on the device, the host would wait for it
+        # the host would have to wait for a factor on the device
         one = None if isinstance(examples.factor, Tensor) else level(examples)
         if one is None or examples.prediction.device != device:
             return None
@@ -218,7 +222,7 @@ def _level_arguments(
     levels: Sequence[Examples],
     criterion: Criterion,
 ) -> tuple:
-    """What all kernels take first: levels, strides, classes and mu."""
+    """The first arguments of all kernels: levels, strides, classes and mu."""
     mu = float(getattr(criterion, 'mu', 0))
     # not tensors, see `_read`
     table = launch.table(places, [float(each.factor) for each in levels])
@@ -228,7 +232,7 @@ def _level_arguments(
 def _bad_targets(
     counted: Tensor, criterion: Criterion, levels: Sequence[Examples], read: Sequence[Level]
 ) -> Tensor:
-    """Add the bad targets that ``load_examples`` leaves out: labels with a weight per example."""
+    """Add bad targets that ``load_examples`` does not count: labels with a weight per example."""
     for examples, each in zip(levels, read):
         if each.form.weight == 'example' and isinstance(examples.target, LabelTarget):
             counted = counted + bad_targets(criterion, examples)
@@ -245,7 +249,7 @@ def _few_regions(
     """Launch ``few_regions_kernel`` for all levels.
 
     Returns:
-        The sums, and the loss of them if it is asked for, without a graph; the weight sum, shape
+        The sums, and their loss if it is asked for, without a graph; the weight sum, shape
         (1,); and the number of all examples that are not finite, int64, 0-dim.
     """
     per_thread = next(each for most, each in PER_THREAD.items() if regions <= most)

@@ -292,7 +292,7 @@ BROKEN = {
         "has iscrowd='0', a text; must be", make=_first('annotations', iscrowd='0')
     ),
     'annotation ids that are text, judged': _train(
-        'annotation ids must be integers, as pycocotools ends at',
+        'annotation ids must be integers, as pycocotools fails at',
         make=_edited(VAL_FILE, lambda content: content['annotations'][0].update(id='a')),
     ),
     'image ids beyond 64 bits, judged': _train(

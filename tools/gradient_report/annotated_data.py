@@ -1,4 +1,4 @@
-"""A data set as an analysis sees it: every picture once, as in a test, with its annotations."""
+"""A data set for the analysis: every picture once, as in a test, with its annotations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def annotated_loader(cfg: Config, split: str, images: int | None = None) -> Data
         images: At most so many, the first of each data set; None for all.
 
     Raises:
-        ConfigError: The config has no such data set, or none to take the test pipeline from.
+        ConfigError: The config has no such data set, or no data set with a test pipeline.
     """
     loader = deepcopy(_loader(cfg, split))
     pipeline = _pipeline(cfg, loader)

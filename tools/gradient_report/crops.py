@@ -1,4 +1,4 @@
-"""Pictures of single objects with what surrounds them."""
+"""Pictures of single objects with their surroundings."""
 
 from __future__ import annotations
 
@@ -22,13 +22,11 @@ UNREAD = 'no picture'
 
 
 def crop(suspect: Suspect) -> bytes:
-    """A square JPEG around an object, its box drawn in, and dashed the one that the model sees.
+    """A square JPEG around an object, with its box, and the model's box dashed.
 
     It shows nothing outside of the picture, so the object is in the middle only where there is
-    room.
-
-    A picture that OpenCV cannot read, as the data set has a loader of its own for it, or that is
-    not there any more, is grey and says so.
+    room. If OpenCV cannot read the picture, because the data set has a loader of its own for it or
+    the file is gone, the crop is grey and says so.
     """
     image = _read(suspect.image_path)
     unread = image is None
@@ -84,10 +82,10 @@ def _draw_dashed(image: np.ndarray, first: tuple[int, int], last: tuple[int, int
 
 
 def _read(path: str) -> np.ndarray | None:
-    """A picture in 8 bits and three channels, blue first; None where it cannot be read."""
+    """A picture in 8 bits and three channels, blue first; None if it cannot be read."""
     try:
         image = mmcv.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, backend='cv2')
-    except Exception:  # whatever the storage that the path points to raises
+    except Exception:  # any error of the storage behind the path
         return None
     if image is None or image.dtype == np.uint8:
         return image

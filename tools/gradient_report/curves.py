@@ -1,13 +1,14 @@
 """Reformulated gradient norms of each loss for a distribution of gradient norms (paper).
 
-Everything starts from counts of examples in equal regions of [0, 1], and an example stands at the
-centre of its region. The finer the regions the better, above all near 0, where most examples are; a
-multiple of the harmonized loss's number keeps any of them from lying across two of its regions.
+All curves start from counts of examples in equal regions of [0, 1], and an example counts as at the
+centre of its region. The finer the regions the better, above all near 0, where most examples are.
+Their number should be a multiple of the harmonized loss's number, so that none of them lies across
+two of its regions.
 
 Every curve is scaled to the same total gradient: the sum over all examples is that of the
-criterion whose gradient norm the axis shows (cross entropy for g, authentic smooth L1 for gr), so
-that this criterion's curve is the identity and the others say which examples gain and which lose.
-Without it they would differ by a factor that a loss weight or a learning rate takes back.
+criterion whose gradient norm the axis shows (cross entropy for g, authentic smooth L1 for gr). So
+this criterion's curve is the identity, and the others show which examples gain and which lose.
+Without scaling they would also differ by a factor, which a loss weight or a learning rate cancels.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def classification_curves(counts: np.ndarray, bins: int = 30) -> dict[str, np.nd
     """Reformulated gradient norm against g = |p - p*| of each classification loss.
 
     Cross entropy has g itself. Focal loss with gamma 2 has g^gamma (g - gamma (1 - g) log(1 - g)),
-    the same for both classes up to alpha, which is left out. GHM-C has g times the weight, 0 in an
-    empty one of its regions: the paper's beta, and that of ``balance='small-data'``.
+    the same for both classes up to alpha, which is left out. GHM-C has g times the weight, which is
+    the paper's beta or that of ``balance='small-data'``, and 0 in an empty region.
 
     Args:
         counts: Examples per region of g, shape (F,).
@@ -61,7 +62,7 @@ def regression_curves(
 ) -> dict[str, np.ndarray]:
     """Reformulated gradient norm against gr = |d / sqrt(d^2 + mu^2)| of each box loss.
 
-    Authentic smooth L1 has gr itself, GHM-R gr beta, 0 in an empty one of its regions. Smooth L1
+    Authentic smooth L1 has gr itself, GHM-R has gr beta, and 0 in an empty region. Smooth L1
     has min(|d| / delta, 1), where |d| = mu gr / sqrt(1 - gr^2).
 
     Args:

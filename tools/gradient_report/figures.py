@@ -1,4 +1,4 @@
-"""A detector's gradient norms as pictures: each a figure, the numbers behind it, and a sentence."""
+"""A detector's gradient norms as pictures: each has a figure, its numbers, and a sentence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Picture:
     Attributes:
         name: Of its files.
         title: Above it.
-        sentence: What it means.
+        sentence: Its meaning.
         figure: The drawing.
         table: The numbers that are drawn, by column, each with a value for every region.
     """
@@ -57,7 +57,7 @@ def pictures_of(
     """All pictures of one loss.
 
     Args:
-        record: What it was called with.
+        record: Of its calls.
         classes: Names, by class index.
         strides: Of the pyramid's levels in pixels, where the head calls its loss for each.
         per_class: Whether to draw the positives of every class too.
@@ -117,8 +117,8 @@ def _levels(record: LossRecord, strides: Sequence[int]) -> Picture:
     axes.set_ylim(bottom=0.5)
     finish(axes, record.symbol)
     sentence = (
-        f'A loss that is called for each {what} makes a density of each of these curves; with one '
-        'density for all, the largest outvotes the others.'
+        f'A loss that is called for each {what} has a density for each of these curves. One '
+        'density for all follows the largest curve.'
     )
     table = dict(zip(names, calls))
     return _picture(record, sentence, figure, table, '_levels', f', each {what}')
@@ -160,10 +160,10 @@ def _sentence(
     sentence = (
         f'Of {counts.sum():,} {what}, {easy:.1%} have {symbol} below {EASY} and are easy; '
         f'{outlier:.2%} are above {OUTLIER}: outliers, which the model contradicts. '
-        f'Share of the gradient that the easy and the outliers have: {listed}.'
+        f'Shares of the gradient of the easy examples and of the outliers: {listed}.'
     )
     if symbol == 'g':
-        # of each region's gradient, what the positives are of its examples
+        # positives have the share of a region's gradient that they have of its examples
         part = np.divide(positives, counts, out=np.zeros(len(counts)), where=counts > 0)
         listed = '; '.join(f'{name} {part @ share:.0%}' for name, share in shares.items())
         sentence += f' Share that the positives have: {listed}.'

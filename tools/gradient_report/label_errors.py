@@ -1,7 +1,7 @@
 """Finds the annotations that a detector contradicts, where label errors are likely.
 
-A detector that has learnt what most labels say puts a wrong one at the far end of the gradient
-norm, where GHM's outliers are.
+For a detector that has learnt from many right labels, a wrong label has a gradient norm near 1,
+like GHM's outliers.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-SAME_OBJECT = 0.5  # IoU from which a detection speaks of an annotated object
-ELSEWHERE = 0.3  # IoU below which it speaks of something else
-BESIDE = 0.1  # IoU from which one of its class may be where a badly placed object really is
+SAME_OBJECT = 0.5  # IoU from which a detection is of an annotated object
+ELSEWHERE = 0.3  # IoU below which it is of another object
+BESIDE = 0.1  # IoU from which a detection of the class may show the real place of the object
 INSIDE_IGNORED = 0.5  # share of a detection inside an ignored region or a crowd
 
 
@@ -32,11 +32,11 @@ class Suspect:
         box: x1, y1, x2, y2 in pixels of the file.
         label: Annotated class index; None where nothing is annotated.
         label_score: The model's score for that class, in [0, 1].
-        believed: The class index for which the model has the highest score, the label left out;
-            None where it sees no other.
+        believed: The class index, other than the label, with the highest score; None if the model
+            sees no other class.
         believed_score: That score, in [0, 1].
-        gradient_norm: How far the annotation is from the model, in [0, 1].
-        believed_box: Where the model sees a badly placed object, as ``box``; None elsewhere.
+        gradient_norm: How much the model contradicts the annotation, in [0, 1].
+        believed_box: The model's box for a badly placed object, as ``box``; else None.
     """
 
     image_id: int
@@ -55,14 +55,14 @@ def annotated_suspects(sample: DetDataSample, num_classes: int) -> list[Suspect]
     """Every annotated object, with the gradient norm of its label.
 
     g = (1 - p_label + p_other) / 2, where p_other is the highest score of another class: half the
-    L1 norm of p - p* over the two classes that the label is about. It is near 0 where the model
-    agrees, 1/2 where it sees nothing, and near 1 where it is sure of another class. The sample has
-    ground truth in pixels of the resized image, predictions in those of the file.
+    L1 norm of p - p* over these two classes. It is near 0 if the model
+    agrees, 1/2 if it sees nothing, and near 1 if it is sure of another class. The sample has
+    ground truth in pixels of the resized image, predictions in pixels of the file.
     """
     scene = _Scene.of(sample)
     there = scene.overlaps >= SAME_OBJECT
     label_score = scene.best_scores(there, num_classes).gather(1, scene.labels.unsqueeze(1))
-    # a neighbour's detection is no word against this object's label
+    # a detection of a neighbour does not contradict this object's label
     others = scene.best_scores(scene.nearest & there, num_classes)
     other_score, other = others.scatter(1, scene.labels.unsqueeze(1), 0).max(1)
     label_score = label_score.squeeze(1)
@@ -73,7 +73,7 @@ def annotated_suspects(sample: DetDataSample, num_classes: int) -> list[Suspect]
 def unseen_suspects(sample: DetDataSample, num_classes: int) -> list[Suspect]:
     """Every annotated object; g = 1 - the highest score x IoU of a detection, of whatever class.
 
-    It is near 1 where the model sees nothing at all, as p* is 1 for whatever is annotated. The
+    It is near 1 if the model sees nothing at all, because p* is 1 for every annotation. The
     sample is as in :func:`annotated_suspects`.
     """
     scene = _Scene.of(sample)
@@ -85,12 +85,12 @@ def unseen_suspects(sample: DetDataSample, num_classes: int) -> list[Suspect]:
 
 
 def badly_placed_suspects(sample: DetDataSample) -> list[Suspect]:
-    """The annotated objects that the model sees beside their box, with how surely it does.
+    """The annotated objects that the model sees beside their box.
 
-    A detection speaks of an object's place if it is of the object's class, and no annotation is
-    nearer to it. g = (1 - p) p_beside, where p is the highest score of those with an IoU of at
-    least 0.5, and p_beside the highest score x (1 - IoU) of those with one of 0.1 to 0.5. It is 0
-    where the model agrees, and the larger the surer and the farther away it sees the object.
+    A detection may show an object's place if it is of the object's class, and no annotation is
+    nearer to it. g = (1 - p) p_beside, where p is the highest score of such detections with an IoU
+    of at least 0.5, and p_beside the highest score x (1 - IoU) of those with an IoU of 0.1 to 0.5.
+    It is 0 if the model agrees, and grows with the certainty and the distance of the detection.
     The sample is as in :func:`annotated_suspects`.
     """
     scene, found = _Scene.of(sample), sample.pred_instances
@@ -112,7 +112,7 @@ def badly_placed_suspects(sample: DetDataSample) -> list[Suspect]:
 def unannotated_suspects(sample: DetDataSample) -> list[Suspect]:
     """Every detection where nothing is annotated; g is its score, as p* is 0.
 
-    One that speaks of a badly placed object is none of them.
+    A detection that shows the place of a badly placed object is left out.
     """
     scene, found = _Scene.of(sample), sample.pred_instances
     free = (scene.overlaps < ELSEWHERE).all(0) & ~scene.beside().any(0)
@@ -138,14 +138,14 @@ def worst(suspects: list[Suspect], count: int) -> list[Suspect]:
 
 @dataclass(frozen=True)
 class _Scene:
-    """What is annotated in a picture against what a detector sees.
+    """The annotations and the detections of a picture.
 
     Attributes:
         boxes: Annotated, in pixels of the file, shape (objects, 4).
         labels: Their class indices, shape (objects,).
         overlaps: IoU of objects and detections, shape (objects, detections).
-        nearest: Where an object is the one that a detection overlaps most, bool, of that shape.
-        of_class: Where a detection is of the object's class, bool, of that shape.
+        nearest: Whether a detection overlaps no other object more, bool, of that shape.
+        of_class: Whether a detection is of the object's class, bool, of that shape.
         found: The detections.
     """
 
@@ -169,7 +169,7 @@ class _Scene:
         return cls(boxes, labels, overlaps, nearest, of_class, found)
 
     def beside(self) -> Tensor:
-        """Where a detection may be the object, beside its box: bool, (objects, detections)."""
+        """Whether a detection may be the object, beside its box: bool, (objects, detections)."""
         near = (self.overlaps >= BESIDE) & (self.overlaps < SAME_OBJECT)
         return near & self.nearest & self.of_class
 
@@ -200,7 +200,7 @@ def _of_objects(
 
 
 def image_of(sample: DetDataSample) -> tuple[int, str, tuple[int, int]]:
-    """Id, path, and height and width of a picture, as a suspect begins with them."""
+    """Id, path, and height and width of a picture: the first fields of a suspect."""
     return sample.img_id, sample.img_path, tuple(sample.ori_shape[:2])
 
 

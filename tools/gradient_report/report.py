@@ -1,4 +1,4 @@
-"""One self-contained HTML page: the pictures, what each means, the worst examples, the config."""
+"""One self-contained HTML page: the pictures with their meaning, the worst examples, the config."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAST_SEEN = 0.05  # score below which the model sees nothing, as MMDetection's 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Crops under a heading, with a sentence on what they are; in the order to show."""
+    """Crops under a heading, with an explanation; in the order to show."""
 
     title: str
     sentence: str

@@ -27,11 +27,11 @@ class Survey:
     """The results of a pass.
 
     Attributes:
-        records: What each loss was called with, by its name.
+        records: Of each loss's calls, by its name.
         annotated: The annotated objects with the largest gradient norms, largest first.
-        unannotated: The same of the detections where nothing is annotated.
-        badly_placed: The same of the annotated objects that the model sees beside their box.
-        unseen: The same of the annotated objects at whose place the model sees nothing.
+        unannotated: The same for detections where nothing is annotated.
+        badly_placed: The same for annotated objects that the model sees beside their box.
+        unseen: The same for annotated objects where the model sees nothing.
         images: Number of pictures.
         objects: Number of annotated objects.
     """
@@ -54,14 +54,14 @@ def survey(
     mu: float,
     keep: int,
 ) -> Survey:
-    """Look at a data set through a detector, whatever losses it was trained with.
+    """Run a data set through a detector, whatever losses it was trained with.
 
     Args:
         model: An mmdet detector; it is put into eval mode and its state does not change.
-        batches: What a dataloader yields, boxes resized with the pictures.
+        batches: Of a dataloader, with boxes resized with the pictures.
         num_classes: C.
         bins: M, regions of [0, 1].
-        mu: Of authentic smooth L1, for box losses that have none.
+        mu: Of authentic smooth L1, for box losses without a mu.
         keep: Length of each list of suspects.
     """
     model.eval()

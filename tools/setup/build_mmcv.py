@@ -58,7 +58,7 @@ print(compiled_for)
 
 @dataclass(frozen=True)
 class Plan:
-    """Whether the operators are to be built for CUDA, and what stands in the way where not."""
+    """Whether the operators are to be built for CUDA, and the obstacle if not."""
 
     cuda: bool
     note: str = ''
@@ -68,9 +68,9 @@ def plan_build(gpu: str | None, torch_cuda: str | None, nvcc: str | None) -> Pla
     """Decide which operators to build.
 
     Args:
-        gpu: What the operators are to run on; None for the CPU alone.
+        gpu: The GPU on which the operators are to run; None for the CPU alone.
         torch_cuda: The CUDA release of torch; None for a torch without CUDA.
-        nvcc: The release of the CUDA compiler; None where there is none.
+        nvcc: The release of the CUDA compiler; None if there is none.
     """
     if gpu is None:
         return Plan(cuda=False)
@@ -84,7 +84,7 @@ def plan_build(gpu: str | None, torch_cuda: str | None, nvcc: str | None) -> Pla
 def build_variables(plan: Plan, inherited: dict[str, str]) -> dict[str, str]:
     """Return the environment variables to build with."""
     variables = {'MAX_JOBS': str(len(os.sched_getaffinity(0))), **inherited, 'MMCV_WITH_OPS': '1'}
-    # ninja is looked up as a command, and an environment is used without being activated.
+    # ninja is looked up as a command, and the environment need not be activated.
     variables['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), inherited['PATH']])
     # Debug information takes half of the compile time.
     variables['CPPFLAGS'] = f'{inherited.get("CPPFLAGS", "")} -g0'.strip()
@@ -132,7 +132,7 @@ def _install_prebuilt(requirement: str, plan: Plan, page: str) -> bool:
 
 
 def run_with_heartbeat(command: list[str], variables: dict[str, str], log: Path) -> int:
-    """Run a long command into a log, say every now and then how far it is, return its status."""
+    """Run a long command into a log, print its progress now and then, and return its status."""
     start = time.monotonic()
     with log.open('w') as output:
         process = subprocess.Popen(command, env=variables, stdout=output, stderr=subprocess.STDOUT)
@@ -150,7 +150,7 @@ def _compiled(log: str) -> str:
 
 
 def _install(requirement: str, plan: Plan, log: Path) -> bool:
-    # Verbose for the compiler's progress; forced because what is installed is known to be wrong.
+    # Verbose for the compiler's progress; forced because the installed one is known to be wrong.
     options = ['-v', '--no-deps', '--no-build-isolation', '--force-reinstall']
     command = [sys.executable, '-m', 'pip', 'install', *options, requirement]
     status = run_with_heartbeat(command, build_variables(plan, dict(os.environ)), log)

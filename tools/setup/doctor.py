@@ -2,7 +2,7 @@
 
     python tools/setup/doctor.py
 
-Exits with 1 where a problem keeps the plugin from working.
+Exits with 1 if a problem keeps the plugin from working.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from problems import advice, blockers
 
 
 def facts() -> dict[str, str]:
-    """Return what the table shows, by its label."""
+    """Return the values of the table by their labels."""
     versions = {
         module: ', '.join(f'{found} ({name})' for name, found in installed(module).items())
         for module in PROVIDERS
@@ -66,7 +66,7 @@ def _operators() -> str:
 def _gpus() -> str:
     try:
         names, cuda = gpu_names(), torch_cuda_version()
-    # So does torch itself where a library of its own is missing.
+    # So does torch itself if a library of its own is missing.
     except Exception:
         return 'unknown without torch'
     return ', '.join(names) or f'none that torch can use (its CUDA: {cuda or "none"})'
@@ -85,7 +85,7 @@ def _compiler() -> str:
 
 
 def _back_ends() -> dict[str, str]:
-    """What computes the GHM losses on each device, and why."""
+    """The back end of the GHM losses on each device, and the reason."""
     try:
         import torch
 

@@ -1,7 +1,7 @@
-"""What is installed here, as plain facts.
+"""The installed packages and versions.
 
-Only the standard library is imported at the top, here and in the modules that judge or repair these
-facts: they have to run where everything else is missing.
+Only the standard library is imported at the top, here and in the modules that judge or repair the
+installation: they have to run if everything else is missing.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ OPENMMLAB = ('mmengine', 'mmcv', 'mmdet')
 
 
 def release(name: str) -> str | None:
-    """Return the installed version of a distribution, None where it is not installed."""
+    """Return the installed version of a distribution, None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -77,14 +77,14 @@ def installed(module: str) -> dict[str, str]:
 
 
 def family() -> str:
-    """Return the key in `TESTED` of the packages that are in use, 'onedl' where there are none."""
+    """Return the key in `TESTED` of the packages that are in use, 'onedl' if there are none."""
     found = [name for module in OPENMMLAB for name in installed(module)]
     of_onedl = [name for name in found if name.startswith('onedl-')]
     return 'openmmlab' if found and not of_onedl else 'onedl'
 
 
 def wanted(module: str) -> str:
-    """Return the requirement to install a module by, in the family of packages that is in use."""
+    """Return the requirement that installs a module, in the family of packages that is in use."""
     tested = TESTED[family()]
     name = next(name for name in PROVIDERS[module] if name in tested)
     # All OpenCV packages share their version numbers: an installed one fits the installed numpy.

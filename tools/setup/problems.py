@@ -1,7 +1,7 @@
-"""What keeps the plugin from working in this environment, and the command that repairs it.
+"""Problems that keep the plugin from working in this environment, and commands that repair them.
 
-Two groups of checks: `blockers` stop the import, `advice` is about what works, but not as tested.
-Only the standard library is imported at the top: the checks run where everything else is missing.
+There are two groups of checks: `blockers` stop the import, `advice` is about untested combinations.
+Only the standard library is imported at the top: the checks run if everything else is missing.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ DISTRIBUTIONS = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, and the shell command that repairs it."""
+    """A fault, and the shell command that repairs it."""
 
     summary: str
     fix: str
 
 
 def blockers() -> Iterator[Problem]:
-    """Yield what stops the plugin from being imported, a cause before its consequences."""
+    """Yield the problems that stop the import of the plugin, a cause before its consequences."""
     missing = [module for module in PROVIDERS if find_spec(module) is None]
     for module in missing:
         yield Problem(f'{module} is not installed', _install_command(module, wanted(module)))
@@ -68,7 +68,7 @@ def blockers() -> Iterator[Problem]:
 
 
 def advice() -> Iterator[Problem]:
-    """Yield what works here, but is fragile or slow; to be called where there are no `blockers`."""
+    """Yield parts that work, but are fragile or slow; to be called if there are no `blockers`."""
     for module in PROVIDERS:
         found = installed(module)
         if len(found) > 1:
@@ -86,11 +86,11 @@ def advice() -> Iterator[Problem]:
 
 
 def cuda_build_obstacle(torch_cuda: str | None, nvcc: str | None) -> str | None:
-    """Return what has to be done before CUDA operators can be built beside a GPU, None if nothing.
+    """Return the steps that are needed before CUDA operators can be built, None if there are none.
 
     Args:
         torch_cuda: The CUDA release of torch, such as '13.0'; None for a torch without CUDA.
-        nvcc: The release of the CUDA compiler; None where there is none.
+        nvcc: The release of the CUDA compiler; None if there is none.
     """
     if torch_cuda is None:
         return 'install a torch with CUDA'
@@ -130,7 +130,7 @@ def _import_failure(module: str, error: Exception) -> Problem:
     if missing and missing not in PROVIDERS:
         return Problem(summary, pip_command('install', DISTRIBUTIONS.get(missing, missing)))
     if 'numpy' in reason:
-        # what does not load beside numpy 2 was compiled before it came out
+        # a module that does not load with numpy 2 was compiled before its release
         is_new = installed('numpy')['numpy'] >= '2'
         return Problem(summary, pip_command('install', 'numpy<2' if is_new else wanted('numpy')))
     if module == 'cv2':

@@ -1,4 +1,4 @@
-"""Counts that are kept on the device, and that the host reads only now and then."""
+"""Counts on the device that the host reads only now and then."""
 
 from ghm_mmdet.losses.monitors.labels import LabelCheck
 from ghm_mmdet.losses.monitors.nonfinite import NonfiniteFlags

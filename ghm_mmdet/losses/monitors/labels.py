@@ -27,7 +27,7 @@ class LabelCheck(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # one place in memory, which a compiled graph or a replayed one can add to
+        # always the same memory, so that a compiled or replayed graph can add to it
         self.bad: Tensor
         self.register_buffer('bad', torch.zeros((), dtype=torch.int64), persistent=False)
         self._allowed = ''
@@ -38,8 +38,8 @@ class LabelCheck(nn.Module):
 
         Args:
             count: int64, 0-dim.
-            criterion: For the message, as what follows.
-            examples: Of the call, or of one of its levels.
+            criterion: For the message.
+            examples: For the message; of the call, or of one of its levels.
 
         Raises:
             ValueError: See :meth:`raise_if_bad`.
@@ -57,7 +57,7 @@ class LabelCheck(nn.Module):
         """Read the count, which waits for the device.
 
         Raises:
-            ValueError: Targets that are out of range came in since the last look.
+            ValueError: Targets were out of range since the last read.
         """
         count = int(self.bad)
         if count:

@@ -1,4 +1,4 @@
-"""Notes on the device in which levels of a loss NaN or infinity came in."""
+"""Notes on the device which levels of a loss had NaN or infinity as input."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class NonfiniteFlags(nn.Module):
     """Levels with NaN or infinite input since the flags were last taken.
 
     Attributes:
-        counts: Of such examples, int64, shape (LEVELS,); not part of the state dict, and never read
-            here, so that the host does not wait for the device.
+        counts: Number of non-finite examples, int64, shape (LEVELS,); not part of the state dict,
+            and never read here, so that the host does not wait for the device.
     """
 
-    LEVELS = 16  # those beyond share the last place
+    LEVELS = 16  # further levels share the last place
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class NonfiniteFlags(nn.Module):
             first: Number of the first of these levels.
             nonfinite: int64, shape (L,), one for each.
         """
-        # to look costs less than to add, where nothing has to be waited for
+        # on a CPU nothing has to be waited for, and reading is cheaper than adding
         if nonfinite.device.type == 'cpu' and not is_compiling() and not any(nonfinite.tolist()):
             return
         start = min(first, self.LEVELS - 1)

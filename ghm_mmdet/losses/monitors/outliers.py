@@ -1,4 +1,4 @@
-"""A warning where GHM-R cannot tell its examples apart, without waiting for the device."""
+"""A warning if nearly all examples of GHM-R are outliers, without waiting for the device."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ghm_mmdet.losses.run_state import training_iteration
 class OutlierWatch:
     """Warns once if nearly every box coordinate of an iteration is an outlier.
 
-    So it is for boxes decoded to pixels, which no GHM-R can harmonize, and for a ``mu`` far below
-    the usual errors. Fewer than 10 regions do not tell outliers apart, and bring no warning. It
+    This happens with boxes decoded to pixels, which GHM-R cannot harmonize, and with a ``mu`` far
+    below the usual errors. Fewer than 10 regions do not separate outliers, and give no warning. It
     looks at every ``INTERVAL``-th iteration of an mmengine run, from the first interval on, when
-    what the untrained net predicted is past.
+    the net is no longer untrained.
     """
 
     INTERVAL = 50  # mmengine's LoggerHook waits for the device this often anyway

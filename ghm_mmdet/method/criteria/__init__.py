@@ -1,4 +1,4 @@
-"""Criteria: what one example is, and what a prediction is compared with."""
+"""Criteria, which define the loss and gradient norm of an example, and targets."""
 
 from ghm_mmdet.method.criteria.authentic_smooth_l1 import AuthenticSmoothL1
 from ghm_mmdet.method.criteria.criterion import Criterion, Evaluation, working_dtype

@@ -13,8 +13,8 @@ from ghm_mmdet.method.criteria.targets import Target
 class AuthenticSmoothL1(Criterion):
     """ASL1(d) = sqrt(d^2 + mu^2) - mu: one example is one box coordinate.
 
-    Paper, section "GHM-R Loss": d ASL1 / d d = d / sqrt(d^2 + mu^2), whose magnitude gr is below 1,
-    so that unlike smooth L1 it still tells hard examples from very hard ones. An example whose d^2
+    Paper, section "GHM-R Loss": d ASL1 / d d = d / sqrt(d^2 + mu^2). Its magnitude gr is below 1,
+    so that unlike with smooth L1 it distinguishes hard and very hard examples. An example whose d^2
     overflows, in float32 from |d| of 1.8e19 on, is not finite.
 
     Args:
@@ -24,7 +24,7 @@ class AuthenticSmoothL1(Criterion):
         ValueError: mu is out of range.
     """
 
-    MU = '[1e-18, 1e18]'  # float32 holds their squares; were one 0, gr of no error would be NaN
+    MU = '[1e-18, 1e18]'  # float32 holds the squares; with a square of 0, gr at d = 0 would be NaN
 
     def __init__(self, mu: float) -> None:
         check_interval('mu', mu, self.MU)
@@ -46,5 +46,5 @@ class AuthenticSmoothL1(Criterion):
         one = values.new_ones(()).expand_as(values)
         difference = target.subtract_from(values, one)
         square = difference * difference + self.mu * self.mu
-        # infinity times 0 is NaN: against an infinite root the largest errors would be no errors
+        # 0 times an infinite square makes the root NaN: with an infinite root gr would be 0
         return difference, torch.add(square, square, alpha=0).sqrt()

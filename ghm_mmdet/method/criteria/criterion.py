@@ -1,7 +1,7 @@
 """The definition of an example: its loss, its gradient norm and its gradient.
 
-A criterion knows the mathematics of a single example and nothing of densities, regions or
-MMDetection. Computation runs in float32, or in float64 where the prediction is float64.
+A criterion has the mathematics of a single example, and does not depend on densities, regions or
+MMDetection. It computes in float32, or in float64 if the prediction is float64.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Criterion(ABC):
 
     Attributes:
         probabilities: Whether targets are probabilities: labels, or values in [0, 1].
-        key: The same behind the name of the class. Compiled graphs carry it in place of the object,
-            so equal keys have to mean equal mathematics.
+        key: The name of the class and the argument. Compiled graphs have the key in place of the
+            object, so equal keys have to mean equal mathematics.
     """
 
     probabilities: ClassVar[bool] = False
@@ -50,7 +50,7 @@ class Criterion(ABC):
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
-        # a process that unpickles it may have made none with this key
+        # the process that unpickles it may not know this key yet
         self._by_key[self.key] = self
 
     @classmethod
@@ -61,7 +61,7 @@ class Criterion(ABC):
     def examples(self, prediction: Tensor) -> Tensor:
         """A view of the prediction with one element per example; it broadcasts to the prediction.
 
-        Every element is an example, unless a subclass takes rows for one.
+        Every element is an example, unless a subclass has one example per row.
         """
         return prediction
 

@@ -38,8 +38,8 @@ class SigmoidCrossEntropy(Criterion):
 class ProbabilityCrossEntropy(Criterion):
     """Binary cross entropy on probabilities, for heads that apply the sigmoid themselves.
 
-    g = |p - p*| as in :class:`SigmoidCrossEntropy`: the gradient norm is that of the logit, which
-    such a head keeps to itself. The derivative is that of the probability, (p - p*) / (p (1 - p)).
+    g = |p - p*| as in :class:`SigmoidCrossEntropy`: the gradient norm of the logit, which
+    such a head does not return. The derivative is by the probability, (p - p*) / (p (1 - p)).
     """
 
     probabilities = True

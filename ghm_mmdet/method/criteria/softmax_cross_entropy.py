@@ -11,8 +11,8 @@ from ghm_mmdet.method.criteria.targets import Target
 class SoftmaxCrossEntropy(Criterion):
     """Cross entropy over the classes of a row; the examples have shape (N, 1).
 
-    The gradient is the vector p - y. Half its L1 norm is g: it lies in [0, 1], and is 1 - p_label
-    where y is a label. Background is a class like any other.
+    The gradient is the vector p - y. g is half its L1 norm: it lies in [0, 1], and is 1 - p_label
+    if y is a label. Background is a class like any other.
     """
 
     probabilities = True

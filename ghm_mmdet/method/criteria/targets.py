@@ -12,9 +12,9 @@ class LabelTarget(NamedTuple):
     """Classification targets that are zero everywhere but at one class per anchor.
 
     Attributes:
-        labels: int64, shape (N,). Column in [0, C); with any other value the row is all zeros. To
-            sigmoid cross entropy that is background, which softmax has a column for: there such a
-            row has a loss of 0 and g = 1/2.
+        labels: int64, shape (N,). Column in [0, C); with any other value the row is all zeros. For
+            sigmoid cross entropy such a row is background. Softmax has a column for background, and
+            such a row has a loss of 0 and g = 1/2.
         score: Target probability at the label, shape (N,), in [0, 1]; None stands for 1.
     """
 
@@ -26,7 +26,7 @@ class LabelTarget(NamedTuple):
 
         Args:
             values: Shape (N, C).
-            factor: Shape (N, C), what the target is multiplied with.
+            factor: Shape (N, C), factor of the target.
         """
         if values.size(1) == 0:
             return values
