@@ -198,7 +198,7 @@ BROKEN = {
         r"data_prefix='images/': must be a dict, such as dict\(img='images/'\)",
     ),
     'filter that is no dict': (config(filter_cfg=True), 'filter_cfg=True: must be a dict'),
-    'indices of text': (config(indices='3'), "indices='3': must be an integer"),
+    'indices of text': (config(indices='3'), "indices='3': must be a number of pictures"),
     'indices beyond the end': (
         config(indices=[0, 9]),
         r'indices=\[0, 9\]: must be numbers of the 8',
