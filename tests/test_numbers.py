@@ -18,7 +18,9 @@ SPREAD = re.compile(r'([+-]?\d+\.\d+) ± (\d+\.\d+)')
 SEEDS = re.compile(r'\d+\.\d+(, \d+\.\d+)+')
 PAIRED = re.compile('paired|minus the chosen')
 """Differences to the first row of the page's table."""
-NOT_IN_A_TABLE = re.compile('minus the same|by correcting|loss, wrong labels|with L1|all ten|fine-tuned')
+NOT_IN_A_TABLE = re.compile(
+    'minus the same|by correcting|loss, wrong labels|with L1|all ten|fine-tuned'
+)
 """Differences to another page table's row, and rows of runs without a table."""
 
 

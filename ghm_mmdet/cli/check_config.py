@@ -26,7 +26,9 @@ from ghm_mmdet.config_types import config_class, is_a
 from ghm_mmdet.datasets.check import read_data
 from ghm_mmdet.datasets.pictures import warn_of_sizes
 from ghm_mmdet.datasets.splits import Split
+from ghm_mmdet.heads import WholePyramidHead
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss, OHEMLoss
+from ghm_mmdet.losses.ghm_loss import GHMLoss
 
 LOOP_PARTS = {
     'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
@@ -39,6 +41,7 @@ NEEDED_BY_STRATEGIES = {DeepSpeedStrategy: 'deepspeed', ColossalAIStrategy: 'col
 """The packages that MMEngine's strategies look for when they are built."""
 
 MODULES = ('backbone', 'neck', 'head')
+CHECKED_LOSSES = (GHMLoss, OHEMLoss)
 """How the keys of a detector's parts end."""
 
 
@@ -223,18 +226,25 @@ def _check_module(name: str, part: Mapping) -> None:
     kind = part.get('type')
     if not (key.endswith(MODULES) or key.startswith('loss')) or kind is None:
         return
-    found = config_class(kind, MODELS)
-    # A name with a scope belongs to another package, which is imported when the model is built.
-    if found is None and '.' not in kind:
-        close = get_close_matches(kind, MODELS.module_dict, n=1)
-        hint = f'did you mean {close[0]!r}?' if close else 'import its module in custom_imports'
-        raise ConfigError(f'{name}.type={kind!r}: must be a registered model; {hint}')
-    if key.startswith('loss') and getattr(found, '__module__', '').startswith('ghm_mmdet.'):
+    found = _registered(f'{name}.type', kind)
+    if found is WholePyramidHead:
+        _registered(f'{name}.head', part.get('head'))
+    if key.startswith('loss') and isinstance(found, type) and issubclass(found, CHECKED_LOSSES):
         _check_loss(name, found, part)
 
 
+def _registered(name: str, kind: object) -> object | None:
+    found = config_class(kind, MODELS)
+    # A name with a scope belongs to another package, which is imported when the model is built.
+    if found is None and '.' not in str(kind):
+        close = get_close_matches(str(kind), MODELS.module_dict, n=1)
+        hint = f'did you mean {close[0]!r}?' if close else 'import its module in custom_imports'
+        raise ConfigError(f'{name}={kind!r}: must be a registered model; {hint}')
+    return found
+
+
 def _check_loss(name: str, kind: type, part: Mapping) -> None:
-    """Build a loss of this package, which checks its arguments."""
+    """Build a loss of this package, or one derived from it, which checks its arguments."""
     arguments = {key: value for key, value in part.items() if key not in ('type', '_scope_')}
     if issubclass(kind, GHMCLoss) and 'use_sigmoid' not in arguments:
         raise ConfigError(

@@ -21,14 +21,26 @@ class WholePyramidDensity:
     Attributes:
         ignore_avg_factor: Whether the factors that the head multiplies its levels' losses by
             have no effect.
+
+    Raises:
+        TypeError: On subclassing, if the head stands before the mixin.
     """
 
     ignore_avg_factor = False
 
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in cls.__mro__[: cls.__mro__.index(WholePyramidDensity)]:
+            if 'loss_by_feat' in vars(base) and not issubclass(base, WholePyramidDensity):
+                raise TypeError(
+                    f'{cls.__name__}: its base {base.__name__} must stand after '
+                    'WholePyramidDensity, or each level has a density of its own'
+                )
+
     def loss_by_feat(self, *args: object, **kwargs: object) -> dict[str, Tensor | list[Tensor]]:
         """The head's losses; a :class:`GHMLoss` gives one number for the pyramid."""
         with ExitStack() as stack:
-            for module in self.children():
+            for module in self.modules():
                 if isinstance(module, GHMLoss):
                     stack.enter_context(module.split_levels(self.ignore_avg_factor))
             losses = super().loss_by_feat(*args, **kwargs)
@@ -103,11 +115,11 @@ def WholePyramidHead(
 def _merge_levels(loss: object) -> object:
     """One number for the shares of a loss; an output without shares is returned unchanged.
 
-    A head that calls the loss once returns one share, others return a list. In it, levels without
-    positives may have a tensor, a zero that keeps their predictions in the graph.
+    A head that calls the loss once returns one share, others return a list or tuple. In it, levels
+    without positives may have a tensor, a zero that keeps their predictions in the graph.
     """
     levels = [loss] if isinstance(loss, PartialLoss) else loss
-    if not isinstance(levels, list):
+    if not isinstance(levels, (list, tuple)):
         return loss
     shares = [level for level in levels if isinstance(level, PartialLoss)]
     if not shares:

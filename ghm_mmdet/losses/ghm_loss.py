@@ -66,12 +66,18 @@ class Statistics(NamedTuple):
     beta: Tensor
 
 
+ONLY_SCALED = (
+    'the GHM loss of one level was {}: it is computed after all levels, so a head can multiply or '
+    'divide it, and return it; return another loss under a name of its own'
+)
+
+
 @dataclass(frozen=True)
 class PartialLoss:
     """One level's share of a loss whose density spans several levels.
 
     Nothing is computed yet. :meth:`GHMLoss.merge` computes all levels together; do not modify the
-    tensors before that.
+    tensors before that. A head can multiply, divide and return a share; all else is an error.
 
     Attributes:
         loss: The whole loss.
@@ -93,11 +99,22 @@ class PartialLoss:
     def __truediv__(self, divisor: float | Tensor) -> PartialLoss:
         return self._with_factor(self.examples.factor / divisor, divisor)
 
+    def __add__(self, other: object) -> PartialLoss:
+        raise TypeError(ONLY_SCALED.format('added to'))
+
+    __radd__ = __sub__ = __rsub__ = __add__
+
+    def __getattr__(self, name: str) -> object:
+        raise AttributeError(ONLY_SCALED.format(f'asked for its {name}'))
+
     def _with_factor(self, result: float | Tensor, factor: float | Tensor) -> PartialLoss:
         if self.ignores_factors:
             return self
         if isinstance(factor, Tensor) and factor.requires_grad:
-            raise ValueError('factor of a level: must be a constant, without a gradient')
+            raise ValueError(
+                'factor of a level: has a gradient, must be a constant; detach it, or take a '
+                'density per level'
+            )
         return replace(self, examples=self.examples._replace(factor=result))
 
 

@@ -16,6 +16,10 @@ from ghm_mmdet.losses import GHMCLoss
 HEAD = 'model.bbox_head'
 
 
+class DerivedLoss(GHMCLoss):
+    """As a user writes one, in a module of their own."""
+
+
 @pytest.fixture
 def cfg(small_config):
     return Config.fromfile(small_config)
@@ -45,6 +49,18 @@ BROKEN = {
     'head misspelt': (
         {f'{HEAD}.type': 'RetinaHed'},
         r"bbox_head.type='RetinaHed': .* did you mean 'RetinaHead'\?",
+    ),
+    'head of a pyramid misspelt': (
+        {f'{HEAD}.type': 'WholePyramidHead', f'{HEAD}.head': 'ATSSHed'},
+        r"bbox_head.head='ATSSHed': must be a registered model; did you mean 'ATSSHead'\?",
+    ),
+    'pyramid without a head': (
+        {f'{HEAD}.type': 'WholePyramidHead'},
+        'bbox_head.head=None: must be a registered model',
+    ),
+    'unknown argument of a derived loss': (
+        {f'{HEAD}.loss_cls.type': DerivedLoss, f'{HEAD}.loss_cls.binz': 3},
+        "loss_cls: .*unexpected.*'binz'",
     ),
     'no bins': ({f'{HEAD}.loss_cls.bins': 0}, 'model.bbox_head.loss_cls: bins=0: must be'),
     'momentum of one': ({f'{HEAD}.loss_bbox.momentum': 1.0}, r'loss_bbox: momentum=1.0: .*\[0, 1'),

@@ -10,6 +10,7 @@ from torch import nn
 
 import ghm_mmdet  # noqa: F401
 from ghm_mmdet.heads import WholePyramidHead
+from ghm_mmdet.heads.whole_pyramid import WholePyramidDensity
 from ghm_mmdet.losses import GHMCLoss
 
 CLASSES = 3
@@ -75,8 +76,57 @@ def test_the_levels_have_the_reduction_of_their_calls(levels, reduction, overrid
 def test_a_factor_that_is_learned_is_refused(levels, of_all):
     factor = torch.tensor(0.5, requires_grad=True)
     head = WholePyramidHead('ScalingHead', factors=(factor, factor if of_all else 1.0))
-    with pytest.raises(ValueError, match='factor of a level: must be a constant'):
+    with pytest.raises(ValueError, match='factor of a level: has a gradient, must be a constant'):
         head.loss_by_feat(*levels)
+
+
+@pytest.mark.parametrize(
+    'misuse',
+    [
+        lambda loss: loss + torch.ones(()),
+        lambda loss: torch.ones(()) + loss,
+        lambda loss: loss - 1.0,
+        lambda loss: sum([loss, loss]),
+        lambda loss: loss.mean(),
+        lambda loss: loss.detach(),
+    ],
+)
+def test_a_head_can_only_scale_the_loss_of_a_level(levels, misuse):
+    logits, labels = levels
+    loss = GHMCLoss(use_sigmoid=True)
+    with loss.split_levels(), pytest.raises(
+        (TypeError, AttributeError), match='multiply or divide'
+    ):
+        misuse(loss(logits[0], labels[0]))
+
+
+class HeadOfParts(ScalingHead):
+    """Its loss is a part of a part, and its levels are in a tuple."""
+
+    def __init__(self):
+        super().__init__((1.0, 1.0))
+        self.parts = nn.ModuleDict(dict(loss=self.loss_cls))
+        del self.loss_cls
+
+    def loss_by_feat(self, logits, labels):
+        return dict(loss_cls=tuple(map(self.parts['loss'], logits, labels)))
+
+
+def test_the_loss_may_be_anywhere_in_the_head(levels):
+    loss = WholePyramidHead(HeadOfParts).loss_by_feat(*levels)['loss_cls']
+    torch.testing.assert_close(loss, sum(beta_times_loss(*levels)))
+
+
+def test_a_mixin_behind_the_head_is_refused():
+    class Before(WholePyramidDensity, ScalingHead):
+        pass
+
+    class Derived(Before):
+        pass
+
+    assert issubclass(Derived, WholePyramidDensity)
+    with pytest.raises(TypeError, match='Behind: its base ScalingHead must stand after'):
+        type('Behind', (ScalingHead, WholePyramidDensity), {})
 
 
 def test_bad_labels_of_all_levels_are_counted_together(levels):
