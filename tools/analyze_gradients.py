@@ -16,12 +16,10 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
-from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 from mmengine.utils import track_iter_progress
 from torch import nn
 from torch.utils.data import DataLoader
@@ -30,6 +28,7 @@ from ghm_mmdet.cli.check_config import check_config, check_data
 from ghm_mmdet.cli.checkpoint import check_checkpoint
 from ghm_mmdet.cli.command_line import add_config, add_trust, one_line_errors
 from ghm_mmdet.cli.config import ConfigError, load_config
+from ghm_mmdet.cli.detector import build_detector, load_weights
 from ghm_mmdet.datasets.check import leaf_datasets
 from ghm_mmdet.datasets.tolerant_loading import tolerate_undecodable
 from ghm_mmdet.mm_patches import guard_checkpoints
@@ -74,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         init_default_scope('mmdet')
         with redirect_stdout(StringIO()):  # pycocotools prints lines while it reads
             loader = annotated_loader(cfg, args.split, args.images)
-    model = _model(cfg, args.checkpoint)
+        model = _model(cfg, args)
     classes = loader.dataset.metainfo['classes']
     batches = track_iter_progress((loader, len(loader)), file=sys.stderr)
     with one_line_errors(args.debug):
@@ -122,12 +121,12 @@ def prepare(args: argparse.Namespace) -> tuple[Config, Path]:
     return cfg, out
 
 
-def _model(cfg: Config, checkpoint: str) -> nn.Module:
+def _model(cfg: Config, args: argparse.Namespace) -> nn.Module:
     # building and loading say a page about each layer otherwise
     MMLogger.get_instance('analyze_gradients', log_level='ERROR')
     _keep_low_scores(cfg.model)
-    model = MODELS.build(cfg.model)
-    loaded = load_checkpoint(model, checkpoint, map_location='cpu', logger='silent')
+    model = build_detector(cfg, args.config)
+    loaded = load_weights(model, args.checkpoint, args.config)
     # TOOD's loss depends on the epoch
     MessageHub.get_current_instance().update_info('epoch', loaded.get('meta', {}).get('epoch', 0))
     return model.to(get_device())
