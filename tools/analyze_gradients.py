@@ -171,7 +171,8 @@ def _write(
     files = [out / 'report.html']
     for name, suspects in worst_of.items():
         files.append(out / f'{name}.json')
-        content = coco_of_suspects(suspects, classes, source, folder)
+        # correct_labels tells the lists by it
+        content = {'info': {'list': name}, **coco_of_suspects(suspects, classes, source, folder)}
         files[-1].write_text(json.dumps(content, indent=1))
     facts = {
         'config': Path(args.config).name,
