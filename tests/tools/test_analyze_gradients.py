@@ -76,7 +76,8 @@ def test_report_of_a_ghm_detector(
     assert len(labels.anns) == 5
     assert 3 <= (out / 'report.html').read_text().count('data:image/jpeg') <= 4 * 3
     assert len(COCO(str(out / 'unseen.json')).anns) == 5
-    assert (out / 'badly_placed.json').is_file()
+    for name in ('worst_labels', 'unannotated', 'badly_placed', 'unseen'):
+        assert json.loads((out / f'{name}.json').read_text())['info'] == {'list': name}
     for each in labels.anns.values():
         assert each['category_id'] == source[each['id']]['category_id']
         assert each['bbox'] == pytest.approx(source[each['id']]['bbox'], abs=0.1)
