@@ -120,15 +120,16 @@ def _suspects(worst: CocoFile, annotated: CocoFile) -> dict[int | str, dict]:
     known = {each['id']: each for each in worst.annotations if each['id'] in objects}
     if not known:
         raise DataError(
-            f'{worst.path}: has none of the annotations of {annotated.path}; name the '
-            'report on that file'
+            f'{worst.path}: has none of the annotations of {annotated.path}; the report is about '
+            'another part: name the file of its --split'
         )
     for number, each in known.items():
         _check_judgement(worst, each)
         if any(each[key] != objects[number][key] for key in ('image_id', 'category_id')):
             raise DataError(
                 f'{worst.path}: annotation {number} has another image or category than in '
-                f'{annotated.path}; must be about the same labels'
+                f'{annotated.path}; must be about the same labels: name the file of its --split, '
+                'as it was then'
             )
     return known
 

@@ -150,9 +150,9 @@ def _other_categories(worst):
     [
         (_no_norm, 'has gradient_norm=None and'),
         (_no_category, 'and believed_category_id=99; must be a number, and a category or null'),
-        (_other_objects, 'worst.json: has none of the annotations of noisy.json'),
+        (_other_objects, 'has none of the annotations of noisy.json; the report is about another'),
         (_other_labels, 'must be about the same labels'),
-        (_other_images, 'must be about the same labels'),
+        (_other_images, 'must be about the same labels: name the file of its --split'),
         (_other_categories, 'worst.json: has other categories than noisy.json'),
     ],
 )
