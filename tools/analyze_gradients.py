@@ -14,14 +14,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 
-from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 from mmengine.utils import track_iter_progress
 from torch import nn
 from torch.utils.data import DataLoader
@@ -30,12 +29,14 @@ from ghm_mmdet.cli.check_config import check_config, check_data
 from ghm_mmdet.cli.checkpoint import check_checkpoint
 from ghm_mmdet.cli.command_line import add_config, add_trust, one_line_errors
 from ghm_mmdet.cli.config import ConfigError, load_config
+from ghm_mmdet.cli.detector import build_detector, load_weights
 from ghm_mmdet.datasets.check import leaf_datasets
 from ghm_mmdet.datasets.tolerant_loading import tolerate_undecodable
 from ghm_mmdet.mm_patches import guard_checkpoints
 from gradient_report.annotated_data import SPLITS, annotated_loader
 from gradient_report.figures import Picture, pictures_of
-from gradient_report.report import Gallery, write_report
+from gradient_report.label_errors import Suspect
+from gradient_report.report import Gallery, is_seen, write_report
 from gradient_report.survey import Survey, survey
 from gradient_report.suspect_file import coco_of_suspects
 
@@ -44,25 +45,28 @@ SCORE_THRESHOLD = 0.01
 SHOWN = 200  # crops in a gallery of the page; the COCO files have all
 ANNOTATED = (
     'Labels that the model disagrees with',
-    'One entry for each annotated object, the largest g = (1 - p of its label + p of the best '
-    'other class) / 2 first. Near 1 the model is sure of another class, at 0.5 it sees nothing: '
-    'look for wrong labels in the first rows. The arrow goes from the annotated class to the one '
-    'that the model sees, with its score.',
+    'Annotated objects, the largest g = (1 - p of its label + p of the best other class) / 2 '
+    'first. Near 1 the model is sure of another class: look for wrong labels in the first rows. '
+    'The arrow goes from the annotated class to the one that the model sees, with its score. '
+    'Objects where it sees no other class are left out; those where it sees nothing are in the '
+    'last gallery.',
 )
 UNANNOTATED = (
     'Objects that nobody annotated',
     'Detections that overlap no annotation, the highest score first: missing boxes, or background '
-    'that the model takes for an object.',
+    'that the model takes for an object. score = that of the detection.',
 )
 BADLY_PLACED = (
     'Boxes that the model sees elsewhere',
     'The model sees an object of the annotated class beside the box and none in it. The surest and '
-    "farthest come first: look for badly placed boxes. The dashed box is the model's.",
+    "farthest come first: look for badly placed boxes. The dashed box is the model's. score = "
+    '(1 - p of the class in the box) x the highest p x (1 - IoU) of a detection beside it.',
 )
 UNSEEN = (
     'Annotations where the model sees nothing',
-    'Annotated objects where the model detects no object of any class, the largest g first: '
-    'look for boxes without an object, and for objects that are hard to see.',
+    'Annotated objects where the model detects no object of any class, the highest score first: '
+    'look for boxes without an object, and for objects that are hard to see. score = 1 - the '
+    'highest p x IoU of a detection.',
 )
 
 
@@ -74,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         init_default_scope('mmdet')
         with redirect_stdout(StringIO()):  # pycocotools prints lines while it reads
             loader = annotated_loader(cfg, args.split, args.images)
-    model = _model(cfg, args.checkpoint)
+        model = _model(cfg, args)
     classes = loader.dataset.metainfo['classes']
     batches = track_iter_progress((loader, len(loader)), file=sys.stderr)
     with one_line_errors(args.debug):
@@ -122,12 +126,12 @@ def prepare(args: argparse.Namespace) -> tuple[Config, Path]:
     return cfg, out
 
 
-def _model(cfg: Config, checkpoint: str) -> nn.Module:
+def _model(cfg: Config, args: argparse.Namespace) -> nn.Module:
     # building and loading say a page about each layer otherwise
     MMLogger.get_instance('analyze_gradients', log_level='ERROR')
     _keep_low_scores(cfg.model)
-    model = MODELS.build(cfg.model)
-    loaded = load_checkpoint(model, checkpoint, map_location='cpu', logger='silent')
+    model = build_detector(cfg, args.config)
+    loaded = load_weights(model, args.checkpoint, args.config)
     # TOOD's loss depends on the epoch
     MessageHub.get_current_instance().update_info('epoch', loaded.get('meta', {}).get('epoch', 0))
     return model.to(get_device())
@@ -170,26 +174,40 @@ def _write(
     }
     source, folder = _source(cfg, args.split)
     files = [out / 'report.html']
-    for name, suspects in worst_of.items():
+    galleries = []
+    headings = (ANNOTATED, UNANNOTATED, BADLY_PLACED, UNSEEN)
+    for heading, (name, suspects) in zip(headings, worst_of.items()):
         files.append(out / f'{name}.json')
-        content = coco_of_suspects(suspects, classes, source, folder)
+        # correct_labels tells the lists by it
+        content = {'info': {'list': name}, **coco_of_suspects(suspects, classes, source, folder)}
         files[-1].write_text(json.dumps(content, indent=1))
+        ids = [each['id'] for each in content['annotations']]
+        galleries.append(gallery(heading, ids, suspects))
     facts = {
         'config': Path(args.config).name,
         'checkpoint': Path(args.checkpoint).name,
         'data': f'{args.split}, {found.images} images, {found.objects} objects',
     }
-    headings = zip((ANNOTATED, UNANNOTATED, BADLY_PLACED, UNSEEN), worst_of.values())
     write_report(
         files[0],
         title=f'What {Path(args.config).stem} sees',
         facts=facts,
         pictures=pictures,
-        galleries=[Gallery(*heading, suspects[:SHOWN]) for heading, suspects in headings],
+        galleries=galleries,
         classes=classes,
         config=cfg.pretty_text,
     )
     return [*files, *sorted(out.glob('*.png'))]
+
+
+def gallery(
+    heading: tuple[str, str], ids: Sequence[int | str], suspects: Sequence[Suspect]
+) -> Gallery:
+    """The start of a list, of labels without those for which the model sees no other class."""
+    is_of_labels = heading is ANNOTATED
+    # where it sees nothing, g is 0.5 and the order that of the file
+    shown = (pair for pair in zip(ids, suspects) if is_seen(pair[1]) or not is_of_labels)
+    return Gallery(*heading, [*islice(shown, SHOWN)], 'g' if is_of_labels else 'score')
 
 
 def _source(cfg: Config, split: str) -> tuple[dict | None, str]:
@@ -216,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
         '--worst',
         type=int,
         default=50,
-        help=f'how many of the worst examples, of which the page shows {SHOWN}; default: 50',
+        help=f'length of each of the four lists, of which the page shows {SHOWN}; default: 50',
     )
     parser.add_argument(
         '--per-class', action='store_true', help='draw the positives of each class too'

@@ -9,30 +9,53 @@ are right, look at the pictures in the report instead.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 
 from ghm_mmdet.cli.command_line import add_debug, one_line_errors
 from ghm_mmdet.cli.config import ConfigError
-from ghm_mmdet.datasets.coco_file import CocoFile, read_coco_file, write_new_json
+from ghm_mmdet.datasets.coco_file import (
+    CocoFile,
+    indent_of,
+    is_ignored,
+    read_coco_file,
+    write_new_json,
+)
 from ghm_mmdet.datasets.findings import DataError
 from ghm_mmdet.method.arguments import check_interval
+
+LIST = 'worst_labels'
+PRINTED = 20  # changes
+ROUNDED = 1e-3  # how far numbers of a report may be off
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Correct the file that the arguments name, by default those of the command line."""
     args = _parser().parse_args(arguments)
     with one_line_errors(args.debug):
-        content, judged, changed = corrected_file(args.source, args.worst, args.above)
-        write_new_json(Path(args.out), content)
+        content, judged, changes = corrected_file(args.source, args.worst, args.above)
+        write_new_json(Path(args.out), content, indent_of(args.source))
+    annotations = content['annotations']
+    objects = sum(not is_ignored(each) and min(each['bbox'][2:]) >= 1 for each in annotations)
+    if judged < objects:
+        print(
+            f'{args.worst}: only {judged} of {objects} labels were judged; make the report with '
+            f'--worst {objects}, and without --images',
+            file=sys.stderr,
+        )
+    for line in changes[:PRINTED]:
+        print(line)
+    if len(changes) > PRINTED:
+        print(f'... and {len(changes) - PRINTED} more')
     print(
-        f'{args.out}: {len(content["annotations"])} annotations, {judged} judged, {changed} with '
+        f'{args.out}: {len(annotations)} annotations, {judged} judged, {len(changes)} with '
         'another class'
     )
 
 
-def corrected_file(source: str, worst: str, above: float) -> tuple[dict, int, int]:
+def corrected_file(source: str, worst: str, above: float) -> tuple[dict, int, list[str]]:
     """A COCO file with the classes that a detector sees.
 
     A changed annotation keeps its original category as ``annotated_category_id``.
@@ -43,11 +66,13 @@ def corrected_file(source: str, worst: str, above: float) -> tuple[dict, int, in
         above: Labels with a larger gradient norm are changed.
 
     Returns:
-        Its content, how many annotations were judged, and how many were changed.
+        Its content, how many annotations were judged, and a line for each change, the surest
+        first.
 
     Raises:
         ConfigError: ``above`` is out of range.
-        DataError: A file is not in COCO format, or the second is not about the first.
+        DataError: A file is not in COCO format, or the second is not about the first, or another
+            list.
     """
     try:
         check_interval('--above', above, '[0, 1]')
@@ -62,8 +87,16 @@ def corrected_file(source: str, worst: str, above: float) -> tuple[dict, int, in
     }
     corrected = [_corrected(each, believed) for each in annotated.annotations]
     pairs = zip(annotated.annotations, corrected)
-    changed = sum(before['category_id'] != after['category_id'] for before, after in pairs)
-    return {**annotated.content, 'annotations': corrected}, len(suspects), changed
+    changed = [pair for pair in pairs if pair[0]['category_id'] != pair[1]['category_id']]
+    norm = {number: each['gradient_norm'] for number, each in suspects.items()}
+    changed.sort(key=lambda pair: -norm[pair[0]['id']])
+    names = {number: name for name, number in annotated.categories.items()}
+    lines = [
+        f'id {old["id"]}, {annotated.images[old["image_id"]]["file_name"]}: '
+        f'{names[old["category_id"]]} -> {names[new["category_id"]]}, g {norm[old["id"]]:.3f}'
+        for old, new in changed
+    ]
+    return {**annotated.content, 'annotations': corrected}, len(suspects), lines
 
 
 def _corrected(annotation: dict, believed: Mapping[int | str, int | str]) -> dict:
@@ -77,6 +110,7 @@ def _corrected(annotation: dict, believed: Mapping[int | str, int | str]) -> dic
 
 def _suspects(worst: CocoFile, annotated: CocoFile) -> dict[int | str, dict]:
     """By the id of the annotation; entries without an annotation in the file are left out."""
+    _check_list(worst)
     if not worst.categories.items() <= annotated.categories.items():
         raise DataError(
             f'{worst.path}: has other categories than {annotated.path}; name the report '
@@ -86,17 +120,39 @@ def _suspects(worst: CocoFile, annotated: CocoFile) -> dict[int | str, dict]:
     known = {each['id']: each for each in worst.annotations if each['id'] in objects}
     if not known:
         raise DataError(
-            f'{worst.path}: has none of the annotations of {annotated.path}; name the '
-            'report on that file'
+            f'{worst.path}: has none of the annotations of {annotated.path}; the report is about '
+            'another part: name the file of its --split'
         )
     for number, each in known.items():
         _check_judgement(worst, each)
         if any(each[key] != objects[number][key] for key in ('image_id', 'category_id')):
             raise DataError(
                 f'{worst.path}: annotation {number} has another image or category than in '
-                f'{annotated.path}; must be about the same labels'
+                f'{annotated.path}; must be about the same labels: name the file of its --split, '
+                'as it was then'
             )
     return known
+
+
+def _check_list(worst: CocoFile) -> None:
+    """Refuse the report's other lists, whose numbers are not those of labels."""
+    info = worst.content.get('info')
+    name = info.get('list') if isinstance(info, dict) else None
+    if name is None and not all(map(_has_g_of_a_label, worst.annotations)):
+        name = 'another list'  # of a report from before the lists had names
+    if name not in (None, LIST):
+        raise DataError(
+            f'{worst.path}: is {name}, which does not judge classes; name {LIST}.json of the report'
+        )
+
+
+def _has_g_of_a_label(suspect: dict) -> bool:
+    """Whether the gradient norm is that of a label, as far as its scores are there."""
+    scores = [suspect.get(key) for key in ('gradient_norm', 'label_score', 'believed_score')]
+    if not all(isinstance(each, Real) for each in scores):
+        return True
+    norm, label, other = scores
+    return abs(norm - (1 - label + other) / 2) <= ROUNDED
 
 
 def _check_judgement(worst: CocoFile, suspect: dict) -> None:

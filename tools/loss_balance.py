@@ -13,10 +13,9 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import torch
-from mmdet.registry import MODELS
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, load_checkpoint, set_random_seed
+from mmengine.runner import Runner, set_random_seed
 from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
 
@@ -24,6 +23,7 @@ from ghm_mmdet.cli.check_config import check_config, check_data
 from ghm_mmdet.cli.checkpoint import check_checkpoint
 from ghm_mmdet.cli.command_line import add_config, add_trust, one_line_errors
 from ghm_mmdet.cli.config import ConfigError, load_config
+from ghm_mmdet.cli.detector import build_detector, load_weights
 from ghm_mmdet.losses.ghm_loss import GHMLoss
 from ghm_mmdet.method.median_error import MedianError
 from ghm_mmdet.mm_patches import guard_checkpoints
@@ -52,9 +52,9 @@ def _measure(args: argparse.Namespace) -> dict[str, float]:
     # otherwise building and initialising print a page about the layers
     MMLogger.get_instance('loss_balance', log_level='ERROR')
     set_random_seed(0)
-    model = MODELS.build(cfg.model)
+    model = build_detector(cfg, args.config)
     if args.checkpoint:
-        load_checkpoint(model, args.checkpoint, map_location='cpu')
+        load_weights(model, args.checkpoint, args.config)
     else:
         model.init_weights()
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)

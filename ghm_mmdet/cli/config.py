@@ -45,6 +45,8 @@ def load_config(
     """
     if not os.path.isfile(path):
         raise ConfigError(f'config {path}: no such file')
+    if path.endswith(('.pth', '.pt')):
+        raise ConfigError(f'config {path}: is a checkpoint; name the config first')
     # A config is a program: any exception is an error in the config.
     try:
         cfg = Config.fromfile(path, import_custom_modules=imports)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,20 +78,30 @@ def load_coco_file(path: str, findings: Findings) -> CocoFile | None:
     )
 
 
-def write_new_json(path: Path, content: object) -> None:
-    """Write a new JSON file.
+def write_new_json(path: Path, content: object, indent: str | None = None) -> None:
+    """Write a new JSON file in UTF-8, with an indent or in one line.
 
     Raises:
         DataError: It exists already, or cannot be written.
     """
-    text = json.dumps(content)  # json.dump takes several times as long
+    # json.dump takes several times as long
+    text = json.dumps(content, ensure_ascii=False, indent=indent)
     try:
-        with path.open('x', encoding='utf-8') as file:
-            file.write(text)
+        with path.open('xb') as file:
+            # half of a surrogate pair has no bytes, but JSON has its escape
+            file.write(text.encode('utf-8', 'backslashreplace'))
     except FileExistsError:
         raise DataError(f'{path}: exists already; remove it or name another file') from None
     except OSError as error:
         raise DataError(f'{path}: cannot be written: {error.strerror}') from error
+
+
+def indent_of(path: str) -> str | None:
+    """The indent of a JSON file's first key or entry; None if it is on the first line."""
+    with open(path, 'rb') as file:
+        start = file.read(4096).decode(encoding_of(path), 'ignore')
+    found = re.match(r'\s*[{[][ \t]*\r?\n([ \t]*)', start)
+    return found[1] if found else None
 
 
 def encoding_of(path: str) -> str:

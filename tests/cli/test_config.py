@@ -135,3 +135,11 @@ def test_hooks_are_added_once_behind_those_of_the_config(own):
     assert [hook.get('mark') for hook in cfg.custom_hooks] == [1] * len(own or []) + [None] * (
         len(kinds) - len(own or [])
     )
+
+
+@pytest.mark.parametrize('name', ['epoch_24.pth', 'model.pt'])
+def test_a_checkpoint_in_place_of_the_config_is_told(name, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(b'PK')
+    with pytest.raises(ConfigError, match=f'{name}: is a checkpoint; name the config first'):
+        load_config(str(path))

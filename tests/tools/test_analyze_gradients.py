@@ -15,6 +15,7 @@ from pycocotools.coco import COCO
 
 from tests.detectors.cases import SMALL
 from tools.analyze_gradients import main
+from tools.loss_balance import main as balance
 
 OTHERS = {
     'faster-rcnn': 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
@@ -75,7 +76,8 @@ def test_report_of_a_ghm_detector(
     assert len(labels.anns) == 5
     assert 3 <= (out / 'report.html').read_text().count('data:image/jpeg') <= 4 * 3
     assert len(COCO(str(out / 'unseen.json')).anns) == 5
-    assert (out / 'badly_placed.json').is_file()
+    for name in ('worst_labels', 'unannotated', 'badly_placed', 'unseen'):
+        assert json.loads((out / f'{name}.json').read_text())['info'] == {'list': name}
     for each in labels.anns.values():
         assert each['category_id'] == source[each['id']]['category_id']
         assert each['bbox'] == pytest.approx(source[each['id']]['bbox'], abs=0.1)
@@ -151,3 +153,23 @@ def test_bad_arguments_get_one_line(options, message, small_config, tmp_path, mo
     assert message in str(error.value)
     assert '\n' not in str(error.value)
     assert not (tmp_path / 'work_dirs').exists()
+
+
+@pytest.mark.parametrize('tool', [main, balance], ids=['analyze_gradients', 'loss_balance'])
+def test_a_checkpoint_of_another_model_gets_one_line(tool, small_config, checkpoint, tmp_path):
+    path, other = checkpoint(small_config), tmp_path / 'wider.py'
+    other.write_text(
+        f'_base_ = {str(small_config)!r}\nmodel = dict(backbone=dict(base_channels=4))'
+    )
+    with pytest.raises(SystemExit, match=r'weights fit the model of .*wider.py; ') as error:
+        tool([str(other), str(path)])
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('tool', [main, balance], ids=['analyze_gradients', 'loss_balance'])
+def test_an_argument_of_no_part_gets_one_line(tool, small_config, tmp_path):
+    path = tmp_path / 'x.pth'
+    torch.save({}, path)
+    with pytest.raises(SystemExit, match=r'the model cannot be built: .*colour') as error:
+        tool([str(small_config), str(path), '--cfg-options', 'model.colour=red'])
+    assert '\n' not in str(error.value)

@@ -34,7 +34,8 @@ def judged(annotation):
     norm = 0.1 if true == label else 0.6 + annotation['id'] / 100
     seen = (None, 0.0) if true == label else (true, norm)
     box = (x, y, x + width, y + height)
-    return Suspect(annotation['image_id'], 'x.png', (48, 64), box, label, 1 - norm, *seen, norm)
+    score = 1 - 2 * norm + seen[1]
+    return Suspect(annotation['image_id'], 'x.png', (48, 64), box, label, score, *seen, norm)
 
 
 def read(path):
@@ -73,9 +74,9 @@ def test_above_is_how_sure_the_detector_has_to_be(noisy):
 def test_an_object_that_the_detector_does_not_see_keeps_its_class(noisy):
     worst = read('worst.json')
     for each in worst['annotations']:
-        each.update(gradient_norm=0.9, believed_category_id=None)
+        each.update(gradient_norm=0.5, believed_category_id=None, label_score=0, believed_score=0)
     write('worst.json', worst)
-    main(['noisy.json', 'worst.json', 'new.json'])
+    main(['noisy.json', 'worst.json', 'new.json', '--above', '0.4'])
     assert read('new.json') == noisy
 
 
@@ -149,9 +150,9 @@ def _other_categories(worst):
     [
         (_no_norm, 'has gradient_norm=None and'),
         (_no_category, 'and believed_category_id=99; must be a number, and a category or null'),
-        (_other_objects, 'worst.json: has none of the annotations of noisy.json'),
+        (_other_objects, 'has none of the annotations of noisy.json; the report is about another'),
         (_other_labels, 'must be about the same labels'),
-        (_other_images, 'must be about the same labels'),
+        (_other_images, 'must be about the same labels: name the file of its --split'),
         (_other_categories, 'worst.json: has other categories than noisy.json'),
     ],
 )
@@ -176,3 +177,86 @@ def test_a_file_that_is_there_stays(noisy):
     with pytest.raises(SystemExit, match='exists already; remove it or name another file'):
         main(['noisy.json', 'worst.json', 'noisy.json'])
     assert read('noisy.json') == noisy
+
+
+def _named(name):
+    return lambda worst: worst.update(info={'list': name})
+
+
+def _g_of(formula):
+    def change(worst):
+        for each in worst['annotations']:
+            p, other = each['label_score'], each['believed_score']
+            each['gradient_norm'] = round(formula(p, other), 4)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ('change', 'name'),
+    [
+        (_named('unseen'), 'unseen'),
+        (_named('badly_placed'), 'badly_placed'),
+        (_named('unannotated'), 'unannotated'),
+        (_g_of(lambda p, other: 1 - max(p, other)), 'another list'),
+        (_g_of(lambda p, other: (1 - p) * max(other, p) * 0.6), 'another list'),
+        (_named('worst_labels'), None),
+        (_named(None), None),
+        (lambda worst: [each.pop('label_score') for each in worst['annotations']], None),
+    ],
+    ids=['unseen', 'badly', 'unannotated', 'old unseen', 'old badly', 'own', 'old', 'no scores'],
+)
+def test_the_other_lists_of_a_report_are_refused(noisy, tmp_path, change, name):
+    worst = read('worst.json')
+    change(worst)
+    write('worst.json', worst)
+    if name is None:
+        main(['noisy.json', 'worst.json', 'new.json'])
+        return
+    with pytest.raises(SystemExit, match=f'worst.json: is {name}, .*; name worst_labels') as error:
+        main(['noisy.json', 'worst.json', 'new.json'])
+    assert '\n' not in str(error.value)
+    assert not (tmp_path / 'new.json').exists()
+
+
+@pytest.mark.parametrize('printed', [20, 4, 3])
+def test_changes_are_printed_the_surest_first(noisy, capsys, monkeypatch, printed):
+    monkeypatch.setattr('tools.correct_labels.PRINTED', printed)
+    main(['noisy.json', 'worst.json', 'new.json'])
+    *lines, _ = capsys.readouterr().out.splitlines()[-1 - min(printed, 4) - (printed < 4) :]
+    names = {each['id']: each['name'] for each in noisy['categories']}
+    wrong = [each for each in reversed(noisy['annotations']) if 'true_category_id' in each]
+    assert lines[:printed] == [
+        f'id {each["id"]}, {each["image_id"]}.png: {names[each["category_id"]]} -> '
+        f'{names[each["true_category_id"]]}, g {0.6 + each["id"] / 100:.3f}'
+        for each in wrong[:printed]
+    ]
+    assert lines[printed:] == ['... and 1 more'] * (printed == 3)
+
+
+@pytest.mark.parametrize('judged', [8, 7, 1])
+def test_labels_that_were_not_judged_are_counted(noisy, capsys, judged):
+    content = read('noisy.json')  # of these none is an object that MMDetection shows the detector
+    for number, more in enumerate([{'iscrowd': 1}, {'ignore': 1}, {'bbox': [1, 1, 0.5, 9]}], 50):
+        content['annotations'].append({**content['annotations'][0], 'id': number, **more})
+    write('noisy.json', content)
+    worst = read('worst.json')
+    worst['annotations'] = worst['annotations'][:judged]
+    write('worst.json', worst)
+    capsys.readouterr()
+    main(['noisy.json', 'worst.json', 'new.json'])
+    said = f'only {judged} of 8 labels were judged; make the report with --worst 8'
+    assert (said in capsys.readouterr().err) == (judged < 8)
+
+
+@pytest.mark.parametrize('indent', [None, 1, 4, '\t'])
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
+def test_the_file_looks_like_its_source(noisy, tmp_path, indent, encoding):
+    noisy['info'] = {'of': 'Körner 粒 \ud800'}
+    text = json.dumps(noisy, indent=indent).replace('\\u00f6', 'ö')
+    (tmp_path / 'noisy.json').write_text(text, encoding=encoding)
+    main(['noisy.json', 'worst.json', 'new.json', '--above', '1'])
+    wanted = json.dumps(noisy, indent=indent, ensure_ascii=False)
+    new = (tmp_path / 'new.json').read_bytes()
+    assert new == wanted.encode('utf-8', 'backslashreplace')
+    assert json.loads(new) == noisy

@@ -14,6 +14,13 @@ from ghm_mmdet.diagnosis.recorder import LossRecord
 from gradient_report.figures import pictures_of
 from gradient_report.label_errors import Suspect
 from gradient_report.report import Gallery, write_report
+from tools.analyze_gradients import (
+    ANNOTATED,
+    BADLY_PLACED,
+    UNANNOTATED,
+    UNSEEN,
+    gallery,
+)
 
 REGIONS = 90
 CLASSES = ('nut', '<script>alert(1)</script>')
@@ -67,7 +74,11 @@ def page(tmp_path):
         title='What x sees',
         facts={'config': 'x.py', 'data': 'train'},
         pictures=pictures,
-        galleries=[Gallery('Worst', 'These.', suspects), Gallery('Others', 'None here.', [])],
+        galleries=[
+            Gallery('Worst', 'These.', [*enumerate(suspects[:2], 1075)], 'g'),
+            Gallery('Placed', 'Those.', [*zip('abc', suspects[2:])]),
+            Gallery('Others', 'None here.', []),
+        ],
         classes=CLASSES,
         config="a = '<b>'",
     )
@@ -76,7 +87,8 @@ def page(tmp_path):
 
 def test_the_page_needs_nothing_else(page):
     assert len(page.links) == 3 + 5
-    assert all(link.startswith('data:image/') for link in page.links)
+    assert all(link.startswith('data:image/jpeg') for link in page.links[:5])
+    assert all(link.startswith('data:image/svg') for link in page.links[5:])
     assert 'script' not in page.tags and 'link' not in page.tags
 
 
@@ -86,8 +98,32 @@ def test_the_page_says_what_is_wrong_with_each_object(page):
     assert 'nothing → nut 0.60' in said
     assert 'nut → beside the box 0.70' in said
     assert 'nut → nothing' in said
-    assert 'a&b.png' in said and 'gone.png' in said
+    assert 'g 0.900 id 1075, a&b.png' in said and 'g 0.600 id 1076' in said
+    assert 'score 0.500 id a, a&b.png' in said and 'score 0.900 id b, gone.png' in said
     assert "a = '<b>'" in said and 'None.' in said
+
+
+@pytest.mark.parametrize(
+    ('heading', 'number', 'ids'),
+    [
+        (ANNOTATED, 'g', [3, 5]),
+        (UNANNOTATED, 'score', [2, 3, 4]),
+        (BADLY_PLACED, 'score', [2, 3, 4]),
+        (UNSEEN, 'score', [2, 3, 4]),
+    ],
+)
+def test_labels_that_the_model_sees_as_nothing_are_in_another_gallery(
+    heading, number, ids, monkeypatch
+):
+    monkeypatch.setattr('tools.analyze_gradients.SHOWN', 3)
+    seen = [(None, 0.0), (1, 0.9), (1, 0.04), (1, 0.05)]
+    suspects = [
+        Suspect(1, 'x.png', (4, 4), (0.0, 0.0, 1.0, 1.0), 0, 0.1, *each, 0.5) for each in seen
+    ]
+    made = gallery(heading, range(2, 6), suspects)
+    assert (made.title, made.sentence, made.number) == (*heading, number)
+    assert [key for key, _ in made.entries] == ids
+    assert all(suspects[key - 2] is each for key, each in made.entries)
 
 
 @pytest.mark.parametrize('kind', ['classification', 'box'])

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: the pictures with their meaning, the worst examples, the config."""
+"""One self-contained HTML page: the worst examples, the pictures with their meaning, the config."""
 
 from __future__ import annotations
 
@@ -21,11 +21,18 @@ LEAST_SEEN = 0.05  # score below which the model sees nothing, as MMDetection's 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Crops under a heading, with an explanation; in the order to show."""
+    """Crops under a heading, with an explanation.
+
+    Attributes:
+        title, sentence: Above the crops.
+        entries: In the order to show, each with its id in the COCO file.
+        number: What the captions call ``gradient_norm``.
+    """
 
     title: str
     sentence: str
-    suspects: Sequence[Suspect]
+    entries: Sequence[tuple[int | str, Suspect]]
+    number: str = 'score'
 
 
 def write_report(
@@ -62,10 +69,15 @@ def write_report(
     path.write_text(page, encoding='utf-8')
 
 
+def is_seen(suspect: Suspect) -> bool:
+    """Whether the model sees something other than what is annotated."""
+    return suspect.believed is not None and suspect.believed_score >= LEAST_SEEN
+
+
 def _said(suspect: Suspect, classes: Sequence[str]) -> str:
     """What is annotated, and after the arrow what the model sees there, with its score."""
     annotated = 'nothing' if suspect.label is None else classes[suspect.label]
-    if suspect.believed is None or suspect.believed_score < LEAST_SEEN:
+    if not is_seen(suspect):
         return f'{annotated} → nothing'
     seen = 'beside the box' if suspect.believed_box is not None else classes[suspect.believed]
     return f'{annotated} → {seen} {suspect.believed_score:.2f}'
