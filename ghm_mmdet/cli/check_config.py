@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from mmdet.registry import MODELS, OPTIM_WRAPPERS
@@ -101,16 +101,24 @@ def check_machine(cfg: Config) -> None:
             )
 
 
-def check_pretrained(cfg: Config) -> None:
-    """Check the local checkpoints that parts of the model start from.
+def check_pretrained(cfg: Config, check: Callable = check_checkpoint) -> None:
+    """Check the local checkpoint that the model starts from, or else those of its parts.
+
+    Args:
+        cfg: The config.
+        check: ``check_checkpoint``, or ``check_file`` to load none.
 
     Raises:
         ConfigError: One is missing, cut off, or holds more than weights.
     """
+    if cfg.get('load_from'):
+        remedy = 'download it, see docs/own-data.md, or load_from=None trains without it'
+        check(cfg.load_from, 'load_from', remedy)
+        return
     for name, part in _nested(cfg.model, 'model'):
         path = part.get('checkpoint')
         if isinstance(path, str) and is_a(part, WEIGHT_INITIALIZERS, PretrainedInit):
-            check_checkpoint(path, f'{name}.checkpoint')
+            check(path, f'{name}.checkpoint', f'download it, or {name}=None trains without it')
 
 
 def check_data(cfg: Config, loops: Sequence[str]) -> list[Split]:

@@ -54,8 +54,8 @@ def prepare(args: argparse.Namespace) -> Config:
     set_work_dir(cfg, args.work_dir)
     if args.resume or cfg.get('resume'):
         set_resume(cfg, args.resume or cfg.get('load_from') or 'auto')
-    if cfg.get('load_from'):
-        check_checkpoint(cfg.load_from, '--resume' if args.resume and cfg.resume else 'load_from')
+    if args.resume and cfg.resume:
+        check_checkpoint(cfg.load_from, '--resume')
     else:
         check_pretrained(cfg)
     if is_first_of_node(cfg):
