@@ -121,6 +121,39 @@ def check_pretrained(cfg: Config, check: Callable = check_checkpoint) -> None:
             check(path, f'{name}.checkpoint', f'download it, or {name}=None trains without it')
 
 
+def warn_of_random_layers(cfg: Config) -> None:
+    """Warn of layers of a backbone that are kept as they are, and are random.
+
+    By frozen_stages=0 a ResNet keeps its first convolution; only -1 trains all of it. norm_eval
+    lets BatchNorm divide by the variance of the weights' data, which without weights is 1.
+    """
+    if cfg.get('load_from') or _has_weights(cfg.model.get('init_cfg')):
+        return
+    for name, part in _nested(cfg.model, 'model'):
+        # a teacher gets its weights elsewhere
+        trained = name.endswith('backbone') and 'teacher' not in name
+        if not trained or part.get('pretrained') or _has_weights(part.get('init_cfg')):
+            continue
+        frozen, remedies = part.get('frozen_stages'), {}
+        if isinstance(frozen, int) and frozen >= 0:
+            remedies[f'frozen_stages={frozen}'] = 'frozen_stages=-1'
+        if part.get('norm_eval') and 'BN' in str((part.get('norm_cfg') or {}).get('type', 'BN')):
+            remedies['norm_eval=True'] = 'norm_eval=False'
+        if remedies:
+            print_log(
+                f'{name}: {", ".join(remedies)} without pretrained weights (no load_from, and no '
+                'checkpoint in init_cfg): what is frozen stays random; set '
+                f'{", ".join(remedies.values())}, or give weights',
+                'current',
+                logging.WARNING,
+            )
+
+
+def _has_weights(init_cfg: object) -> bool:
+    """Whether an ``init_cfg``, a dict or a list of them, names a checkpoint."""
+    return any(part.get('checkpoint') for _, part in _nested(init_cfg, 'init_cfg'))
+
+
 def check_data(cfg: Config, loops: Sequence[str]) -> list[Split]:
     """Check the data sets and metrics of the given loops, and that the heads have their classes.
 

@@ -12,6 +12,7 @@ from ghm_mmdet.cli.check_config import (
     check_data,
     check_machine,
     check_pretrained,
+    warn_of_random_layers,
 )
 from ghm_mmdet.cli.checkpoint import check_checkpoint, set_resume
 from ghm_mmdet.cli.command_line import add_config, add_run, add_trust, one_line_errors
@@ -58,6 +59,7 @@ def prepare(args: argparse.Namespace) -> Config:
         check_checkpoint(cfg.load_from, '--resume')
     else:
         check_pretrained(cfg)
+        warn_of_random_layers(cfg)
     if is_first_of_node(cfg):
         check_data(cfg, ('train', 'val'))
     return cfg
