@@ -160,3 +160,11 @@ def test_whole_pyramid_variant_changes_the_head_alone():
     assert whole['model']['bbox_head'].pop('type') == 'GHMRetinaHead'
     published['model']['bbox_head'].pop('type')
     assert whole == published
+
+
+def test_a_few_hundred_images_are_logged_each_epoch_and_do_not_fill_the_disk():
+    for loss in ('focal', 'ghmc'):
+        cfg = Config.fromfile(CONFIGS / f'ghm/retinanet_r50_fpn_{loss}-small-data.py')
+        hooks, batch = cfg.default_hooks, cfg.train_dataloader.batch_size
+        assert 320 // batch // hooks.logger.interval >= 3
+        assert HOOKS.build(hooks.checkpoint).max_keep_ckpts < cfg.train_cfg.max_epochs / 10
