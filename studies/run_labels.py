@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import takewhile
+from itertools import permutations, takewhile
 from pathlib import Path
 
 
@@ -13,7 +13,8 @@ def run_labels(work_dirs: Sequence[Path]) -> list[str]:
 
     The words that all names begin or end with are left out: ``retinanet_focal_coco`` and
     ``retinanet_ghm_coco`` are ``focal`` and ``ghm``. If folders have the same name, their parents
-    are named, too. A single run keeps its name.
+    are named, too. A single run keeps its name, and so do all where one name goes on where another
+    ends, such as ``my_data`` and ``my_data_focal``.
 
     Args:
         work_dirs: Different folders.
@@ -23,9 +24,16 @@ def run_labels(work_dirs: Sequence[Path]) -> list[str]:
     while len({path[-depth:] for path in parts}) < len(parts):
         depth += 1
     names = ['/'.join(path[-depth:]) for path in parts]
-    labels = _without_shared_ends(names) if len(names) > 1 else names
+    labels = names if len(names) < 2 or _one_goes_on(names) else _without_shared_ends(names)
     # '_run' and 'run' would become equal
     return labels if len(set(labels) - {''}) == len(names) else names
+
+
+def _one_goes_on(names: Sequence[str]) -> bool:
+    """Whether a folder's name, of a path, is another's with words behind it."""
+    folders = [name.split('/') for name in names]
+    pairs = ((a, b) for one, other in permutations(folders, 2) for a, b in zip(one, other))
+    return any(b.startswith((f'{a}_', f'{a}-')) for a, b in pairs)
 
 
 def _without_shared_ends(names: Sequence[str]) -> list[str]:

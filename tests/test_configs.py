@@ -8,6 +8,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import HOOKS, init_default_scope
 
+from ghm_mmdet.cli import check_config as checks
 from ghm_mmdet.cli.check_config import check_config
 from ghm_mmdet.cli.config import load_config, set_reliable_hooks
 
@@ -61,6 +62,12 @@ def test_is_the_same_anywhere_and_so_is_its_print(name, elsewhere, monkeypatch):
 @pytest.mark.parametrize('name', FILES)
 def test_passes_the_checks(name):
     check_config(Config.fromfile(CONFIGS / name), ('train', 'val', 'test'))
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_freezes_no_random_layers(name, monkeypatch):
+    monkeypatch.setattr(checks, 'print_log', lambda text, *_: pytest.fail(text))
+    checks.warn_of_random_layers(Config.fromfile(CONFIGS / name, import_custom_modules=False))
 
 
 @pytest.mark.parametrize('name', FILES)
@@ -153,3 +160,11 @@ def test_whole_pyramid_variant_changes_the_head_alone():
     assert whole['model']['bbox_head'].pop('type') == 'GHMRetinaHead'
     published['model']['bbox_head'].pop('type')
     assert whole == published
+
+
+def test_a_few_hundred_images_are_logged_each_epoch_and_do_not_fill_the_disk():
+    for loss in ('focal', 'ghmc'):
+        cfg = Config.fromfile(CONFIGS / f'ghm/retinanet_r50_fpn_{loss}-small-data.py')
+        hooks, batch = cfg.default_hooks, cfg.train_dataloader.batch_size
+        assert 320 // batch // hooks.logger.interval >= 3
+        assert HOOKS.build(hooks.checkpoint).max_keep_ckpts < cfg.train_cfg.max_epochs / 10

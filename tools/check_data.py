@@ -1,5 +1,7 @@
 """Read the data sets of a config, or annotation files, and report errors and surprises in them.
 
+That the checkpoints a config starts from exist is checked as well.
+
 Exit code 0 without findings, 1 with warnings, 2 with errors.
 """
 
@@ -22,7 +24,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from ghm_mmdet.cli.check_config import check_num_classes
+from ghm_mmdet.cli.check_config import check_num_classes, check_pretrained
+from ghm_mmdet.cli.checkpoint import check_file
 from ghm_mmdet.cli.command_line import ConfigOptions, add_debug
 from ghm_mmdet.cli.config import ConfigError, load_config
 from ghm_mmdet.datasets.check import LOOPS, DataReading, read_data
@@ -81,10 +84,15 @@ def _read(args: argparse.Namespace) -> DataReading:
     MMLogger.get_instance('check_data', log_level='ERROR')
     cfg = load_config(args.config, args.cfg_options)
     reading = read_data(cfg, LOOPS)
-    try:
-        check_num_classes(cfg, reading.splits)
-    except ConfigError as error:
-        reading.findings.error(str(error))
+    checks = (
+        lambda: check_pretrained(cfg, check_file),
+        lambda: check_num_classes(cfg, reading.splits),
+    )
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            reading.findings.error(str(error))
     return reading
 
 

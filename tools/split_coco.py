@@ -3,7 +3,7 @@
 Writes instances_train.json, instances_val.json and instances_test.json into a folder. The pictures
 and the file are not changed. Pictures of the same scene, such as the frames of a video, belong
 in one part; otherwise the evaluation is on scenes of the training. Name the common part of their
-file names with --group.
+file names with --group. Without it a note says whether the file names begin in few ways.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ghm_mmdet.datasets.coco_file import CocoFile, is_ignored, read_coco_file, w
 from ghm_mmdet.datasets.findings import DataError, listing
 
 PARTS = ('train', 'val', 'test')
+BEGINNINGS = ('^.*/', '^[^_]+', '^[^-]+', '^.*[_-]')
 PICTURES = None  # the kind for pictures, beside the categories, whose ids are numbers or text
 EXACT = 2**53
 """Largest id that pycocotools can distinguish from its neighbours: it keeps ids in float64."""
@@ -42,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         paths = _write(Path(args.out), parts)
     objects = {name: _objects(content) for name, content in parts.items()}
     print(_table(parts, objects, file.categories))
-    for line in filter(None, (renamed, numbered, *_absent(objects, file.categories))):
+    hint = '' if group else scene_hint([each['file_name'] for each in file.images.values()])
+    for line in filter(None, (renamed, numbered, *_absent(objects, file.categories), hint)):
         print(f'note: {line}')
     print(*paths, sep='\n')
 
@@ -64,6 +66,30 @@ def _pattern(text: str | None) -> re.Pattern | None:
         return None if text is None else re.compile(text)
     except re.error as error:
         raise ConfigError(f'--group {text!r}: not a regular expression: {error}') from error
+
+
+def scene_hint(names: Sequence[str]) -> str:
+    """A line on file names that begin in few ways, with the pattern of these; '' if they do not.
+
+    Few is between 2 and a third as many as names. The beginning is the folder, the name up to the
+    first _ or -, or up to the last, whichever is few first. Otherwise it is the longest of a fixed
+    length that has at most a quarter more ways than the one a character shorter: numbers that
+    count on have at least twice as many with each digit.
+    """
+    shortest = min(map(len, names), default=0)
+    ways = [len({name[:length] for name in names}) for length in range(shortest + 1)]
+    lengths = [k for k in range(2, shortest + 1) if ways[k] <= 1.25 * ways[k - 1]]
+    fixed = [f'^.{{{length}}}' for length in reversed(lengths)]
+    for pattern in (*BEGINNINGS, *fixed):
+        found = [re.search(pattern, name) for name in names]
+        groups = {match[0] for match in found} if all(found) else ()
+        if 2 <= len(groups) <= len(names) / 3:
+            first, second = sorted(groups)[:2]
+            return (
+                f'the {len(names)} file names begin in {len(groups)} ways, such as {first!r} and '
+                f'{second!r}: if those are scenes, split by them: --group "{pattern}"'
+            )
+    return ''
 
 
 def _write(folder: Path, parts: Mapping[str, dict]) -> list[Path]:

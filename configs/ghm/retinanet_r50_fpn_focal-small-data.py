@@ -19,4 +19,6 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type='MultiStepLR', begin=0, end=24, by_epoch=True, milestones=[20], gamma=0.1),
 ]
+# a few hundred images are some 40 iterations an epoch; a checkpoint is about 400 MB
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=2))
 auto_scale_lr = dict(base_batch_size=8)

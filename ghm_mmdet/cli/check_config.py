@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from mmdet.registry import MODELS, OPTIM_WRAPPERS
@@ -101,16 +101,57 @@ def check_machine(cfg: Config) -> None:
             )
 
 
-def check_pretrained(cfg: Config) -> None:
-    """Check the local checkpoints that parts of the model start from.
+def check_pretrained(cfg: Config, check: Callable = check_checkpoint) -> None:
+    """Check the local checkpoint that the model starts from, or else those of its parts.
+
+    Args:
+        cfg: The config.
+        check: ``check_checkpoint``, or ``check_file`` to load none.
 
     Raises:
         ConfigError: One is missing, cut off, or holds more than weights.
     """
+    if cfg.get('load_from'):
+        remedy = 'download it, see docs/own-data.md, or load_from=None trains without it'
+        check(cfg.load_from, 'load_from', remedy)
+        return
     for name, part in _nested(cfg.model, 'model'):
         path = part.get('checkpoint')
         if isinstance(path, str) and is_a(part, WEIGHT_INITIALIZERS, PretrainedInit):
-            check_checkpoint(path, f'{name}.checkpoint')
+            check(path, f'{name}.checkpoint', f'download it, or {name}=None trains without it')
+
+
+def warn_of_random_layers(cfg: Config) -> None:
+    """Warn of layers of a backbone that are kept as they are, and are random.
+
+    By frozen_stages=0 a ResNet keeps its first convolution; only -1 trains all of it. norm_eval
+    lets BatchNorm divide by the variance of the weights' data, which without weights is 1.
+    """
+    if cfg.get('load_from') or _has_weights(cfg.model.get('init_cfg')):
+        return
+    for name, part in _nested(cfg.model, 'model'):
+        # a teacher gets its weights elsewhere
+        trained = name.endswith('backbone') and 'teacher' not in name
+        if not trained or part.get('pretrained') or _has_weights(part.get('init_cfg')):
+            continue
+        frozen, remedies = part.get('frozen_stages'), {}
+        if isinstance(frozen, int) and frozen >= 0:
+            remedies[f'frozen_stages={frozen}'] = 'frozen_stages=-1'
+        if part.get('norm_eval') and 'BN' in str((part.get('norm_cfg') or {}).get('type', 'BN')):
+            remedies['norm_eval=True'] = 'norm_eval=False'
+        if remedies:
+            print_log(
+                f'{name}: {", ".join(remedies)} without pretrained weights (no load_from, and no '
+                'checkpoint in init_cfg): what is frozen stays random; set '
+                f'{", ".join(remedies.values())}, or give weights',
+                'current',
+                logging.WARNING,
+            )
+
+
+def _has_weights(init_cfg: object) -> bool:
+    """Whether an ``init_cfg``, a dict or a list of them, names a checkpoint."""
+    return any(part.get('checkpoint') for _, part in _nested(init_cfg, 'init_cfg'))
 
 
 def check_data(cfg: Config, loops: Sequence[str]) -> list[Split]:

@@ -18,11 +18,12 @@ from ghm_mmdet.mm_patches import UNSAFE_TOO
 
 PICKLE_START = b'\x80'
 """First byte of torch's format before 1.6."""
+NAME_ANOTHER = 'name an existing one'
 TRUST = '--trust-checkpoint'
 DANGER = f'to load that can run any code; if you trust where it comes from, add {TRUST}'
 
 
-def check_checkpoint(path: str, argument: str) -> object | None:
+def check_checkpoint(path: str, argument: str, remedy: str = NAME_ANOTHER) -> object | None:
     """Check that a local checkpoint exists, is complete, and can be loaded by this process.
 
     Addresses such as ``https://...`` or ``torchvision://...`` are left to MMEngine.
@@ -30,6 +31,7 @@ def check_checkpoint(path: str, argument: str) -> object | None:
     Args:
         path: A file or an address.
         argument: Source of the path, for the message.
+        remedy: What to do if there is no such file, for the message.
 
     Returns:
         Its content, tensors without their data; None for an address.
@@ -38,15 +40,8 @@ def check_checkpoint(path: str, argument: str) -> object | None:
         ConfigError: There is no such file, it is truncated, or it holds more than data and is not
             trusted.
     """
-    if '://' in path:
-        return None
-    if _is_of_deepspeed(Path(path)):
-        return None
-    if not os.path.isfile(path):
-        raise ConfigError(f'{argument} {path}: no such checkpoint file')
-    if not _is_complete(path):
-        raise ConfigError(f'{argument} {path}: no checkpoint, or cut off while it was written')
-    if os.environ.get(UNSAFE_TOO):
+    check_file(path, argument, remedy)
+    if '://' in path or _is_of_deepspeed(Path(path)) or os.environ.get(UNSAFE_TOO):
         return None
     try:
         return torch.load(path, map_location='meta', weights_only=True)
@@ -58,6 +53,19 @@ def check_checkpoint(path: str, argument: str) -> object | None:
         ) from error
     except Exception as error:  # with random bytes torch raises any error
         raise ConfigError(f'{argument} {path}: no checkpoint that torch reads: {error}') from error
+
+
+def check_file(path: str, argument: str, remedy: str = NAME_ANOTHER) -> None:
+    """The part of :func:`check_checkpoint` that does not load it: it exists and is complete."""
+    if '://' in path or _is_of_deepspeed(Path(path)):
+        return
+    if not os.path.isfile(path):
+        raise ConfigError(f'{argument} {path}: no such checkpoint file; {remedy}')
+    if not _is_complete(path):
+        raise ConfigError(
+            f'{argument} {path}: no checkpoint, or cut off while it was written; copy or download '
+            'it again'
+        )
 
 
 def set_resume(cfg: Config, resume: str) -> None:

@@ -12,6 +12,7 @@ from ghm_mmdet.cli.check_config import (
     check_data,
     check_machine,
     check_pretrained,
+    warn_of_random_layers,
 )
 from ghm_mmdet.cli.checkpoint import check_checkpoint, set_resume
 from ghm_mmdet.cli.command_line import add_config, add_run, add_trust, one_line_errors
@@ -54,10 +55,11 @@ def prepare(args: argparse.Namespace) -> Config:
     set_work_dir(cfg, args.work_dir)
     if args.resume or cfg.get('resume'):
         set_resume(cfg, args.resume or cfg.get('load_from') or 'auto')
-    if cfg.get('load_from'):
-        check_checkpoint(cfg.load_from, '--resume' if args.resume and cfg.resume else 'load_from')
+    if args.resume and cfg.resume:
+        check_checkpoint(cfg.load_from, '--resume')
     else:
         check_pretrained(cfg)
+        warn_of_random_layers(cfg)
     if is_first_of_node(cfg):
         check_data(cfg, ('train', 'val'))
     return cfg

@@ -6,6 +6,7 @@ from mmdet.models.losses import GHMC
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from torch.nn import BatchNorm2d
 
 from ghm_mmdet.cli import check_config as checks
 from ghm_mmdet.cli import check_head
@@ -250,6 +251,46 @@ def test_sync_is_refused_where_a_rank_may_skip_the_loss(head, key, skips):
 def test_other_box_losses_on_decoded_boxes_are_fine(cfg, warnings):
     checks.check_config(with_head(cfg, type='FCOSHead', loss_bbox=dict(type='IoULoss')), ('train',))
     assert not warnings
+
+
+@pytest.mark.parametrize('norm', ['BN', 'GN'])
+@pytest.mark.parametrize('norm_eval', [False, True])
+@pytest.mark.parametrize('frozen', [-1, 0, 1])
+def test_layers_that_stay_random(cfg, warnings, frozen, norm_eval, norm):
+    norm_cfg = dict(type=norm) if norm == 'BN' else dict(type=norm, num_groups=2)
+    cfg.model.backbone.update(frozen_stages=frozen, norm_eval=norm_eval, norm_cfg=norm_cfg)
+    checks.warn_of_random_layers(cfg)
+    init_default_scope('mmdet')
+    backbone = MODELS.build(cfg.model.backbone)
+    backbone.train()
+    norms = [part for part in backbone.modules() if isinstance(part, BatchNorm2d)]
+    expected = dict(
+        frozen_stages=not all(each.requires_grad for each in backbone.parameters()),
+        norm_eval=bool(norms) and not any(part.training for part in norms),
+    )
+    text = ' '.join(warnings)
+    assert {key: f'{key}=' in text for key in expected} == expected
+    assert len(warnings) == any(expected.values())
+
+
+WEIGHTS = {
+    'of the detector': dict(load_from='model.pth'),
+    'of the backbone': {'model.backbone.init_cfg': dict(type='Pretrained', checkpoint='a.pth')},
+    'of a Swin backbone': {'model.backbone.init_cfg': dict(checkpoint='a.pth')},
+    'one of several': {'model.backbone.init_cfg': [dict(type='Normal'), dict(checkpoint='a.pth')]},
+    'by the old argument': {'model.backbone.pretrained': 'torchvision://resnet18'},
+    'of all parts': {'model.init_cfg': dict(type='Pretrained', checkpoint='a.pth')},
+    'none': None,
+}
+
+
+@pytest.mark.parametrize('given', WEIGHTS.values(), ids=WEIGHTS)
+def test_frozen_layers_with_weights_are_fine(cfg, warnings, given):
+    cfg.model.backbone.update(frozen_stages=1, norm_eval=True)
+    del cfg.model.backbone.init_cfg  # None cannot be merged into
+    cfg.merge_from_dict(given or {})
+    checks.warn_of_random_layers(cfg)
+    assert bool(warnings) is (given is None)
 
 
 def test_type_of_another_package_is_left_to_the_build(cfg):

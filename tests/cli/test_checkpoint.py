@@ -44,7 +44,7 @@ def test_other_files(tmp_path, content):
 
 
 def test_folder(tmp_path):
-    with pytest.raises(ConfigError, match='no such checkpoint file'):
+    with pytest.raises(ConfigError, match='no such checkpoint file; name an existing one'):
         check_checkpoint(str(tmp_path), 'checkpoint')
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -92,6 +93,63 @@ def test_what_is_left_out_is_said(folders, capsys):
     write_start(Path('runs/ghm'), [train_line(10)], '20260202_000000')
     main(['runs/ghm'])
     assert capsys.readouterr().err.endswith('what came after it: runs/ghm/20260101_000000\n')
+
+
+def made_up(values):
+    """Work dirs by name, each with its final value; None is a validation without detections."""
+    for name, value in values.items():
+        line = val_line(1, value)
+        if value is None:
+            del line['coco/bbox_mAP']
+        write_start(Path(name), [train_line(10, 1), line])
+    main([*values, '--out', 'out'])
+    return Path('out/table.md').read_text()
+
+
+@pytest.mark.parametrize('form', ['{}/seed{}', '{}_seed{}', '{}-seed-{}'])
+def test_rows_over_seeds(tmp_path, monkeypatch, form):
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(0).uniform(size=(2, 4))
+    seeds = {'my_data': (0, 1, 2), 'my_data_ghm': (3, 2, 1)}
+    text = made_up(
+        {
+            form.format(row, seed): value[seed]
+            for (row, of_row), value in zip(seeds.items(), values)
+            for seed in of_row
+        }
+    )
+    lines = text[text.index('over the seeds') :].splitlines()
+    cells = [[each.strip() for each in line.split('|')[1:-1]] for line in lines if '|' in line]
+    first, ghm = (dict(zip(cells[0], each)) for each in cells[2:])
+
+    def spread(mean, deviation):
+        return f'{100 * mean:.1f} ± {100 * deviation:.1f}'
+
+    for found, (row, of_row), value in zip((first, ghm), seeds.items(), values):
+        of_row = value[list(of_row)]
+        assert found['row'] == row
+        assert found['AP, measured (last validation)'] == spread(of_row.mean(), of_row.std(ddof=1))
+    difference = (values[1] - values[0])[1:3]
+    error = difference.std(ddof=1) / len(difference) ** 0.5
+    assert ghm['AP - my_data, paired'].lstrip('+') == spread(difference.mean(), error)
+    assert lines[-1] == 'Seeds in common with my_data: my_data_ghm 2.'
+
+
+@pytest.mark.parametrize(
+    'names',
+    [('a/seed0', 'b/seed0'), ('a/seed0', 'a/seed1', 'b/other'), ('a/seed0', 'a/seed1', 'a/seed_0')],
+    ids=['one of each', 'one without a seed', 'one twice'],
+)
+def test_no_rows_over_seeds(tmp_path, monkeypatch, names):
+    monkeypatch.chdir(tmp_path)
+    assert 'over the seeds' not in made_up(dict.fromkeys(names, 0.5))
+
+
+def test_runs_without_detections_are_named_and_are_in_no_mean(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = made_up({'a/seed0': 0.5, 'a/seed1': None, 'b/seed0': 0.25, 'b/seed1': 0.25})
+    assert 'No coco/bbox_mAP of a/seed1: the last validation had no detections' in text
+    assert 'Seeds in common with a: b 1.' in text
 
 
 def broken_log(folder):

@@ -92,6 +92,29 @@ def test_another_number_of_classes_than_the_head(small_config, own_pictures, cap
     assert 'num_classes=80: must be 3' in capsys.readouterr().out
 
 
+PART = 'model.backbone.init_cfg'
+
+
+@pytest.mark.parametrize('content', [None, b'<html>404</html>'], ids=['missing', 'no checkpoint'])
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    [
+        ('load_from', []),
+        (f'{PART}.checkpoint', [f'{PART}._delete_=True', f'{PART}.type=Pretrained']),
+    ],
+)
+def test_weights_that_training_would_miss(
+    small_config, own_pictures, tmp_path, capsys, name, options, content
+):
+    path = tmp_path / 'weights.pth'
+    if content is not None:
+        path.write_bytes(content)
+    assert main([str(small_config), '--cfg-options', *options, f'{name}={path}']) == 2
+    out = capsys.readouterr().out
+    assert f'error: {name} {path}: no ' in out
+    assert '1 error, 0 warnings' in out
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [

@@ -1,12 +1,15 @@
 """tools/split_coco.py: files that pycocotools reads, a table that is right, no file lost."""
 
 import json
+import re
 
 import pytest
 from pycocotools.coco import COCO
 
-from tools.split_coco import main
+from tools.split_coco import main, scene_hint
 
+SCENE = r'00041|12.00|video-?\d+|IMG_\d+|images/./'
+SINGLE = ('{}.jpg', '{:04}.jpg', 'BloodImage_{:05}_jpg.rf.jpg', 'images/img-{:04}_a.png')
 FILE = 'annotations/instances_train.json'
 
 
@@ -82,6 +85,42 @@ def test_what_was_changed_and_what_is_missing_is_said(source, tmp_path, capsys):
         ids += [each['id'] for each in part['annotations']]
         assert part['info'] == source['info'] and part['categories'] == source['categories']
     assert sorted(ids) == list(range(1, 21))
+
+
+SCENES = {
+    'boards': [f'{board}{i:03}.jpg' for board in ('00041', '12000', '12100') for i in range(40)],
+    'boards, twice': [
+        f'{board}{i:03}_x.jpg' for board in ('00041', '12000', '12100') for i in range(130)
+    ],
+    'videos': [f'video{k}_frame{i}.jpg' for k in range(12) for i in range(9)],
+    'videos, with -': [f'video-{k}-{i}.jpg' for k in range(12) for i in range(9)],
+    'days': [f'IMG_202304{k:02}_12{i:04}.jpg' for k in range(1, 13) for i in range(9)],
+    'folders': [f'images/{k}/{i}.jpg' for k in 'abc' for i in range(9)],
+}
+COUNTED = {f'{n} {form}': (form, n) for form in SINGLE for n in (1, 12, 100, 101, 250, 1300)}
+
+
+@pytest.mark.parametrize('names', SCENES.values(), ids=SCENES)
+def test_names_of_scenes_are_seen_and_the_pattern_keeps_scenes_whole(names):
+    scenes = {name: re.match(SCENE, name)[0] for name in names}
+    pattern = re.search('--group "(.+)"$', scene_hint(names))[1]
+    groups = {name: re.search(pattern, name)[0] for name in names}
+    assert len({*groups.values()}) == len({*scenes.values()})
+    assert len({*zip(scenes.values(), groups.values())}) == len({*scenes.values()})
+
+
+@pytest.mark.parametrize(('form', 'n'), COUNTED.values(), ids=COUNTED)
+def test_names_that_count_on_are_no_scenes(form, n):
+    assert scene_hint([form.format(i) for i in range(n)]) == ''
+
+
+@pytest.mark.parametrize('options', [[], ['--group', '.+']])
+def test_the_hint_is_given_only_without_a_group(source, tmp_path, capsys, options):
+    for image in source['images']:
+        image['file_name'] = f'{image["id"] // 5}_{image["id"]}.jpg'
+    (tmp_path / 'result.json').write_text(json.dumps(source))
+    main(['result.json', 'split', *options])
+    assert ('split by them: --group "^[^_]+"' in capsys.readouterr().out) is (not options)
 
 
 @pytest.mark.parametrize('name', ['train', 'test'])
