@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         paths = _write(Path(args.out), parts)
     objects = {name: _objects(content) for name, content in parts.items()}
     print(_table(parts, objects, file.categories))
-    hint = '' if group else scene_hint([each['file_name'] for each in file.images.values()])
+    names = [each['file_name'] for each in file.images.values()]
+    hint = '' if group else scene_hint(names, len(parts))
     for line in filter(None, (renamed, numbered, *_absent(objects, file.categories), hint)):
         print(f'note: {line}')
     print(*paths, sep='\n')
@@ -68,13 +69,13 @@ def _pattern(text: str | None) -> re.Pattern | None:
         raise ConfigError(f'--group {text!r}: not a regular expression: {error}') from error
 
 
-def scene_hint(names: Sequence[str]) -> str:
+def scene_hint(names: Sequence[str], least: int = 2) -> str:
     """A line on file names that begin in few ways, with the pattern of these; '' if they do not.
 
-    Few is between 2 and a third as many as names. The beginning is the folder, the name up to the
-    first _ or -, or up to the last, whichever is few first. Otherwise it is the longest of a fixed
-    length that has at most a quarter more ways than the one a character shorter: numbers that
-    count on have at least twice as many with each digit.
+    Few is between ``least``, the number of parts, and a third as many as names. The beginning is
+    the folder, the name up to the first _ or -, or up to the last, whichever is few first.
+    Otherwise it is the longest of a fixed length that has at most a quarter more ways than the one
+    a character shorter: numbers that count on have at least twice as many with each digit.
     """
     shortest = min(map(len, names), default=0)
     ways = [len({name[:length] for name in names}) for length in range(shortest + 1)]
@@ -83,7 +84,7 @@ def scene_hint(names: Sequence[str]) -> str:
     for pattern in (*BEGINNINGS, *fixed):
         found = [re.search(pattern, name) for name in names]
         groups = {match[0] for match in found} if all(found) else ()
-        if 2 <= len(groups) <= len(names) / 3:
+        if least <= len(groups) <= len(names) / 3:
             first, second = sorted(groups)[:2]
             return (
                 f'the {len(names)} file names begin in {len(groups)} ways, such as {first!r} and '

@@ -6,6 +6,7 @@ import os
 import pytest
 import torch
 
+from ghm_mmdet.cli import check_config
 from ghm_mmdet.cli import test as test_tool
 from ghm_mmdet.cli import train as train_tool
 from ghm_mmdet.cli.command_line import add_config, one_line_errors
@@ -76,6 +77,17 @@ def test_train_flags_reach_the_config(prepare, checkpoint):
     assert cfg.auto_scale_lr.enable
     assert cfg.launcher == 'none'
     assert prepare(train_tool, '--resume').load_from is None
+
+
+@pytest.mark.parametrize('resumed', [False, True])
+def test_frozen_random_layers_are_warned_of_unless_resumed(
+    prepare, checkpoint, monkeypatch, resumed
+):
+    warnings = []
+    monkeypatch.setattr(check_config, 'print_log', lambda text, *_: warnings.append(text))
+    resume = ['--resume', checkpoint] if resumed else []
+    prepare(train_tool, *resume, '--cfg-options', 'model.backbone.frozen_stages=1')
+    assert any('model.backbone: frozen_stages=1' in text for text in warnings) is not resumed
 
 
 def test_test_flags_reach_the_config(prepare, checkpoint):
