@@ -53,7 +53,10 @@ FINE_TUNED = tuple(
     Headline(f'{name} test, fine-tuned', f'fine-tuning-{data}-test', 'ghmc')
     for name, data in (('BCCD', 'bccd'), ('playing cards', 'cards'), ('circuit boards', 'pcb'))
 )
-HEADLINES = (*FROM_SCRATCH, *FINE_TUNED)
+WEIGHTED = Headline(
+    'BCCD test, fine-tuned, rare classes weighted', 'fine-tuning-bccd-test', 'ghmc-classes'
+)
+HEADLINES = (*FROM_SCRATCH, *FINE_TUNED, WEIGHTED)
 
 
 @dataclass(frozen=True)

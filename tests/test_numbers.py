@@ -3,7 +3,7 @@
 import csv
 import re
 import statistics
-from itertools import combinations, groupby
+from itertools import combinations, groupby, permutations
 from math import sqrt
 
 import pytest
@@ -19,7 +19,7 @@ SEEDS = re.compile(r'\d+\.\d+(, \d+\.\d+)+')
 PAIRED = re.compile('paired|minus the chosen')
 """Differences to the first row of the page's table."""
 NOT_IN_A_TABLE = re.compile(
-    'minus the same|by correcting|loss, wrong labels|with L1|all ten|fine-tuned'
+    'minus the same|by correcting|loss, wrong labels|with L1|all ten|fine-tuned|minus GHM-C'
 )
 """Differences to another page table's row, and rows of runs without a table."""
 
@@ -121,6 +121,20 @@ def fine_tuning_spreads():
     )
 
 
+def class_spreads():
+    """Differences between rows in the AP of a class, over seeds."""
+    for path in RESULTS.glob('*-classes.csv'):
+        aps = {}
+        for line in csv.DictReader(path.open()):
+            aps.setdefault((line['class'], line['row']), []).append(float(line['ap']))
+        for (label, row), (other, base) in permutations(aps, 2):
+            if label == other and len(aps[label, row]) == len(aps[other, base]):
+                pairs = [a - b for a, b in zip(aps[label, row], aps[other, base])]
+                if len(pairs) > 1:
+                    mean, error = spread(pairs, error=True)
+                    yield f'{mean:+.1f} ± {error:.1f}'
+
+
 def label_error_spreads():
     """Mean and deviation over seeds by checkpoint, method and kind, and the report's lead."""
     found = {}
@@ -139,7 +153,12 @@ def label_error_spreads():
                 yield '{:.1f} ± {:.1f}'.format(*spread(pairs, error=True))
 
 
-IN_TABLES = {*table_spreads(), *fine_tuning_spreads(), *label_error_spreads()}
+IN_TABLES = {
+    *table_spreads(),
+    *fine_tuning_spreads(),
+    *class_spreads(),
+    *label_error_spreads(),
+}
 
 
 @pytest.mark.parametrize('page', PAGES)
