@@ -181,7 +181,7 @@ class DrawnStep(WatchedStep):
     def __call__(self) -> dict[str, Tensor]:
         losses = super().__call__()
         for each in self.seen:
-            rendered(each.figure())
+            rendered(each.figure(iteration=1))
         return losses
 
 
