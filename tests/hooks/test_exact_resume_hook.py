@@ -101,7 +101,9 @@ def train(folder, loop, amount, seed=3, resume=None, hooks=('ExactResumeHook',),
 
 
 @pytest.mark.parametrize('workers', [0, 2])
-@pytest.mark.parametrize('seed', [3, None], ids=['seed', 'no seed'])
+@pytest.mark.parametrize(
+    'seed', [3, pytest.param(None, marks=pytest.mark.long)], ids=['seed', 'no seed']
+)
 @pytest.mark.parametrize('loop', LOOPS)
 def test_half_a_run_and_its_other_half_are_the_whole(tmp_path, loop, seed, workers):
     if loop != 'epochs' and workers and STARTS_WORKERS_EARLY:

@@ -79,7 +79,7 @@ def losses(work_dir):
     ('owner', 'kills', 'workers'),
     [
         ('this repository', 1, 2),
-        ('mmdet', 1, 0),
+        pytest.param('mmdet', 1, 0, marks=pytest.mark.long),
         pytest.param('this repository', 4, 0, marks=pytest.mark.long),
         pytest.param('this repository', 4, 2, marks=pytest.mark.long),
         pytest.param('mmdet', 4, 2, marks=pytest.mark.long),

@@ -105,6 +105,7 @@ def test_published_config_trains_and_is_evaluated_on_coco_images(data_folder, ru
     assert metrics(work_dir)['coco/bbox_mAP'] == pytest.approx(coco_ap(ann_file, results), abs=5e-4)
 
 
+@pytest.mark.long
 def test_two_ranks_train_one_resumes_and_both_evaluate_alike(
     small_config, run_tool, run_here, tmp_path
 ):

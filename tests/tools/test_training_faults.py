@@ -94,7 +94,9 @@ def test_the_disk_is_full(training, run_here, tmp_path):
         stderr=subprocess.STDOUT,
         text=True,
     )
-    check_end(again.returncode, again.stdout, 'epoch_2.pth', 'make room, and continue with --resume')
+    check_end(
+        again.returncode, again.stdout, 'epoch_2.pth', 'make room, and continue with --resume'
+    )
     assert sorted(path.name for path in (tmp_path / 'run').glob('epoch_*')) == ['epoch_1.pth']
     check_last_checkpoint(tmp_path / 'run')
 
