@@ -77,9 +77,12 @@ def scene_hint(names: Sequence[str], least: int = 2) -> str:
     Otherwise it is the longest of a fixed length that has at most a quarter more ways than the one
     a character shorter: numbers that count on have at least twice as many with each digit.
     """
-    shortest = min(map(len, names), default=0)
-    ways = [len({name[:length] for name in names}) for length in range(shortest + 1)]
-    lengths = [k for k in range(2, shortest + 1) if ways[k] <= 1.25 * ways[k - 1]]
+    ways = [1]
+    for length in range(1, min(map(len, names), default=0) + 1):
+        ways.append(len({name[:length] for name in names}))
+        if ways[-1] > len(names) / 3:
+            break
+    lengths = [k for k in range(2, len(ways)) if ways[k] <= 1.25 * ways[k - 1]]
     fixed = [f'^.{{{length}}}' for length in reversed(lengths)]
     for pattern in (*BEGINNINGS, *fixed):
         found = [re.search(pattern, name) for name in names]

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
+from mmdet.models.backbones import ResNet
 from mmdet.registry import MODELS, OPTIM_WRAPPERS
 from mmengine._strategy import ColossalAIStrategy, DeepSpeedStrategy
 from mmengine.config import Config
@@ -127,17 +128,21 @@ def warn_of_random_layers(cfg: Config) -> None:
     By frozen_stages=0 a ResNet keeps its first convolution; only -1 trains all of it. norm_eval
     lets BatchNorm divide by the variance of the weights' data, which without weights is 1.
     """
-    if cfg.get('load_from') or _has_weights(cfg.model.get('init_cfg')):
-        return
-    for name, part in _nested(cfg.model, 'model'):
+    parts = dict(_nested(cfg.model, 'model'))
+    given = [name for name, part in parts.items() if _has_weights(part.get('init_cfg'))]
+    for name, part in parts.items():
         # a teacher gets its weights elsewhere
         trained = name.endswith('backbone') and 'teacher' not in name
-        if not trained or part.get('pretrained') or _has_weights(part.get('init_cfg')):
+        weights = part.get('pretrained') or any(name.startswith(each) for each in given)
+        if not trained or weights or cfg.get('load_from'):
             continue
         frozen, remedies = part.get('frozen_stages'), {}
-        if isinstance(frozen, int) and frozen >= 0:
+        first = 0 if is_a(part, MODELS, ResNet) else 1
+        if type(frozen) is int and frozen >= first:
             remedies[f'frozen_stages={frozen}'] = 'frozen_stages=-1'
-        if part.get('norm_eval') and 'BN' in str((part.get('norm_cfg') or {}).get('type', 'BN')):
+        norm = part.get('norm_cfg') or {}
+        norm = norm.get('type', 'BN') if isinstance(norm, Mapping) else norm
+        if part.get('norm_eval') and 'BN' in str(norm):
             remedies['norm_eval=True'] = 'norm_eval=False'
         if remedies:
             print_log(

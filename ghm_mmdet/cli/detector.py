@@ -92,10 +92,12 @@ def load_weights(model: nn.Module, path: str, config: str) -> Mapping:
 def _spared(model: nn.Module) -> set[str]:
     """Names of the saved buffers that need not be there: of losses, and of newer batch norms."""
     kinds = (GHMLoss, UnitRegionDensity, MedianError)
-    losses = tuple(f'{name}.' for name, each in model.named_modules() if isinstance(each, kinds))
+    # a module that has two names is saved by both
+    modules = model.named_modules(remove_duplicate=False)
+    losses = tuple(f'{name}.' for name, each in modules if isinstance(each, kinds))
     return {
         name
-        for name, _ in model.named_buffers()
+        for name, _ in model.named_buffers(remove_duplicate=False)
         if _is_of_loss(name) or name.startswith(losses) or name.endswith('num_batches_tracked')
     }
 

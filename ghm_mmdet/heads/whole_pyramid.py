@@ -125,4 +125,7 @@ def _merge_levels(loss: object) -> object:
     if not shares:
         return loss
     tensors = [level for level in levels if not isinstance(level, PartialLoss)]
-    return sum(tensors, start=shares[0].loss.merge(shares))
+    # a head may have a loss for each level, with a density of its own
+    losses = {id(share.loss): share.loss for share in shares}.values()
+    merged = [loss.merge([each for each in shares if each.loss is loss]) for loss in losses]
+    return sum([*tensors, *merged[1:]], start=merged[0])

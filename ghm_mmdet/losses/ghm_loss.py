@@ -226,11 +226,11 @@ class GHMLoss(nn.Module):
         Args:
             ignore_factors: Whether factors that a head multiplies a level's loss by have no effect.
         """
-        self._ignores_factors = ignore_factors
+        before, self._ignores_factors = self._ignores_factors, ignore_factors
         try:
             yield
         finally:
-            self._ignores_factors = None
+            self._ignores_factors = before
 
     @not_traced
     def merge(self, parts: Sequence[PartialLoss]) -> Tensor:

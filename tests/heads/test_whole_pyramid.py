@@ -12,6 +12,7 @@ import ghm_mmdet  # noqa: F401
 from ghm_mmdet.heads import WholePyramidHead
 from ghm_mmdet.heads.whole_pyramid import WholePyramidDensity
 from ghm_mmdet.losses import GHMCLoss
+from ghm_mmdet.losses.ghm_loss import PartialLoss
 
 CLASSES = 3
 
@@ -115,6 +116,30 @@ class HeadOfParts(ScalingHead):
 def test_the_loss_may_be_anywhere_in_the_head(levels):
     loss = WholePyramidHead(HeadOfParts).loss_by_feat(*levels)['loss_cls']
     torch.testing.assert_close(loss, sum(beta_times_loss(*levels)))
+
+
+def test_losses_of_their_own_for_each_level_stay_apart(levels):
+    class LossPerLevel(ScalingHead):
+        def __init__(self):
+            super().__init__((1.0, 1.0))
+            settings = dict(use_sigmoid=True, bins=10)
+            self.losses = nn.ModuleList([GHMCLoss(**settings), GHMCLoss(**settings, loss_weight=2)])
+
+        def loss_by_feat(self, logits, labels):
+            calls = zip(self.losses, logits, labels)
+            return dict(loss_cls=[loss(*level) for loss, *level in calls])
+
+    loss = WholePyramidHead(LossPerLevel).loss_by_feat(*levels)['loss_cls']
+    torch.testing.assert_close(loss, sum(LossPerLevel().loss_by_feat(*levels)['loss_cls']))
+
+
+def test_a_split_within_a_split_ends_alone(levels):
+    loss, (logits, labels) = GHMCLoss(use_sigmoid=True), levels
+    with loss.split_levels():
+        with loss.split_levels():
+            loss(logits[0], labels[0])
+        assert isinstance(loss(logits[0], labels[0]), PartialLoss)
+    assert isinstance(loss(logits[0], labels[0]), torch.Tensor)
 
 
 def test_a_mixin_behind_the_head_is_refused():
