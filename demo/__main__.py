@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def compare(configs: Mapping[str, Config], out_dir: Path) -> None:
-    """Train each config, draw what they come to, and print the files and the last metrics.
+    """Train each config, draw the results, and print the files and the last metrics.
 
     Args:
         configs: By a name of ``RUNS``.

@@ -47,7 +47,7 @@ def save_detections(path: Path, runners: Mapping[str, Runner], count: int) -> No
     Args:
         path: PNG file to write.
         runners: With trained models and the same pictures, by the name of the training.
-        count: At most so many pictures, of those that have annotated objects.
+        count: Largest number of pictures. Pictures without annotated objects are left out.
     """
     rows = list(zip(*(_detect(runner, count) for runner in runners.values())))
     classes = next(iter(runners.values())).val_dataloader.dataset.metainfo['classes']

@@ -29,7 +29,7 @@ def use_for_weights_only(allowed: Mapping[str, Callable]) -> None:
 
     Args:
         allowed: Functions and classes that a pickle may call, by their names in files, in addition
-            to those that torch allows.
+            to the functions and classes that torch allows.
     """
     original = torch.serialization._weights_only_unpickler
     known = {**original._get_allowed_globals(), **BUILTINS, **allowed}

@@ -17,13 +17,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import Runner
 
 from demo.sample import SampleSettings, make_sample_dataset
 from ghm_mmdet.cli.config import load_config
+from ghm_mmdet.cli.detector import build_detector, load_weights
 from studies.found_errors import MEASURES, found
 from studies.label_rankings import (
     KINDS,
@@ -108,9 +108,8 @@ def rows_of_seed(folder: Path, seed: int) -> Iterator[Row]:
     for name, epoch in (('early', EARLY), ('last', LAST)):
         cfg = config_on(data, seed)
         cfg.model.test_cfg.score_thr = LOWEST_SCORE
-        model = MODELS.build(cfg.model)
-        path = work_dir / f'epoch_{epoch}.pth'
-        load_checkpoint(model, str(path), map_location='cpu', logger='silent')
+        model = build_detector(cfg, str(CONFIG))
+        load_weights(model, str(work_dir / f'epoch_{epoch}.pth'), str(CONFIG))
         seen = look_at(model, annotated_loader(cfg, 'train'))
         for method, rankings in rankings_of(seen, len(content['categories'])).items():
             for kind in KINDS:

@@ -21,7 +21,7 @@ PAIRED = re.compile('paired|minus the chosen')
 NOT_IN_A_TABLE = re.compile(
     'minus the same|by correcting|loss, wrong labels|with L1|all ten|fine-tuned|minus GHM-C'
 )
-"""Differences to another page table's row, and rows of runs without a table."""
+"""Differences to a row of another table, and rows of runs without a table."""
 
 
 def page_tables(page):

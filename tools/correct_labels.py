@@ -19,10 +19,10 @@ from ghm_mmdet.cli.config import ConfigError
 from ghm_mmdet.datasets.coco_file import (
     CocoFile,
     indent_of,
-    is_ignored,
     read_coco_file,
     write_new_json,
 )
+from ghm_mmdet.datasets.coco_table import CocoTable
 from ghm_mmdet.datasets.findings import DataError
 from ghm_mmdet.method.arguments import check_interval
 
@@ -35,10 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Correct the file that the arguments name, by default those of the command line."""
     args = _parser().parse_args(arguments)
     with one_line_errors(args.debug):
-        content, judged, changes = corrected_file(args.source, args.worst, args.above)
+        annotated = read_coco_file(args.source)
+        content, judged, changes = corrected_file(annotated, args.worst, args.above)
         write_new_json(Path(args.out), content, indent_of(args.source))
-    annotations = content['annotations']
-    objects = sum(not is_ignored(each) and min(each['bbox'][2:]) >= 1 for each in annotations)
+    objects = CocoTable(annotated).is_trained_on(annotated.categories).sum()
     if judged < objects:
         print(
             f'{args.worst}: only {judged} of {objects} labels were judged; make the report with '
@@ -50,18 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if len(changes) > PRINTED:
         print(f'... and {len(changes) - PRINTED} more')
     print(
-        f'{args.out}: {len(annotations)} annotations, {judged} judged, {len(changes)} with '
-        'another class'
+        f'{args.out}: {len(annotated.annotations)} annotations, {judged} judged, {len(changes)} '
+        'with another class'
     )
 
 
-def corrected_file(source: str, worst: str, above: float) -> tuple[dict, int, list[str]]:
+def corrected_file(annotated: CocoFile, worst: str, above: float) -> tuple[dict, int, list[str]]:
     """A COCO file with the classes that a detector sees.
 
     A changed annotation keeps its original category as ``annotated_category_id``.
 
     Args:
-        source: Annotation file that the detector was trained with.
+        annotated: Annotation file that the detector was trained with.
         worst: ``worst_labels.json`` of its report.
         above: Labels with a larger gradient norm are changed.
 
@@ -71,14 +71,12 @@ def corrected_file(source: str, worst: str, above: float) -> tuple[dict, int, li
 
     Raises:
         ConfigError: ``above`` is out of range.
-        DataError: A file is not in COCO format, or the second is not about the first, or another
-            list.
+        DataError: The second file is not in COCO format, not about the first, or another list.
     """
     try:
         check_interval('--above', above, '[0, 1]')
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    annotated = read_coco_file(source)
     suspects = _suspects(read_coco_file(worst), annotated)
     believed = {
         number: each['believed_category_id']

@@ -42,8 +42,10 @@ NEEDED_BY_STRATEGIES = {DeepSpeedStrategy: 'deepspeed', ColossalAIStrategy: 'col
 """The packages that MMEngine's strategies look for when they are built."""
 
 MODULES = ('backbone', 'neck', 'head')
-CHECKED_LOSSES = (GHMLoss, OHEMLoss)
 """How the keys of a detector's parts end."""
+
+CHECKED_LOSSES = (GHMLoss, OHEMLoss)
+"""Losses that are built to check their arguments, with those derived from them."""
 
 
 def check_config(cfg: Config, loops: Sequence[str]) -> None:

@@ -40,8 +40,7 @@ def check_checkpoint(path: str, argument: str, remedy: str = NAME_ANOTHER) -> ob
         ConfigError: There is no such file, it is truncated, or it holds more than data and is not
             trusted.
     """
-    check_file(path, argument, remedy)
-    if '://' in path or _is_of_deepspeed(Path(path)) or os.environ.get(UNSAFE_TOO):
+    if not check_file(path, argument, remedy) or os.environ.get(UNSAFE_TOO):
         return None
     try:
         return torch.load(path, map_location='meta', weights_only=True)
@@ -55,10 +54,14 @@ def check_checkpoint(path: str, argument: str, remedy: str = NAME_ANOTHER) -> ob
         raise ConfigError(f'{argument} {path}: no checkpoint that torch reads: {error}') from error
 
 
-def check_file(path: str, argument: str, remedy: str = NAME_ANOTHER) -> None:
-    """The part of :func:`check_checkpoint` that does not load it: it exists and is complete."""
+def check_file(path: str, argument: str, remedy: str = NAME_ANOTHER) -> bool:
+    """The part of :func:`check_checkpoint` that does not load it: it exists and is complete.
+
+    Returns:
+        False for an address and for DeepSpeed's folder, of which nothing is checked.
+    """
     if '://' in path or _is_of_deepspeed(Path(path)):
-        return
+        return False
     if not os.path.isfile(path):
         raise ConfigError(f'{argument} {path}: no such checkpoint file; {remedy}')
     if not _is_complete(path):
@@ -66,6 +69,7 @@ def check_file(path: str, argument: str, remedy: str = NAME_ANOTHER) -> None:
             f'{argument} {path}: no checkpoint, or cut off while it was written; copy or download '
             'it again'
         )
+    return True
 
 
 def set_resume(cfg: Config, resume: str) -> None:
