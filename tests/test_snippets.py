@@ -69,7 +69,7 @@ def test_small_data_in_a_stock_config_is_the_shipped_config(stock):
 
 
 def test_the_published_settings_in_a_stock_config(stock):
-    cfg = stock(snippet('README.md', 'Use it', place=1))
+    cfg = stock(snippet('docs/settings.md', 'The published settings'))
     check_config(cfg, ('train', 'val'))
     shipped = Config.fromfile(REPOSITORY / 'configs/ghm/retinanet_r50_fpn_ghm-1x_coco.py')
     for key in ('loss_cls', 'loss_bbox'):
