@@ -5,6 +5,7 @@ docs/studies/fine-tuning.md has the protocol, the commands and the results.
 
 from __future__ import annotations
 
+from studies.class_density import ClassDensityGHMC
 from studies.study_tables import FOCAL, L1, NO_PRIOR, OHEM, SMALL_DATA, TUNED_FOCAL, cause, variant
 from studies.tables import Row, Table
 
@@ -34,6 +35,22 @@ def _at_rate(of: Row, rate: float) -> Row:
 
 FINE_TUNED = cause('ghmc', "GHM-C, balance='small-data', loss weight 1", loss_weight=1.0)
 FINE_TUNED_FOCAL = variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL)
+CLASS_DENSITY = Row(
+    'class-density',
+    "a density for each of BCCD's three classes",
+    FINE_TUNED.config,
+    changes={
+        **FINE_TUNED.changes,
+        'custom_imports.imports': [
+            'ghm_mmdet',
+            'studies.bfloat16',
+            'studies.efficientnet_lite',
+            'studies.class_density',
+        ],
+        'model.bbox_head.loss_cls.type': ClassDensityGHMC.__name__,
+        'model.bbox_head.loss_cls.num_classes': 3,
+    },
+)
 RIVALS = (
     variant(OHEM, 'ohem', 'OHEM, three negatives a positive', **L1),
     variant(FOCAL, 'mmdet-ghmc', "MMDetection's GHMC as published", loss_cls=MMDET_GHMC),
@@ -59,6 +76,19 @@ RIVALS = (
         },
     ),
 )
+SHORT = {
+    'train_cfg.max_epochs': 4,
+    'param_scheduler': [
+        dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=25),
+        dict(type='MultiStepLR', begin=0, end=4, by_epoch=True, milestones=[3], gamma=0.1),
+    ],
+}
+
+
+def _short(of: Row) -> Row:
+    return Row(of.name, of.label, of.config, changes={**of.changes, **SHORT})
+
+
 SMALL_DATA_PRIOR = variant(SMALL_DATA, 'ghmc', "GHM-C, balance='small-data', scores start at 0.01")
 
 TABLES = {
@@ -99,7 +129,13 @@ TABLES = {
                 "GHM-C with class_weight='auto'",
                 loss_cls__class_weight='auto',
             ),
+            CLASS_DENSITY,
         ),
+        paired=True,
+    ),
+    'fine-tuning-short': Table(
+        'The same in 4 epochs, with a drop of the learning rate after 3',
+        (_short(FINE_TUNED_FOCAL), _short(FINE_TUNED), _short(RIVALS[0])),
         paired=True,
     ),
 }

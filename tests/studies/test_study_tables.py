@@ -37,6 +37,7 @@ def test_rows_differ_in_the_losses_their_density_the_prior_and_the_rate_alone(ta
         # one density over the pyramid
         if head.type == 'WholePyramidHead':
             head.type = head.pop('head')
+            head.pop('ignore_avg_factor', None)
         for name in ('GHMRetinaHead', 'PISARetinaHead'):
             head.type = head.type.replace(name, 'RetinaHead')
     # what two of the rivals are, beside their losses: Libra's pyramid, and PISA's sampling
