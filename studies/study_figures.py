@@ -3,6 +3,7 @@
 noise: final AP against the share of wrong labels, from tables of studies.reproduce.
 curves: mAP over epochs with bands over seeds, from the curves of studies.reproduce.
 density: examples and gradient per region, from the first and last values of GradientDensityHook.
+suspects: the first crop of each gallery, from the reports of tools/analyze_gradients.py.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ghm_mmdet.diagnosis.style import save
 from studies.curves import draw_curves, read_curves
 from studies.density_log import draw_looks, read_looks
 from studies.noise_figure import MARKERS, draw_noise, read_table
+from studies.suspects_figure import draw_suspects, first_suspects
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -69,6 +71,11 @@ def _density(args: argparse.Namespace) -> Figure:
     )
 
 
+def _suspects(args: argparse.Namespace) -> Figure:
+    reports = [each.rpartition('=') for each in args.reports]
+    return draw_suspects({title: first_suspects(Path(path)) for title, _, path in reports})
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='python -m studies.study_figures',
@@ -94,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     density.add_argument('runs', nargs='+', metavar='[LABEL=]WORK_DIR')
     density.add_argument('--loss', default='bbox_head.loss_cls', help='default: %(default)s')
     density.set_defaults(draw=_density)
+    suspects = figures.add_parser('suspects', parents=[common], help='crops of reports')
+    suspects.add_argument('reports', nargs='+', metavar='[TITLE=]REPORT')
+    suspects.set_defaults(draw=_suspects)
     return parser
 
 
