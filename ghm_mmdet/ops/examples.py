@@ -141,17 +141,6 @@ def scaled(values: float | Tensor, factor: float | Tensor) -> float | Tensor:
     return values * factor
 
 
-def are_identical(factors: Sequence[float | Tensor]) -> bool:
-    """Whether all factors are equal: numbers by value, tensors if they are one object.
-
-    The values of tensors are not read.
-    """
-    first = factors[0]
-    if isinstance(first, Tensor):
-        return all(factor is first for factor in factors)
-    return not any(isinstance(factor, Tensor) or factor != first for factor in factors)
-
-
 def total_of_levels(
     levels: Sequence[Examples], parts: Sequence[RegionSums]
 ) -> tuple[RegionSums, Tensor]:
