@@ -98,7 +98,7 @@ $(DONE)/build: requirements/build.txt $(DONE)/venv
 	$(PIP) install -q -r $<
 	@touch $@
 
-# Before mmcv, whose operators are compiled against it; its own dependencies as they are pinned below.
+# torch comes before mmcv, which is compiled against it; PACKAGES pins the dependencies of torch.
 $(DONE)/torch: $(TORCH) $(DONE)/build
 	$(PIP) install -r $< $(PACKAGES:%=-c %)
 	@touch $@
@@ -113,7 +113,7 @@ $(DONE)/docs: requirements/docs.txt $(DONE)/build
 	$(INSTALL) -r $<
 	@touch $@
 
-# After the quick steps, so that what is wrong with those shows before the long one.
+# mmcv comes after the quick steps, so that their errors show before the long compilation.
 $(DONE)/mmcv: $(MMCV) $(DONE)/packages
 	$(RUN) tools/setup/build_mmcv.py "$$(grep -v '^#' $<)"
 	@touch $@

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Train on the GPUs of this machine, or of several: dist_train.sh CONFIG GPUS [arguments of train.py]
-# Without a GPU, as many CPU ranks. Environment: NNODES, NODE_RANK, MASTER_ADDR, PORT, PYTHON.
+# Without a GPU, on as many CPU ranks. Environment: NNODES, NODE_RANK, MASTER_ADDR, PORT, PYTHON.
 set -euo pipefail
 
 if (($# < 2)); then

@@ -2,5 +2,5 @@
 _base_ = './retinanet_r18_fpn_ghm-6e_bccd.py'
 
 model = dict(bbox_head=dict(type='GHMRetinaHead'))
-# once an epoch, numbers alone, for studies.study_figures density
+# the hook writes numbers once an epoch, for `studies.study_figures density`, and no figures
 custom_hooks = [dict(type='GradientDensityHook', interval=26, figure_interval=0)]

@@ -1,11 +1,11 @@
 # ATSS with GHM-C in place of focal loss, one density for the pyramid.
 #
 # The lines to change in another config: custom_imports, bbox_head.type, .head, .loss_cls.
-# - The loss dict alone works as well, with bbox_head.type left as it is: a density per level then,
-#   whose moving average the levels overwrite in turn.
-# - The head divides the box loss alone afterwards.
-# - Loss weight: at the same weights GHM-C of weight 1 pulls 2.3 times as hard as focal loss at the
-#   features, next to the box loss (docs/heads.md: 1.58 against 0.69, on a small model).
+# - The loss dict alone works too, with bbox_head.type left as it is. Each level then has its own
+#   density, and the levels overwrite one moving average in turn.
+# - The head divides what the box loss returns, but not what GHM-C returns.
+# - Loss weight: GHM-C of weight 1 has 2.3 times the gradient of focal loss at the features,
+#   relative to the gradient of the box loss (docs/heads.md: 1.58 against 0.69, on a small model).
 # - The boxes keep GIoU, as they are decoded: GHM-R is for encoded box deltas.
 _base_ = ['mmdet::atss/atss_r50_fpn_1x_coco.py', '../_base_/reliable_runtime.py']
 default_hooks = dict(_base_.reliable_hooks)

@@ -1,12 +1,12 @@
 # DDOD with GHM-C in place of focal loss, one density for the pyramid.
 #
 # The lines to change in another config: custom_imports, bbox_head.type, .head, .loss_cls.
-# - The loss dict alone works as well, with bbox_head.type left as it is: a density per level then,
-#   whose moving average the levels overwrite in turn.
-# - The head divides nothing afterwards, but weighs each level by 1 to 2, fewer positives more: the
-#   levels keep these factors under the common density.
-# - Loss weight: at the same weights GHM-C of weight 1 pulls 2.4 times as hard as focal loss at the
-#   features, next to the box loss (docs/heads.md: 1.49 against 0.62, on a small model).
+# - The loss dict alone works too, with bbox_head.type left as it is. Each level then has its own
+#   density, and the levels overwrite one moving average in turn.
+# - The head does not divide what the loss returns. It multiplies each level's loss by 1 to 2, more
+#   for fewer positives; the levels keep these factors under the common density.
+# - Loss weight: GHM-C of weight 1 has 2.4 times the gradient of focal loss at the features,
+#   relative to the gradient of the box loss (docs/heads.md: 1.49 against 0.62, on a small model).
 # - The boxes keep GIoU, as they are decoded: GHM-R is for encoded box deltas.
 _base_ = ['mmdet::ddod/ddod_r50_fpn_1x_coco.py', '../_base_/reliable_runtime.py']
 default_hooks = dict(_base_.reliable_hooks)

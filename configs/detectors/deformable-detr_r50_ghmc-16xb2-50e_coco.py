@@ -8,9 +8,9 @@
 # - The head calls the loss once per decoder layer, 6 times an iteration, so that a density is over
 #   the queries of one layer, and the layers share one moving average. momentum 0.95 lets it forget
 #   as much in an iteration as 0.75 does with one call (0.95^6 = 0.74).
-# - bias_correction, or the first weights were 20 times too large.
+# - bias_correction: without it the first weights would be 20 times too large.
 # - The loss weight is that of focal loss. The sum of |dL/dx| over the logits of a layer is about
-#   0.5 * loss_weight, whatever the number of objects; nothing is divided afterwards.
+#   0.5 * loss_weight, whatever the number of objects; the head does not divide the loss.
 _base_ = [
     'mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
     '../_base_/reliable_runtime.py',

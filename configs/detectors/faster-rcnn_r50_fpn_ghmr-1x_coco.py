@@ -10,7 +10,7 @@
 #   quarter of them positive), so that the sum of |dL/dx| over the box deltas is at most 1; with
 #   GHM-R it is about 0.5 * loss_weight. RetinaNet's weight of 10 would be 10 times that here.
 # - The density is over the positives of all images of a GPU. Without positives the head skips the
-#   call, and the moving average stays.
+#   call, and the moving average does not change.
 _base_ = ['mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', '../_base_/reliable_runtime.py']
 default_hooks = dict(_base_.reliable_hooks)
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)

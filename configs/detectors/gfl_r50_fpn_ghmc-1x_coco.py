@@ -2,11 +2,11 @@
 # its IoU, so g = |p - IoU|.
 #
 # The lines to change in another config: custom_imports, bbox_head.type, .head, .loss_cls.
-# - The loss dict alone works as well, with bbox_head.type left as it is: a density per level then,
-#   whose moving average the levels overwrite in turn.
-# - The head divides the box losses alone afterwards.
-# - Loss weight: at the same weights GHM-C of weight 1 pulls 1.9 times as hard as quality focal loss
-#   at the features, next to the box loss (docs/heads.md: 2.08 against 1.11, on a small model).
+# - The loss dict alone works too, with bbox_head.type left as it is. Each level then has its own
+#   density, and the levels overwrite one moving average in turn.
+# - The head divides what the box losses return, but not what GHM-C returns.
+# - Loss weight: GHM-C of weight 1 has 1.9 times the gradient of quality focal loss at the features,
+#   relative to the gradient of the box loss (docs/heads.md: 2.08 against 1.11, on a small model).
 # - The boxes keep GIoU and the distribution focal loss.
 _base_ = ['mmdet::gfl/gfl_r50_fpn_1x_coco.py', '../_base_/reliable_runtime.py']
 default_hooks = dict(_base_.reliable_hooks)

@@ -5,9 +5,9 @@
 #   would fit Gaussians to harmonized losses, which are many times as large, and the fit fails
 #   within a few iterations.
 # - All levels are in one call, so the density is over the whole pyramid.
-# - The head divides nothing afterwards.
-# - Loss weight: at the same weights GHM-C of weight 1 pulls 2.5 times as hard as focal loss at the
-#   features, next to the box loss (docs/heads.md: 2.60 against 1.05, on a small model).
+# - The head does not divide what the loss returns.
+# - Loss weight: GHM-C of weight 1 has 2.5 times the gradient of focal loss at the features,
+#   relative to the gradient of the box loss (docs/heads.md: 2.60 against 1.05, on a small model).
 # - The boxes keep GIoU, as they are decoded: GHM-R is for encoded box deltas.
 _base_ = ['mmdet::paa/paa_r50_fpn_1x_coco.py', '../_base_/reliable_runtime.py']
 default_hooks = dict(_base_.reliable_hooks)

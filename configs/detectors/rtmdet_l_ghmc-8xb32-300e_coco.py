@@ -6,9 +6,9 @@
 # - The head hands over (label, score) and divides each level's loss, after it has returned, by the
 #   sum of the scores, which grows with the batch and its objects. GHM-C is a mean already:
 #   ignore_avg_factor leaves the division out, and the loss weight holds for any batch size.
-#   Without WholePyramidHead it has to be about that sum times as large.
-# - Loss weight: at the same weights GHM-C of weight 1 pulls 0.8 times as hard as quality focal loss
-#   at the features, next to the box loss (docs/heads.md: 0.79 against 0.99, on a small model).
+#   Without WholePyramidHead the loss weight has to be about that sum times as large.
+# - Loss weight: GHM-C of weight 1 has 0.8 times the gradient of quality focal loss at the features,
+#   relative to the gradient of the box loss (docs/heads.md: 0.79 against 0.99, on a small model).
 # - bias_correction, because AdamW remembers a first gradient that is 4 times too large.
 # - loss_bbox stays: RTMDet regresses decoded boxes, for which GHM-R is not meant.
 _base_ = ['mmdet::rtmdet/rtmdet_l_8xb32-300e_coco.py', '../_base_/reliable_runtime.py']

@@ -1,15 +1,15 @@
 # SSD300 with GHM-C and GHM-R in place of its hard-negative mining and smooth L1.
 #
-# MMDetection's SSDHead has its losses written into it and takes none. The lines to change in
+# MMDetection's SSDHead has fixed losses and takes none from the config. The lines to change in
 # another config:
 #   custom_imports, bbox_head.type, .loss_cls, .loss_bbox, optim_wrapper.clip_grad
-# - GHMSSDHead takes the losses from the config, has the same weights, and calls each loss once: one
-#   density over all images and levels. Every anchor takes part; neg_pos_ratio is not used.
+# - GHMSSDHead takes the losses from the config, has SSDHead's parameters, and calls each loss once:
+#   one density over all images and levels. Every anchor takes part; neg_pos_ratio is not used.
 # - GHM-C is on softmax (use_sigmoid=False), by which SSD predicts: one example is one anchor.
-# - Loss weights: nothing is divided afterwards. The sum of |dL/dx| is about 1 * loss_weight over
-#   the logits (2g per anchor with softmax), and 0.5 * loss_weight over the box deltas. 2.6 and 4
-#   keep the balance at the features that SSD's own losses have (docs/heads.md: 1.03 to one, and
-#   0.39 with GHM-C of weight 1, on a small model).
+# - Loss weights: the head does not divide the losses. The sum of |dL/dx| is about 1 * loss_weight
+#   over the logits (2g per anchor with softmax), and 0.5 * loss_weight over the box deltas. 2.6 and
+#   4 keep the ratio of the gradients at the features, classification to boxes, of SSD's own losses
+#   (docs/heads.md: 1.03, and 0.39 with GHM-C of weight 1, on a small model).
 # - mu is 0.2 and not 0.02: SSD divides its box deltas by standard deviations of 0.1 and 0.2, so
 #   that they are 5 to 10 times those of the RetinaNet that 0.02 was found for.
 # - bias_correction, because the first iterations are where SSD's losses grow: without it their

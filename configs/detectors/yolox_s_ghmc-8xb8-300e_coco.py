@@ -8,7 +8,7 @@
 #   is about twice the share of positive locations, whatever the batch size. SimOTA picks up to 10
 #   locations per object: with 84 of the 8,400 of a 640 x 640 image that share is 1%, an estimate
 #   for COCO with mosaic that was not measured there.
-# - bias_correction, or the first weights were 4 times too large.
+# - bias_correction: without it the first weights would be 4 times too large.
 # - loss_bbox stays: YOLOX regresses decoded boxes, for which GHM-R is not meant.
 _base_ = ['mmdet::yolox/yolox_s_8xb8-300e_coco.py', '../_base_/reliable_runtime.py']
 default_hooks = dict(_base_.reliable_hooks)

@@ -3,7 +3,7 @@
 # inherits from this one.
 # - gamma: 1 was better than the published 2 where both were measured, on two small data sets
 #   (docs/studies).
-# - Learning rate and epochs are where to start; they have not been measured with this backbone.
+# - Learning rate and epochs are starting points; they have not been measured with this backbone.
 _base_ = './retinanet_r50_fpn_focal-smooth-l1-1x_coco.py'
 
 model = dict(

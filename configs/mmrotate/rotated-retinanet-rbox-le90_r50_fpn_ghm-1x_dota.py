@@ -2,8 +2,8 @@
 #
 # The lines to change in another config:
 #   custom_imports, default_hooks, bbox_head.type, .head, .loss_cls, .loss_bbox
-# - MMRotate looks up names without a scope among its own; this package is in the scope mmdet.
-# - The head regresses encoded boxes, for which GHM-R is meant. The weights are those of COCO
+# - MMRotate looks up a name without a scope in its own registries; this package is in mmdet's.
+# - The head regresses encoded boxes, for which GHM-R is meant. The loss weights are those for COCO
 #   (configs/ghm); on DOTA they were not measured.
 _base_ = 'mmrotate::rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota.py'
 custom_imports = dict(imports=['ghm_mmdet'], allow_failed_imports=False)

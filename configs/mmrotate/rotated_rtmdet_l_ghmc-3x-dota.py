@@ -2,7 +2,7 @@
 #
 # The lines to change in another config:
 #   custom_imports, default_hooks, bbox_head.type, .head, .ignore_avg_factor, .loss_cls
-# - MMRotate looks up names without a scope among its own; this package is in the scope mmdet.
+# - MMRotate looks up a name without a scope in its own registries; this package is in mmdet's.
 # - ignore_avg_factor and the settings are those of configs/detectors for RTMDet; on DOTA they
 #   were not measured.
 _base_ = 'mmrotate::rotated_rtmdet/rotated_rtmdet_l-3x-dota.py'

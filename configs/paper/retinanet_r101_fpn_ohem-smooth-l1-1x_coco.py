@@ -1,5 +1,5 @@
 # OHEM over cross entropy, with ResNet-101 as in the paper's row. How many anchors it kept is not
-# known to us; every positive and three of the hardest negatives for each are SSD's rule.
+# known to us; SSD's rule is used: all positives, and three times as many of the hardest negatives.
 _base_ = '../ghm/retinanet_r50_fpn_ce-smooth-l1-1x_coco.py'
 
 model = dict(

@@ -1,5 +1,5 @@
-# The same, three quarters of the way to regions of the same total gradient, at half of the loss
-# weight (docs/heads.md).
+# FCOS with GHM-C, three quarters of the way to regions of the same total gradient, at half of the
+# loss weight (docs/heads.md).
 _base_ = './fcos_r18_fpn_ghmc_sample.py'
 
 model = dict(

@@ -19,7 +19,7 @@ OPERATORS = torch.__version__ >= (2, 8)  # type: ignore[operator]
 
 
 class _Operator:
-    """A custom operator without the parts of its interface for a compiler."""
+    """A custom operator without the part of its interface that only a compiler uses."""
 
     def __init__(self, function: Callable) -> None:
         self._call = function

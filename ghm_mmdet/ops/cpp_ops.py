@@ -2,8 +2,8 @@
 
 It computes :class:`SigmoidCrossEntropy` and :class:`AuthenticSmoothL1` on float16, bfloat16 and
 float32 predictions, each level in one read of the prediction and one more for the gradient, on all
-threads. The chunked back end computes all other calls: a user's criterion, softmax, float64. The
-gradient is the only memory it takes, except for predictions that must be copied into a matrix. Two
+threads. The chunked back end computes all other calls: a user's criterion, softmax, float64. Beside
+the gradient it takes memory only for tensors that it must copy to another layout or dtype. Two
 runs agree to the bit with any number of threads.
 
 Its exponential and logarithm are polynomials with a relative error below 3e-7, so an example whose

@@ -28,7 +28,7 @@ class Examples(NamedTuple):
         weight: Broadcastable to the examples, or None for all ones. Examples with a weight of 0 or
             less are in no region; the size of a positive weight does not scale the loss (as in
             mmdet).
-        factor: Of the element losses, float or 0-dim; a constant in the backward pass.
+        factor: Of the examples' losses, float or 0-dim; a constant in the backward pass.
     """
 
     prediction: Tensor
@@ -97,7 +97,7 @@ class RegionSums(NamedTuple):
 
     Attributes:
         counts: R_j, valid examples per region, int64, shape (M,).
-        losses: Sum of the element losses per region, float, shape (M,).
+        losses: Sum of the examples' losses per region, float, shape (M,).
         weight_sum: Sum of the weights of all valid examples, float, 0-dim.
         nonfinite: Valid examples with NaN or infinite input, in no region, int64, 0-dim.
         bad_targets: Targets that are out of range and not ignored, see
@@ -111,7 +111,7 @@ class RegionSums(NamedTuple):
     bad_targets: Tensor
 
     def changed(self, **fields: Tensor) -> RegionSums:
-        """The summary with other fields, as ``_replace``, which torch 2.8 does not trace."""
+        """The sums with other fields, as by ``_replace``, which torch 2.8 cannot trace."""
         return RegionSums(
             fields.get('counts', self.counts),
             fields.get('losses', self.losses),
@@ -122,7 +122,7 @@ class RegionSums(NamedTuple):
 
     @classmethod
     def total(cls, parts: Sequence[RegionSums]) -> RegionSums:
-        """The summary of the examples of all parts together."""
+        """The sums over the examples of all parts together."""
         if len(parts) == 1:
             return parts[0]
         return cls(*(torch.stack(fields).sum(0) for fields in zip(*parts)))
@@ -133,7 +133,7 @@ def scaled(values: Tensor, factor: float | Tensor) -> Tensor: ...
 @overload
 def scaled(values: float | Tensor, factor: float | Tensor) -> float | Tensor: ...
 def scaled(values: float | Tensor, factor: float | Tensor) -> float | Tensor:
-    """The product; if one of the two is the number 1, the other one, without a launch."""
+    """The product. If one of the two is the number 1, it is the other one, without a launch."""
     if not isinstance(factor, Tensor) and factor == 1:
         return values
     if not isinstance(values, Tensor) and values == 1:
@@ -144,10 +144,10 @@ def scaled(values: float | Tensor, factor: float | Tensor) -> float | Tensor:
 def total_of_levels(
     levels: Sequence[Examples], parts: Sequence[RegionSums]
 ) -> tuple[RegionSums, Tensor]:
-    """The summary of all levels, with their factors, from the summary of each.
+    """The sums over all levels, with their factors, from the sums of each level.
 
     Returns:
-        The summary; and each level's examples that are not finite, int64, shape (L,).
+        The sums; and how many examples of each level are not finite, int64, shape (L,).
     """
     pairs = zip(levels, parts)
     factored = [part.changed(losses=scaled(part.losses, level.factor)) for level, part in pairs]

@@ -34,7 +34,7 @@ class HarmonizedLoss(NamedTuple):
         beta: Harmonizing weight per region, float32, shape (M,).
         scale: Derivative of the loss with respect to the loss sums, without a graph, shape (M,).
         counts: R_j, valid examples per region, int64, shape (M,).
-        losses: Sum of the element losses per region, without a graph, float, shape (M,).
+        losses: Sum of the examples' losses per region, without a graph, float, shape (M,).
         nonfinite: Examples of each level with NaN or infinite input, int64, shape (L,).
         bad_targets: See :class:`RegionSums`.
     """
@@ -83,10 +83,10 @@ def loss_from_sums(
     Args:
         density: Gives the gradient density; its moving average is changed in place.
         balance: How the weights make regions equal.
-        reduction: From the sum to the loss.
+        reduction: How the loss follows from the sum.
         sums: Of the examples of the loss.
         step_sums: The same with the counts of the whole optimizer step so far, for the density.
-        update_unless: The moving average changes unless this 0-dim number differs from 0. None: the
+        update_unless: The moving average changes only if this 0-dim number is 0. If it is None, the
             moving average does not change.
     """
     beta, average = region_weights(density, balance, reduction, step_sums)

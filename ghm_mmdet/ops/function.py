@@ -53,7 +53,7 @@ def harmonized_loss(
     updates: bool,
     backend: ModuleType | None,
 ) -> HarmonizedLoss:
-    """The loss of a call that is an optimizer step of its own, and has the density of its examples.
+    """The loss of a call that is a whole optimizer step: only its examples count for its density.
 
     A back end may compute it at once. Otherwise :func:`level_sums`, :func:`loss_from_sums`
     and :func:`with_gradient` do.
@@ -63,7 +63,7 @@ def harmonized_loss(
         levels: At least one.
         density: Gives the gradient density; its moving average is changed in place.
         balance: How the weights make regions equal.
-        reduction: From the sum to the loss.
+        reduction: How the loss follows from the sum.
         updates: Whether the moving average changes. It does not change if input is not finite or,
             on a CPU, targets are out of range.
         backend: See :func:`choose_backend`.
@@ -113,8 +113,8 @@ def loss_from_sums(
     update_unless: Tensor | None,
     backend: ModuleType | None,
 ) -> Harmonized:
-    """See :func:`ghm_mmdet.ops.from_sums.loss_from_sums`; by the back end's own, if it has one."""
-    # a compiler fuses the operations by itself
+    """See :func:`ghm_mmdet.ops.from_sums.loss_from_sums`; the back end computes it if it can."""
+    # None has no such function: a compiler fuses these operations by itself
     compute = getattr(backend, 'loss_from_sums', from_sums.loss_from_sums)
     return compute(density, balance, reduction, sums, step_sums, update_unless)
 

@@ -57,7 +57,7 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, above):
-        # autograd enables gradients here for a second derivative
+        # autograd enables gradients here only for a second derivative
         if torch.is_grad_enabled():
             raise RuntimeError(
                 'a GHM loss has no second derivative: leave out create_graph=True, or use '

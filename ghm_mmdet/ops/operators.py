@@ -21,7 +21,7 @@ from ghm_mmdet.ops import backends, reference
 from ghm_mmdet.ops.compiling import custom_op
 from ghm_mmdet.ops.examples import Examples, RegionSums
 
-# written out, as Python 3.9 cannot evaluate the annotations
+# The schemas are written out, as Python 3.9 cannot evaluate the annotations.
 TENSORS = 'Tensor prediction, Tensor? labels, Tensor? score, Tensor? values, Tensor? weight'
 OF_REGIONS = f'{TENSORS}, Tensor edges, str criterion, str? backend'
 OF_EXAMPLES = f'{TENSORS}, Tensor edges, Tensor beta, str criterion'

@@ -72,7 +72,7 @@ def gradient(
     valid = _valid(weight, evaluation.loss)
     derivative = criterion.gradient(prediction, target)
     of_example = _take(scale.to(derivative.dtype), _index(evaluation, valid, edges))
-    # where, not a product: an ignored NaN must not become a NaN gradient
+    # `where` and not a product: an ignored NaN must not become a NaN gradient
     result = (derivative * scaled(of_example, grad_output)).where(valid, 0)
     return result.to(prediction.dtype)
 

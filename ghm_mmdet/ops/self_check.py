@@ -26,8 +26,8 @@ FIRST = 600  # anchors of the first level; the second has the rest
 # Few and many regions have kernels of their own. The last number is the relative tolerance of the
 # gradient: devices round differently, but a miscompiled kernel is off by more.
 CASES = ((torch.float32, 30, 1e-4), (torch.bfloat16, 3840, 2**-7))
-# With the number of regions: the paper's balance, and the one that is hardest to compile, inside
-# the kernel of the sums and in a kernel of its own.
+# Numbers of regions and balances: the paper's balance, and the one that is hardest to compile, once
+# inside the kernel of the sums (30 regions) and once in a kernel of its own (100).
 KEEPS = Balance('gradient', 0.75, 'keep')
 BALANCES = ((30, Balance()), (30, KEEPS), (100, KEEPS))
 NEAR_AN_EDGE = 2e-6  # where rounding decides on the region

@@ -57,7 +57,7 @@ def _chunks(examples: Examples) -> Iterator[Examples]:
     """The examples as matrices of some rows each; one empty matrix if there are none."""
     prediction, target, weight, _ = examples
     if weight is not None:
-        # a weight per anchor stays one number; only a truly two-dimensional weight is expanded
+        # a weight per anchor stays one number; every other weight is expanded to one per example
         per_row = weight.dim() and weight.size(-1) == 1
         shape = (*prediction.shape[:-1], 1) if per_row else prediction.shape
         weight = _two_dimensional(weight.expand(shape))

@@ -2,8 +2,8 @@
 
 Density, balance and the mean over the examples are about fifty operations on M numbers, and the
 host launches each of them. Here they are one function, for unit regions, M up to ``MOST_REGIONS``
-and float32. It runs at the end of the kernel that makes the sums, or as a kernel of its own if
-counts are added in between. All other calls, and graphs of ``torch.compile``, use the operations of
+and float32. It runs at the end of the kernel that makes the sums, or as a kernel of its own, for
+example if counts are added in between. All other calls, and graphs of ``torch.compile``, use
 :mod:`ghm_mmdet.ops.from_sums`, the oracle of this kernel. The names in the kernel are those of
 :mod:`ghm_mmdet.method.density` and :mod:`ghm_mmdet.method.balance`.
 """
@@ -24,7 +24,7 @@ from ghm_mmdet.ops.examples import RegionSums
 from ghm_mmdet.ops.from_sums import Harmonized, Reduction
 
 MOST_REGIONS = 128
-# The part of isotonic regression's (M, M) table that a warp holds.
+# Entries of isotonic regression's (M, M) table that one warp holds.
 TABLE_PER_WARP = 1024
 
 LEAST_SHARE = tl.constexpr(NO_DENSITY)
@@ -119,7 +119,7 @@ def larger(a, b):
 
 @triton.jit
 def non_increasing(values, known, BLOCK: tl.constexpr):
-    """See :func:`ghm_mmdet.method.isotonic.non_increasing`; row a, column b."""
+    """See :func:`ghm_mmdet.method.isotonic.non_increasing`; its a is the row, its b the column."""
     column = tl.arange(0, BLOCK)[None, :]
     behind = column >= tl.arange(0, BLOCK)[:, None]
     use = behind & known[None, :]
@@ -139,7 +139,7 @@ def average(old, new, counts, momentum, rest, PAPER: tl.constexpr):
 
 @triton.jit
 def share_of_total(values, counts, total):
-    """Sum over the examples of a value per region, over N."""
+    """The sum over all examples of the value of their region, divided by N."""
     return tl.sum(values * counts) / total
 
 
@@ -177,9 +177,9 @@ def gradient_density(
             weight = average(old_weight, 1.0, counts, momentum, rest, PAPER)
             smoothed = new / tl.where(weight > 0, weight, 1.0)
         if HOW[1]:
-            # once per region, as Triton 3.9 interprets no mask of a single number
+            # once per region, as the interpreter of Triton 3.9 takes no mask of a single number
             stores = inside & (update_unless + tl.zeros_like(region) == 0)
-            # several warps may hold the same regions, and all of them have to have read them
+            # several warps may hold the same regions: all must have read before one of them stores
             tl.debug_barrier()
             tl.store(state[0] + region, new, mask=stores)
             if HOW[2]:
@@ -237,14 +237,14 @@ def harmonize(
     BLOCK: tl.constexpr,
     HOW: tl.constexpr,
 ):
-    """The loss from the region sums of one program; the moving average is changed in place.
+    """The loss from region sums that one program holds; the moving average is changed in place.
 
     Args:
         sums: Counts and losses (BLOCK,), of which M are regions; weight sum and the number of
             examples that are not finite.
         step_counts: Of the whole optimizer step (BLOCK,).
-        step_weight_sum: The same.
-        update_unless: The moving average changes unless this is not 0.
+        step_weight_sum: Of the whole optimizer step.
+        update_unless: The moving average changes only if this is 0.
         harmonized: Where to write beta (M,), d loss / d losses (M,) and the loss.
         state: Moving average, its weight and region edges, or None where they are not used.
         numbers: Momentum and 1 - momentum, tempering and loss weight.

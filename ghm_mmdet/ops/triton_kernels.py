@@ -1,20 +1,20 @@
 """Triton kernels of the region sums and their gradient.
 
 Examples are read in tiles of R x F places: F neighbours along the axis on which the prediction's
-stride is smallest (*minor*), R along the other (*major*). Of these a thread holds V x W, W being
-one 16-byte load. Anchors run along either axis; labels and weights are read once per anchor and
-tile. An example that is ignored is not read: it becomes NaN, and NaN is in no region.
+stride is smallest (*minor*), R along the other (*major*). A thread holds V x W of these places, W
+of them from one load of up to 16 bytes. Anchors run along either axis; labels and weights are read
+once per anchor and tile. An ignored example is not read: it becomes NaN, and NaN is in no region.
 
 Counts and sums, few regions
     In registers each thread adds loss * [example is in the region], for every region. M comparisons
     and M selections per example would cost more than reading it, so the indicator is split:
     with region = 3 group + member, [region] = [group] [member]. This takes M / 3 + 3 comparisons,
-    and one multiply-add per region. The counts of a group's three regions share one more: they are
-    fields of 8 bits in a float, which holds 24 exactly, so a thread sees at most 255 examples.
-    A tile without a positive or an example beyond the first region, as nearly all are, needs no
-    indicator: one count and one sum. Each program writes its own sums. The last one to finish adds
-    the sums of all levels in float64, and computes the loss, see :mod:`triton_from_sums`. Only
-    non-finite examples and bad targets are counted atomically.
+    and one multiply-add per region. The counts of a group's three regions take one more together:
+    they are fields of 8 bits in a float, which holds 24 bits exactly, so a thread sees at most 255
+    examples. A tile with no example beyond the first region, as nearly all are, needs no indicator:
+    one count and one sum. Each program writes its own sums. The last one to finish adds the sums of
+    all levels in float64, and computes the loss, see :mod:`triton_from_sums`. Only finished
+    programs, non-finite examples and bad targets are counted atomically.
 
 Counts and sums, many regions
     Integer atomics, which give the same result in any order. A float32 loss is an integer of 24
@@ -31,8 +31,8 @@ in the last place of an edge.
 
 One launch for all levels
     A program finds its level in a table of the numbers that differ from level to level, addresses
-    among them. They are multiplied by 16: Triton compiles a kernel anew where 16 begins or ceases
-    to divide a number, and it divides all of these.
+    among them. Its integers are multiplied by 16, so that all are divisible by it: Triton compiles
+    a kernel again if an integer's divisibility by 16 changes.
 
 Arguments that all kernels share
     levels: The table, see ``row_of``.
@@ -40,7 +40,7 @@ Arguments that all kernels share
     classes: C.
     mu: Parameter of the criterion.
     EVALUATE: The criterion, one of the two functions below.
-    LEVELS: Their number.
+    LEVELS: Number of levels.
     DTYPES: Of the same tensors as ``strides``.
     ALIGNED: Whether they are matrices whose rows begin at 16 bytes.
     TARGET: 'label', 'score' or 'dense'.
@@ -51,8 +51,8 @@ Arguments that all kernels share
 """
 
 # ruff: noqa: RUF005
-# Triton compiles the sum of two tuples, and not the unpacking of one in another; and no choice
-# between two tuples in one expression.
+# Triton compiles the sum of two tuples. It cannot unpack one in another, nor choose between two in
+# one expression.
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ INFINITY = tl.constexpr(float('inf'))
 NEGATIVE_LOG2_E = tl.constexpr(-1.4426950408889634)
 ROUNDING = tl.constexpr(target_range.ROUNDING)
 LOAD_BITS = tl.constexpr(8 * triton_layout.LOAD_BYTES)
-# Sums of the other programs that the last one holds at once; more would take registers from all.
+# How many sums of other programs the last one holds; more would take registers from all programs.
 SUMS_AT_ONCE = tl.constexpr(1024)
 
 WINDOW_BITS = tl.constexpr(4)
-# Of 2^-32, from which on every bit of a loss is kept; 127 is the bias, 254 that of the largest.
+# The exponent of 2^-32: losses from there on keep every bit. 127 is the bias, 254 the largest.
 LOWEST_EXPONENT = tl.constexpr(127 - 32)
 WINDOWS = tl.constexpr(((254 - (127 - 32)) >> 4) + 1)
-# log2 of what 1 means in window 0: the last of the 23 bits behind the point
+# log2 of the unit of window 0: the last of the 23 bits behind the point
 LOWEST_UNIT = tl.constexpr(-32 - 23)
 
 
@@ -114,7 +114,7 @@ def authentic_smooth_l1(x, y, mu):
     """
     difference = x - y
     root = tl.sqrt(difference * difference + mu * mu)
-    # with an infinite root gr would be 0 for the largest errors
+    # with an infinite root the gradient norm would be 0 for the largest errors
     root = tl.where(root < INFINITY, root, float('nan'))
     loss = difference * (difference / (root + mu))
     return loss, difference / root, tl.abs(loss) < INFINITY
@@ -167,7 +167,7 @@ def inside(first, length, BLOCK: tl.constexpr):
 
 @triton.jit
 def along(line, stride, first, BLOCK: tl.constexpr):
-    """Pointers to BLOCK neighbours on one axis; int64, as 2^31 elements are not many."""
+    """Pointers to BLOCK neighbours on one axis; int64, as there may be over 2^31 elements."""
     return line + first * stride + tl.arange(0, BLOCK).to(tl.int64) * stride
 
 
@@ -186,7 +186,7 @@ def across(
 
     The address and the stride along major are those of a table's row.
     """
-    # not by `pointer`: what is said of the result of a call is lost where the call is inlined
+    # without `pointer`: Triton inlines it, and `multiple_of` on the result of a call is then lost
     matrix = (address.to(tl.int64) >> 4).to(tl.pointer_type(DTYPE))
     major_stride = major_stride >> 4
     if ALIGNED:
@@ -240,8 +240,8 @@ def load_examples(
         weights, examples: What each weight contributes to the weight sum, and the number of its
             valid examples; one entry per weight.
         bad_targets: Targets that are out of range and not ignored: one entry per anchor for labels
-            and scores, which are not counted with a weight for every example; one per thread for
-            values.
+            and scores, one per thread for values. With a weight for every example, labels and
+            scores are not counted.
     """
     anchors = row[9] >> 4
     if ANCHORS_MINOR:
@@ -254,7 +254,7 @@ def load_examples(
     inside_major = inside(major, size[0], BLOCK[0])
     inside_minor = inside(minor, size[1], BLOCK[1])
     inside_both = inside_major[:, None] & inside_minor[None, :]
-    # The axis of the classes: as a tile's, labels and weights have one entry there.
+    # CLASSES is the axis of the classes. Along it, labels and weights of anchors have one entry.
     if ANCHORS_MINOR:
         CLASSES: tl.constexpr = 0
         anchor, counted, class_0, column = minor, inside_minor, major, tl.arange(0, BLOCK[0])
@@ -268,7 +268,7 @@ def load_examples(
         given = tl.expand_dims(tl.where(counted, 1.0, 0.0), CLASSES)
     elif WEIGHT == 'anchor':
         line = along(pointer(row[3], DTYPES[3]), strides[3], anchor, ANCHORS)
-        # A line is loaded in one dimension: in two, Triton would give the whole tile its layout.
+        # A line is loaded in one dimension: in two, the whole tile would get its layout.
         given = tl.expand_dims(tl.load(line, mask=counted, other=0), CLASSES)
     else:
         matrix = across(row[3], row[7], strides[3], major, minor, DTYPES[3], ALIGNED[3], BLOCK)
@@ -316,7 +316,7 @@ def load_examples(
     return major, minor, inside_both, x, y, valid, weights, examples, bad_targets
 
 
-# A 1 and multiples of 16 would be kernels of their own.
+# Triton would compile kernels of their own for a 1 and for multiples of 16.
 @triton.jit(do_not_specialize=['first', 'columns', 'tiles'])
 def few_regions_kernel(
     levels,
@@ -341,14 +341,14 @@ def few_regions_kernel(
     ANCHORS_MINOR: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """``tiles`` tiles into the program's column of counts (M, P) and sums (M + 1, P).
+    """Add up ``tiles`` tiles in the program's column of counts (M, P) and sums (M + 1, P).
 
-    Behind the regions' rows comes the sum of the weights. The ``columns`` of all launches lie
-    beside each other, those of this one from ``first`` on. WEIGHTS is the shape of a tile's
-    weights. The last program to finish leaves what :func:`finish` does.
+    The last row has the sums of the weights. The P = ``columns`` columns of all launches lie beside
+    each other, those of this one from ``first`` on. WEIGHTS is the shape of a tile's weights. The
+    last program to finish calls :func:`finish`.
 
-    ``places`` are addresses: of the partial counts and sums; of zeros for the programs that have
-    finished, bad targets, all examples that are not finite and those of each level; and of what
+    ``places`` are addresses: of the partial counts and sums; of counters that start at 0, for
+    finished programs, bad targets, all non-finite examples and those of each level; and of what
     :func:`finish` takes.
     """
     counts, sums = pointer(places[0], tl.int32), pointer(places[1], tl.float32)
@@ -396,7 +396,7 @@ def few_regions_kernel(
         loss = tl.where(finite, loss, 0.0)
         region = tl.where(finite, unit_region(tl.abs(derivative), REGIONS), -3.0)
         if tl.max(region) > 0:
-            # exact, since a third of a whole number is never within 0.1 below the next one
+            # exact: region / 3 ends in 0, 1/3 or 2/3, and 0.1 more does not reach the next integer
             group = tl.floor(region * (1 / 3) + 0.1)
             member = region - 3 * group
             is_0 = tl.where(member == 0, 1.0, 0.0)
@@ -435,7 +435,7 @@ def few_regions_kernel(
     tl.atomic_add(wrong + 2, nonfinite.to(tl.int64), mask=missing, sem='relaxed')
     of_level = wrong + 3 + (row[10] >> 4)
     tl.atomic_add(of_level, nonfinite.to(tl.int64), mask=missing, sem='relaxed')
-    # all warps have to have stored before the one that counts says so
+    # all warps must have stored before one of them counts this program as finished
     tl.debug_barrier()
     if tl.atomic_add(wrong, 1, sem='acq_rel') == columns - 1:
         finish(counts, sums, columns, wrong, places, numbers, REGIONS, HOW)
@@ -454,7 +454,7 @@ def finish(
 ):
     """Add up the sums of all programs, in a fixed order, and compute the loss from them.
 
-    ``places`` has, from the third on, counts, losses and weight sum, and unless HOW is None the
+    ``places`` has, from index 3 on, counts, losses and weight sum, and unless HOW is None the
     arguments of :func:`harmonize`: beta, scale and loss; moving average, its weight and edges.
     """
     ROWS: tl.constexpr = triton.next_power_of_2(REGIONS + 1)
@@ -464,7 +464,7 @@ def finish(
     totals = tl.zeros([ROWS], tl.float64)
     for first in range(0, columns, COLUMNS):
         column = first + tl.arange(0, COLUMNS)[None, :]
-        # past the first-level cache, which may hold what was there before
+        # not from the first-level cache, which may hold older values
         offsets = row[:, None].to(tl.int64) * columns + column
         mask = (row <= REGIONS)[:, None] & (column < columns)
         part = tl.load(partial_sums + offsets, mask=mask, other=0.0, cache_modifier='.cg')
@@ -524,7 +524,7 @@ def many_regions_kernel(
     ANCHORS_MINOR: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """One tile into one of the copies of counts (copies, M) and sums (copies, WINDOWS, M).
+    """Add one tile to one of the copies of counts (copies, M) and sums (copies, WINDOWS, M).
 
     The factors of the levels are not applied.
 
@@ -557,7 +557,7 @@ def many_regions_kernel(
     exponent = (bits >> 23) & 255
     mantissa = (bits & 0x7FFFFF) | tl.where(exponent > 0, 0x800000, 0)
     offset = exponent - LOWEST_EXPONENT
-    # a loss that has overflowed has a window too many
+    # the exponent of an infinite loss is one window beyond the last
     window = tl.minimum(tl.maximum(offset, 0) >> WINDOW_BITS, WINDOWS - 1)
     shift = tl.maximum(offset, 0) - (window << WINDOW_BITS)
     term = (mantissa >> tl.minimum(tl.maximum(-offset, 0), 31)).to(tl.int64) << shift
@@ -587,7 +587,7 @@ def gradient_kernel(
     ANCHORS_MINOR: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """One tile of each example's derivative times the scale (M,) of its region.
+    """Write for one tile each example's derivative times the scale (M,) of its region.
 
     ``places`` are the addresses of scale, and of one more factor.
     """

@@ -22,7 +22,7 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 THREADS = 128
 LARGEST_F = 128
 LOAD_BYTES = 16
-# Triton compiles a kernel anew where 16 begins or ceases to divide an integer: it divides all here.
+# Triton compiles a kernel again if an integer's divisibility by 16 changes: 16 divides all here.
 ALWAYS_DIVISIBLE = 16
 # Shapes that are remembered; a head has the same ones again and again.
 REMEMBERED = 4096
@@ -103,9 +103,9 @@ class Launch:
 
     Attributes:
         form: Of all levels.
-        numbers: Of its levels in the call.
+        numbers: The positions of its levels in the call.
         rows: The entries of the kernels' table for each level, between addresses and factor.
-        tile: Of all levels.
+        tile: The same for all levels.
         tiles_each: Number of tiles that a program reads.
         programs: Number of all programs.
         constants: LEVELS, DTYPES, ALIGNED, TARGET, WEIGHT, ANCHORS_MINOR and BLOCK of the kernels.
@@ -128,7 +128,7 @@ class Launch:
 
         Args:
             addresses: Of all levels, see :func:`addresses`.
-            factors: Of the element losses of all levels.
+            factors: Of the examples' losses of all levels.
         """
         return tuple(
             (*addresses[number], *row, factors[number])

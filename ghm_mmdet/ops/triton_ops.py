@@ -61,13 +61,13 @@ FEW_REGIONS = 100
 FEW_TO_KEEP = 32
 # A thread counts in fields of 8 bits.
 EXAMPLES_PER_THREAD = 255
-# Examples of one tile that a thread holds, up to this M: the fewer, the more threads find room for
-# their sums in the registers, and the more often a tile is begun.
+# Examples of one tile that a thread holds, up to this M. With fewer, the registers have room for
+# the sums of more threads, but there are more tiles to begin.
 PER_THREAD = {48: 16, FEW_REGIONS: 8}
 # More programs than fill a large device would only leave more partial sums to add.
 PROGRAMS = 1024
-# Atomics on one address wait for each other, so they are spread over copies of the sums. Copies pay
-# where there is much to add, and the int64 sums of one have room for 2^23 examples.
+# Atomics on one address wait for each other, so they are spread over copies of the sums. A copy
+# pays from 2^17 examples on, and its int64 sums have room for 2^23.
 COPIES = 32
 EXAMPLES_PER_COPY = (2**17, 2**23)
 
@@ -261,7 +261,7 @@ def _few_regions(
     wrong, nonfinite, counts = zeros.split([3, len(levels), regions])
     floats = new(2 * regions + 1, dtype=torch.float32)
     losses, beta, weight_sum = floats.split([regions, regions, 1])
-    # apart from the others, as a user may change those in place before the backward pass
+    # scale and loss are no views: a user may change the others in place before the backward pass
     scale, loss = new(regions, dtype=torch.float32), new((), dtype=torch.float32)
     state, numbers, how = harmonizing or NOTHING
     counts_of_programs = partial.data_ptr()

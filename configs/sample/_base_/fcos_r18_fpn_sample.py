@@ -1,4 +1,4 @@
-# The same backbone, neck, data and schedule with FCOS's head; 7 epochs, 630 iterations.
+# The RetinaNet's backbone, neck, data and optimizer with FCOS's head; 7 epochs, 630 iterations.
 _base_ = './retinanet_r18_fpn_sample.py'
 
 model = dict(

@@ -21,7 +21,7 @@ model = dict(
         in_channels=32,
         feat_channels=32,
         stacked_convs=1,
-        # The head sees every level, so batch statistics kept over all of them would fit none.
+        # The head sees every level, so running batch statistics over all levels would fit none.
         norm_cfg=dict(type='GN', num_groups=8, requires_grad=True),
         anchor_generator=dict(octave_base_scale=2.5, scales_per_octave=2, strides=[8, 16, 32]),
         bbox_coder=dict(target_stds=[0.5, 0.5, 0.5, 0.5]),

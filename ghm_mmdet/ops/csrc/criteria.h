@@ -1,4 +1,4 @@
-// Loss and derivative of one example, without a branch, so that compilers make vectors of loops.
+// Loss and derivative of one example, without a branch, so that compilers can vectorize loops.
 
 #pragma once
 
@@ -8,16 +8,16 @@
 
 namespace ghm {
 
-// e^-z for z >= 0, at least e^-87; relative error below 2e-7.
+// e^-z for z in [0, 87] with a relative error below 2e-7, and e^-87 for larger z.
 inline float exp_of_minus(float z) {
   constexpr float most = 87.0f, log2_e = 1.44269504f;
-  constexpr float high = 0.693359375f, low = -2.12194440e-4f;  // of ln 2, the first with few bits
-  constexpr float magic = 12582912.0f;  // 1.5 * 2^23: the sum's last bits are the nearest integer
+  constexpr float high = 0.693359375f, low = -2.12194440e-4f;  // add to ln 2; power * high is exact
+  constexpr float magic = 12582912.0f;  // 1.5 * 2^23; `shifted` ends in the nearest integer's bits
   z = z > most ? most : z;  // NaN stays
   const float shifted = magic - z * log2_e;
   const float power = shifted - magic;
   const float r = (-z - power * high) - power * low;
-  // the polynomial of (e^r - 1 - r) / r^2 on |r| <= ln(2) / 2 that is off by 6e-8 at most
+  // a polynomial for (e^r - 1 - r) / r^2 that is off by at most 7e-8 where |r| <= ln(2) / 2
   float p = 1.39411240e-3f;
   p = p * r + 8.36318123e-3f;
   p = p * r + 4.16663751e-2f;
@@ -75,7 +75,7 @@ struct AuthenticSmoothL1 {
   Value operator()(float x, float y) const {
     const float difference = x - y;
     const float square = difference * difference + mu * mu;
-    // infinity times 0 is NaN, so that what overflows is not finite
+    // infinity times 0 is NaN: an example that overflows is not finite, instead of having slope 0
     const float root = std::sqrt(square + square * 0.0f);
     return {difference / root, difference * (difference / (root + mu))};
   }

@@ -1,5 +1,5 @@
 // From region sums to a loss: density, moving average, balance and the mean over the examples.
-// The same in whole-tensor operations: ops/from_sums.py, method/density.py, method/balance.py.
+// ops/from_sums.py, method/density.py and method/balance.py do the same in whole-tensor operations.
 
 #pragma once
 
@@ -13,7 +13,7 @@
 namespace ghm {
 
 struct Settings {
-  bool is_paper;         // the weight is shared among all M regions, and empty ones decay
+  bool is_paper;         // all M regions share the weight, and averages of empty ones decay
   double momentum;
   bool equal_gradient;   // the regions are made equal in gradient, not in weight
   double tempering;
@@ -24,9 +24,9 @@ struct Settings {
   bool is_published() const { return !equal_gradient && tempering == 1 && !keeps_outliers; }
 };
 
-using Row = std::vector<float>;  // a number per region
+using Row = std::vector<float>;  // one number per region
 
-// The moving average, one number per region, blended with new ones.
+// Blends a moving average with new numbers, one per region.
 inline Row blended(const float* old, const Row& news, const Sums& sums, const Settings& settings) {
   const auto a = static_cast<float>(settings.momentum), b = static_cast<float>(1 - settings.momentum);
   Row result(news.size());
@@ -38,7 +38,7 @@ inline Row blended(const float* old, const Row& news, const Sums& sums, const Se
 }
 
 // Isotonic regression by pooling adjacent violators: the nearest row that never rises. Values that
-// are not known have no say and stay.
+// are not known do not affect the others and do not change.
 inline void make_non_increasing(Row& values, const std::vector<bool>& known) {
   struct Pool {
     double sum;
@@ -65,7 +65,7 @@ inline void make_non_increasing(Row& values, const std::vector<bool>& known) {
       }
 }
 
-// Makes beta the weights of another balance; `total` is N.
+// Changes beta from the paper's weights to those of the settings' balance; `total` is N.
 inline void rebalance(Row& beta, const Sums& sums, const Settings& settings, float total) {
   const size_t regions = beta.size();
   Row norm(regions, 1);
@@ -97,8 +97,8 @@ struct Harmonized {
   Row beta, scale;
 };
 
-// The loss of these sums. Unless something in them is wrong, the moving average of `average` and
-// its bias correction `weight` change; each is null where there is none.
+// The loss of these sums. If `updates`, and all inputs are finite and all targets in range, the
+// moving average and its bias correction, `weight`, change; each is null where there is none.
 inline Harmonized harmonized(
     const Sums& sums, const Settings& settings, float* average, float* weight, bool updates) {
   const size_t regions = sums.counts.size();

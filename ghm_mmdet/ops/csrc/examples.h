@@ -46,11 +46,11 @@ struct Level {
   OptionalTensor values, weight;           // (N, C) of float32
 };
 
-// Neighbouring examples, in rows of the prediction; those beyond the size are 0 against 0.
+// Neighbouring examples, row by row; places beyond the size have prediction 0 and target 0.
 struct Block {
   int64_t first, size;
   bool any_valid, all_valid;
-  bool is_background;  // no target but 0, which are then not filled in
+  bool is_background;  // all targets are 0, and y is not filled in
   alignas(64) float x[BLOCK];
   alignas(64) float y[BLOCK];
   alignas(64) float loss[BLOCK];
@@ -97,7 +97,7 @@ struct Examples {
     }
   }
 
-  // Fills in what the block is computed from.
+  // Fills in predictions, targets and which examples are valid.
   Loaded load(Block& block) const {
     Loaded found;
     found.weight_sum = load_weights(block);
@@ -140,7 +140,7 @@ struct Examples {
     std::fill(block.x + block.size, block.x + BLOCK, 0.0f);
     if (is_contiguous) {
       const T* from = x.data + block.first;
-      // the memory works on what comes while this block is computed
+      // the memory fetches the block after the next while this one is computed
       for (int64_t i = 0; i < BLOCK; i += CACHE_LINE / sizeof(T))
         __builtin_prefetch(from + AHEAD + i);
       for (int64_t i = 0; i < block.size; ++i) block.x[i] = static_cast<float>(from[i]);

@@ -1,5 +1,5 @@
 // The harmonized loss of all levels as one operator of PyTorch's dispatcher, with its gradient; and
-// its two halves, for what has to happen in between: other ranks, other micro-batches.
+// its two halves, for calls that add the counts of other ranks or micro-batches in between.
 //
 // A level is five tensors in a list: prediction, labels, score, values and weight. `factors` are the
 // numbers that a head multiplies the levels' losses with.
@@ -34,7 +34,7 @@ Tensors tensors_of(const OptionalTensors& levels) {
 Tensor matrix(const Tensor& tensor) {
   if (tensor.dim() == 2) return tensor;
   const int64_t columns = tensor.dim() > 1 ? tensor.size(-1) : 1;
-  // of no columns, -1 could be any number of rows
+  // without columns, -1 could be any number of rows
   return tensor.reshape({columns ? tensor.numel() / columns : 0, columns});
 }
 
@@ -104,7 +104,7 @@ LevelSums add_up(
   return result;
 }
 
-// Counts, loss sums, weight sum, examples that are not finite of each level, bad targets.
+// Returns counts, loss sums, weight sum, each level's number of non-finite examples, bad targets.
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> level_sums(
     const OptionalTensors& levels,
     Factors factors,
@@ -120,7 +120,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> level_sums(
       number(sums.bad_targets)};
 }
 
-// The gradient of a level whose examples get `scale` times their own, in the prediction's shape.
+// Each example's own gradient times the scale of its region, in the prediction's shape.
 Tensor gradient_of(
     const Tensors& tensors,
     size_t index,
@@ -188,7 +188,7 @@ struct HarmonizedLoss : torch::autograd::Function<HarmonizedLoss> {
   }
 
   static Tensors backward(torch::autograd::AutogradContext* ctx, Tensors above) {
-    // autograd enables gradients here where it is to differentiate once more
+    // autograd enables gradients here only for a second derivative
     TORCH_CHECK(
         !at::GradMode::is_enabled(),
         "a GHM loss has no second derivative: leave out create_graph=True, or use "
@@ -200,7 +200,7 @@ struct HarmonizedLoss : torch::autograd::Function<HarmonizedLoss> {
     const Factors factors = ctx->saved_data["factors"].toDoubleVector();
     const Criterion criterion{
         ctx->saved_data["criterion"].toStringRef(), ctx->saved_data["mu"].toDouble()};
-    Tensors gradients(factors.size() + 1);  // the last stands for the call
+    Tensors gradients(factors.size() + 1);  // the last, for `call`, stays undefined
     for (size_t index = 0; index < factors.size(); ++index)
       if (levels[index * PER_LEVEL].requires_grad()) {
         const Tensor of_level = factors[index] == 1 ? scale : scale * factors[index];
@@ -210,7 +210,7 @@ struct HarmonizedLoss : torch::autograd::Function<HarmonizedLoss> {
   }
 };
 
-// Loss, beta, scale, counts, loss sums, examples that are not finite of each level, bad targets.
+// Returns loss, beta, scale, counts, loss sums, each level's non-finite examples, bad targets.
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> harmonized_loss(
     const OptionalTensors& levels,
     Factors factors,

@@ -1,7 +1,7 @@
 // Region sums of a level and its gradient, each in one pass over the prediction.
 //
 // Examples are taken in blocks whose intermediates stay in the first-level cache. In nearly all of
-// them no example is of an object's class, which leaves less to compute.
+// them every target is 0 (a block of background), which leaves less to compute.
 
 #pragma once
 
@@ -16,15 +16,15 @@
 namespace ghm {
 
 // The examples are split into segments with sums of their own, added up in their order: the result
-// does not depend on how many threads there are. So many regions times so many segments stay small.
+// does not depend on the number of threads. Few segments need little memory even for many regions.
 constexpr int64_t SMALLEST_SEGMENT = 1 << 16;
 constexpr int64_t MOST_SEGMENTS = 64;
-// Neighbours are added to sums of their own, so that one addition need not wait for the last.
+// Neighbouring examples are added to different sums: no addition waits for the one before it.
 constexpr int64_t LANES = 4;
-// Examples that are worth another thread.
+// How many examples are worth another thread.
 constexpr int64_t GRAIN = 1 << 14;
 
-// Compiles a function for each kind of vectors, of which the loader takes the widest of the machine.
+// Compiles a function for several widths of vectors; the loader takes the widest that the CPU has.
 #if !defined(__x86_64__) || !defined(__linux__) || !__has_attribute(target_clones)
 #define GHM_VECTORS
 #elif __GNUC__ >= 12
@@ -33,7 +33,7 @@ constexpr int64_t GRAIN = 1 << 14;
 #define GHM_VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
 
-// The whole number below a position, but not more than a last one: a target out of range may be huge.
+// A position rounded towards 0, but at most `last`: with a target out of range it may be huge.
 inline int32_t at_most(float position, int32_t last) {
   return static_cast<int32_t>(position < last ? position : static_cast<float>(last));
 }
@@ -56,8 +56,7 @@ struct Regions {
   int32_t count;
 };
 
-// How near g M may be to an edge between regions before rounding could put an example on its other
-// side.
+// If g M is nearer to an edge between regions than this, rounding could move it across the edge.
 inline float nearest(float count) { return count * 2e-7f; }
 
 template <typename Criterion>
@@ -75,7 +74,7 @@ GHM_VECTORS void differentiate(Block& block, const Criterion& criterion) {
     block.derivative[i] = criterion(block.x[i], block.y[i]).derivative;
 }
 
-// Whether all is finite, and nothing so near to an edge that each region has to be looked up.
+// Whether all examples are finite, and none is so near an edge that its region must be looked up.
 GHM_VECTORS inline bool is_plain(const Block& block, const Regions& regions) {
   const int32_t last = regions.count - 1;
   const float count = static_cast<float>(regions.count), near = nearest(count);
@@ -90,8 +89,8 @@ GHM_VECTORS inline bool is_plain(const Block& block, const Regions& regions) {
   return differs == 0 && nan_if_not_finite == 0;
 }
 
-// Fills in the regions: M where an example is ignored, M + 1 where it is not finite. Returns the
-// number of the latter.
+// Fills in the regions: M where an example is ignored, M + 1 where it is not finite. Returns how
+// many are not finite.
 GHM_VECTORS inline int64_t find_regions(Block& block, const Regions& regions) {
   int64_t nonfinite = 0;
   if (!is_plain(block, regions)) {
@@ -114,17 +113,17 @@ GHM_VECTORS inline int64_t find_regions(Block& block, const Regions& regions) {
   return 0;
 }
 
-// What one pass over a block of background finds beside what it fills in.
+// What one pass over a block of background returns besides what it fills in.
 struct Background {
-  bool is_plain;     // see above, and no loss is so large that its units would overflow
+  bool is_plain;     // see is_plain(); also, no loss is so large that its units would overflow
   float first_loss;  // sum over the first region
 };
 
 // Losses of the other regions are counted in units of 2^-24.
 constexpr float UNITS = 1 << 24;
-constexpr float MOST_LOGIT = 126;  // whose loss is as large
+constexpr float MOST_LOGIT = 126;  // against target 0 its loss is 126, too
 
-// Of logits against 0. Fills in regions, and the derivatives or losses in units.
+// Evaluates logits against target 0: fills in regions, and derivatives or losses in units.
 template <bool DERIVATIVES>
 GHM_VECTORS Background evaluate_background(Block& block, const Regions& regions) {
   const int32_t last = regions.count - 1;
@@ -170,8 +169,8 @@ struct Sums {
   int64_t nonfinite = 0, bad_targets = 0;
 };
 
-// Counts and sums of blocks of background, of which one addition does both: the upper bits count,
-// the lower ones have units of loss. So there is one chain of additions where two would be.
+// Counts and loss sums of blocks of background. One addition does both: the upper bits count, the
+// lower bits sum units of loss. So there is one chain of additions instead of two.
 class BackgroundSums {
  public:
   explicit BackgroundSums(int32_t regions) : packed(regions * WIDTH) {}
@@ -199,7 +198,7 @@ class BackgroundSums {
  private:
   static constexpr uint64_t ONE = uint64_t{1} << 44;
   static constexpr int64_t WIDTH = 8;
-  // of 2^13 losses below 2^7 in units of 2^-24 the sum is below ONE
+  // the sum of 2^13 losses below 2^7, in units of 2^-24, is below ONE
   static constexpr int64_t MOST_BLOCKS = (1 << 13) / (BLOCK / WIDTH);
 
   std::vector<uint64_t> packed;
@@ -287,7 +286,7 @@ void write_gradients(
 #pragma GCC unroll 4
   for (int64_t i = 0; i < block.size; ++i)
     to[i] = static_cast<T>(block.derivative[i] * factor[block.region[i]]);
-  // an ignored NaN must not leave a NaN behind
+  // an ignored NaN must not become a NaN gradient
   if (!block.all_valid)
     for (int64_t i = 0; i < block.size; ++i)
       to[i] = block.valid[i] ? to[i] : static_cast<T>(0.0f);
