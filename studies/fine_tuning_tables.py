@@ -104,6 +104,7 @@ TABLES = {
             variant(SMALL_DATA, 'ghmc-no-prior', 'scores start at 0.5', init_cfg=NO_PRIOR),
             cause('ghmc-weight0.5', 'loss weight 0.5', loss_weight=0.5),
             cause('ghmc-weight1', 'loss weight 1', loss_weight=1.0),
+            cause('ghmc-weight2', 'loss weight 2', loss_weight=2.0),
             _at_rate(SMALL_DATA_PRIOR, 1e-3),
         ),
     ),
