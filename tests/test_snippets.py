@@ -18,6 +18,7 @@ from ghm_mmdet.cli import train as train_tool
 from ghm_mmdet.cli.check_config import check_config
 from ghm_mmdet.cli.config import set_reliable_hooks
 from ghm_mmdet.functional import ghm_c
+from ghm_mmdet.losses import OHEMLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss
 from ghm_mmdet.method.balance import build_balance
 from ghm_mmdet.method.density import UnitRegionDensity
@@ -95,10 +96,32 @@ def test_scores_that_start_at_one_half(stock):
     assert torch.equal(head.retina_cls.bias, torch.zeros_like(head.retina_cls.bias))
 
 
-def test_class_weights_in_a_stock_config(stock):
-    cfg = stock(snippet('docs/settings.md', 'class_weight'))
+@pytest.fixture
+def own_data(tmp_path):
+    """The config for data of one's own with a snippet put over it."""
+
+    def put(text):
+        path = tmp_path / 'mine.py'
+        path.write_text(f"_base_ = 'ghm_mmdet::ghm/{SMALL_DATA.name}'\n{text}")
+        return Config.fromfile(path)
+
+    return put
+
+
+def test_class_weights_keep_the_other_settings(own_data):
+    cfg = own_data(snippet('docs/settings.md', 'class_weight'))
     check_config(cfg, ('train', 'val'))
-    assert MODELS.build(cfg.model.bbox_head.loss_cls).class_weight.exponent == 0.5
+    loss = cfg.model.bbox_head.loss_cls
+    assert MODELS.build(loss).class_weight.exponent == 0.5
+    del loss['class_weight']
+    assert loss == Config.fromfile(SMALL_DATA).model.bbox_head.loss_cls
+
+
+def test_ohem_over_the_config_for_own_data(own_data):
+    cfg = own_data(snippet('docs/settings.md', 'OHEM beside it'))
+    check_config(cfg, ('train', 'val'))
+    init_default_scope('mmdet')
+    assert isinstance(MODELS.build(cfg.model.bbox_head).loss_cls, OHEMLoss)
 
 
 def test_reliable_hooks_are_inherited_or_written_out(stock, tmp_path):
