@@ -49,8 +49,9 @@ def warn_of_training(
     absent = [label for label, count in labels if not count and label in classes]
     if absent and trained_on.any():
         findings.warn(
-            f'{table.path}: no object of the classes {listing(absent)}; they are never learned: '
-            'leave them out of metainfo.classes, or add pictures of them'
+            f'{table.path}: no object of the classes {listing(absent)}; they are never learned '
+            'from this file, and have no AP on it: leave them out of metainfo.classes, or add '
+            'pictures of them'
         )
 
 
