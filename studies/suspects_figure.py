@@ -18,7 +18,8 @@ from studies.run_log import RunError
 KINDS = ('wrong class', 'missing box', 'badly placed box', 'box around nothing')
 GALLERY = '<div class="suspects">'
 FIRST = re.compile(r'\s*<figure>\s*<img alt="([^"]*)" src="data:image/jpeg;base64,([^"]*)">')
-SIDE = 2.0  # inches of a crop
+SIDE = 2.0  # inches of a crop, with its share of the gap to the next
+BETWEEN = 0.5  # inches of text between two lines of crops
 
 
 def first_suspects(report: Path) -> list[tuple[str, np.ndarray]]:
@@ -49,15 +50,27 @@ def draw_suspects(reports: Mapping[str, Sequence[tuple[str, np.ndarray]]]) -> Fi
     Args:
         reports: See :func:`first_suspects`, by title.
     """
-    size = (SIDE * len(KINDS), (SIDE + 0.5) * len(reports) + 0.3)
-    figure = Figure(figsize=size, layout='constrained')
-    rows = figure.subfigures(len(reports), squeeze=False)[:, 0]
-    for number, (row, (title, suspects)) in enumerate(zip(rows, reports.items())):
-        row.suptitle(title, x=0.01, ha='left', color='#666666', fontsize='medium')
-        for axes, kind, (said, crop) in zip(row.subplots(1, len(KINDS)), KINDS, suspects):
+    height = (SIDE + BETWEEN) * len(reports) + BETWEEN
+    figure = Figure(figsize=(SIDE * len(KINDS), height))
+    rows = figure.subplots(
+        len(reports),
+        len(KINDS),
+        squeeze=False,
+        gridspec_kw=dict(
+            left=0.01,
+            right=0.99,
+            bottom=0.6 * BETWEEN / height,
+            top=1 - 1.3 * BETWEEN / height,
+            wspace=0.06,
+            hspace=BETWEEN / SIDE,
+        ),
+    )
+    for axes, kind in zip(rows[0], KINDS):
+        axes.set_title(kind, loc='left', fontweight='bold', pad=20)
+    for row, (title, suspects) in zip(rows, reports.items()):
+        row[0].text(0, 1.04, title, transform=row[0].transAxes, color='#666666')
+        for axes, (said, crop) in zip(row, suspects):
             axes.imshow(crop)
             axes.set_axis_off()
-            axes.text(0, -0.04, said, transform=axes.transAxes, va='top', fontsize='medium')
-            if number == 0:
-                axes.set_title(kind, loc='left', fontweight='bold', fontsize='large')
+            axes.text(0, -0.04, said, transform=axes.transAxes, va='top')
     return figure

@@ -55,7 +55,7 @@ def test_the_first_of_each_gallery_with_its_words(tmp_path, suspects):
 
     figure = draw_suspects({'first': found, 'second': found})
     assert len(figure.axes) == 2 * len(KINDS)
-    assert [axes.texts[0].get_text() for axes in figure.axes] == SAID * 2
+    assert [axes.texts[-1].get_text() for axes in figure.axes] == SAID * 2
     titles = [axes.get_title(loc='left') for axes in figure.axes]
     assert titles == [*KINDS, '', '', '', '']
 

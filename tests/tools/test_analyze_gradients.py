@@ -140,9 +140,13 @@ def test_any_detector_whatever_loss_it_has(detector, losses, other_config, check
         (['--worst', '-3'], '--worst -3: must be at least 1'),
         (['--mu', '0'], '--mu 0.0: must be above 0'),
         (['--cfg-options', 'train_dataloader=None'], '--split train: the config has val, test'),
+        (
+            ['--cfg-options', 'val_dataloader=None', 'test_dataloader=None'],
+            'the config has no test_dataloader and no val_dataloader',
+        ),
         (['--out', '.'], '--out .: not empty; name a folder that is new or empty'),
     ],
-    ids=lambda each: each[0] if isinstance(each, list) else '',
+    ids=lambda each: ' '.join(each[:2]) if isinstance(each, list) else '',
 )
 def test_bad_arguments_get_one_line(options, message, small_config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
