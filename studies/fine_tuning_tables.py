@@ -5,6 +5,9 @@ docs/studies/fine-tuning.md has the protocol, the commands and the results.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from studies.class_density import ClassDensityGHMC
 from studies.study_tables import FOCAL, L1, NO_PRIOR, OHEM, SMALL_DATA, TUNED_FOCAL, cause, variant
 from studies.tables import Row, Table
@@ -28,31 +31,38 @@ PYRAMID = dict(
 )
 
 
+def _changed(of: Row, changes: Mapping[str, object], **names: str) -> Row:
+    """A row that differs from another in settings beside those of its head."""
+    return replace(of, changes={**of.changes, **changes}, **names)
+
+
 def _at_rate(of: Row, rate: float) -> Row:
-    changes = {**of.changes, 'optim_wrapper.optimizer.lr': rate}
-    return Row(f'{of.name}-lr{rate:g}', f'learning rate {rate:g}', of.config, changes=changes)
+    names = dict(name=f'{of.name}-lr{rate:g}', label=f'learning rate {rate:g}')
+    return _changed(of, {'optim_wrapper.optimizer.lr': rate}, **names)
 
 
 FINE_TUNED = cause('ghmc', "GHM-C, balance='small-data', loss weight 1", loss_weight=1.0)
 FINE_TUNED_FOCAL = variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL)
-CLASS_DENSITY = Row(
-    'class-density',
-    "a density for each of BCCD's three classes",
-    FINE_TUNED.config,
-    changes={
-        **FINE_TUNED.changes,
+CLASS_DENSITY = _changed(
+    variant(
+        FINE_TUNED,
+        'class-density',
+        "a density for each of BCCD's three classes",
+        loss_cls__type=ClassDensityGHMC.__name__,
+        loss_cls__num_classes=3,
+    ),
+    {
         'custom_imports.imports': [
             'ghm_mmdet',
             'studies.bfloat16',
             'studies.efficientnet_lite',
             'studies.class_density',
-        ],
-        'model.bbox_head.loss_cls.type': ClassDensityGHMC.__name__,
-        'model.bbox_head.loss_cls.num_classes': 3,
+        ]
     },
 )
+FINE_TUNED_OHEM = variant(OHEM, 'ohem', 'OHEM, three negatives a positive', **L1)
 RIVALS = (
-    variant(OHEM, 'ohem', 'OHEM, three negatives a positive', **L1),
+    FINE_TUNED_OHEM,
     variant(FOCAL, 'mmdet-ghmc', "MMDetection's GHMC as published", loss_cls=MMDET_GHMC),
     Row(
         'pisa',
@@ -83,12 +93,6 @@ SHORT = {
         dict(type='MultiStepLR', begin=0, end=4, by_epoch=True, milestones=[3], gamma=0.1),
     ],
 }
-
-
-def _short(of: Row) -> Row:
-    return Row(of.name, of.label, of.config, changes={**of.changes, **SHORT})
-
-
 SMALL_DATA_PRIOR = variant(SMALL_DATA, 'ghmc', "GHM-C, balance='small-data', scores start at 0.01")
 
 TABLES = {
@@ -136,7 +140,7 @@ TABLES = {
     ),
     'fine-tuning-short': Table(
         'The same in 4 epochs, with a drop of the learning rate after 3',
-        (_short(FINE_TUNED_FOCAL), _short(FINE_TUNED), _short(RIVALS[0])),
+        tuple(_changed(each, SHORT) for each in (FINE_TUNED_FOCAL, FINE_TUNED, FINE_TUNED_OHEM)),
         paired=True,
     ),
 }

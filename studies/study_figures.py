@@ -73,7 +73,9 @@ def _density(args: argparse.Namespace) -> Figure:
 
 def _suspects(args: argparse.Namespace) -> Figure:
     reports = [each.rpartition('=') for each in args.reports]
-    return draw_suspects({title: first_suspects(Path(path)) for title, _, path in reports})
+    return draw_suspects(
+        {title or Path(path).name: first_suspects(Path(path)) for title, _, path in reports}
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -43,16 +43,18 @@ def snippet(page, heading, place=0):
     return snippets(read(page).partition(f'## {heading}\n')[2])[place]
 
 
+def config_over(base, text, folder):
+    """A config that inherits from another, with a snippet put over it."""
+    path = folder / 'mine.py'
+    path.write_text(f"_base_ = '{base}'\n{text}")
+    return Config.fromfile(path)
+
+
 @pytest.fixture
 def stock(tmp_path):
     """MMDetection's own RetinaNet with a snippet put over it."""
-
-    def put(text):
-        path = tmp_path / 'mine.py'
-        path.write_text(f"_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n{text}")
-        return Config.fromfile(path)
-
-    return put
+    base = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
+    return lambda text: config_over(base, text, tmp_path)
 
 
 def test_small_data_in_a_stock_config_is_the_shipped_config(stock):
@@ -99,13 +101,7 @@ def test_scores_that_start_at_one_half(stock):
 @pytest.fixture
 def own_data(tmp_path):
     """The config for data of one's own with a snippet put over it."""
-
-    def put(text):
-        path = tmp_path / 'mine.py'
-        path.write_text(f"_base_ = 'ghm_mmdet::ghm/{SMALL_DATA.name}'\n{text}")
-        return Config.fromfile(path)
-
-    return put
+    return lambda text: config_over(f'ghm_mmdet::ghm/{SMALL_DATA.name}', text, tmp_path)
 
 
 def test_class_weights_keep_the_other_settings(own_data):

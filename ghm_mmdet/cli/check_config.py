@@ -130,13 +130,15 @@ def warn_of_random_layers(cfg: Config) -> None:
     By frozen_stages=0 a ResNet keeps its first convolution; only -1 trains all of it. norm_eval
     lets BatchNorm divide by the variance of the weights' data, which without weights is 1.
     """
+    if cfg.get('load_from'):
+        return
     parts = dict(_nested(cfg.model, 'model'))
     given = [name for name, part in parts.items() if _has_weights(part.get('init_cfg'))]
     for name, part in parts.items():
         # a teacher gets its weights elsewhere
         trained = name.endswith('backbone') and 'teacher' not in name
         weights = part.get('pretrained') or any(name.startswith(each) for each in given)
-        if not trained or weights or cfg.get('load_from'):
+        if not trained or weights:
             continue
         frozen, remedies = part.get('frozen_stages'), {}
         first = 0 if is_a(part, MODELS, ResNet) else 1

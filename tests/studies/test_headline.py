@@ -50,7 +50,7 @@ def test_those_beyond_two_standard_errors_are_filled():
 
 @pytest.mark.parametrize('headline', HEADLINES, ids=lambda each: each.label)
 def test_the_pages_have_the_numbers_of_the_tables(headline):
-    """The results have every row, README those that it chooses."""
+    """docs/results.md has every row, README has some of them."""
     row = str(read_difference(headline))
     assert row in (REPOSITORY / 'docs' / 'results.md').read_text()
     readme = (REPOSITORY / 'README.md').read_text()

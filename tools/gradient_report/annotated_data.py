@@ -64,13 +64,13 @@ def _loader(cfg: Config, split: str) -> Mapping:
 
 def _pipeline(cfg: Config, loader: Mapping) -> list[dict]:
     """The test pipeline with the annotations read first, so that boxes are resized too."""
-    if not (cfg.get('test_dataloader') or cfg.get('val_dataloader')):
+    tested = [each for each in ('test', 'val') if cfg.get(f'{each}_dataloader')]
+    if not tested:
         raise ConfigError(
             'the config has no test_dataloader and no val_dataloader; the pictures are loaded as '
             'in testing, so write one, or inherit it from a _base_'
         )
-    tested = _loader(cfg, 'test' if cfg.get('test_dataloader') else 'val')
-    (_, leaf), *_ = leaf_datasets(tested['dataset'], 'dataset')
+    (_, leaf), *_ = leaf_datasets(_loader(cfg, tested[0])['dataset'], 'dataset')
     (_, own), *_ = leaf_datasets(loader['dataset'], 'dataset')
     rest = [step for step in leaf['pipeline'] if not is_a(step, TRANSFORMS, LoadAnnotations)]
     load, *rest = deepcopy(rest)
