@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from studies.class_density import ClassDensityGHMC
+from studies.class_weighted_focal import ClassWeightedFocalLoss
 from studies.study_tables import FOCAL, L1, NO_PRIOR, OHEM, SMALL_DATA, TUNED_FOCAL, cause, variant
 from studies.tables import Row, Table
 
@@ -41,9 +42,16 @@ def _at_rate(of: Row, rate: float) -> Row:
     return _changed(of, {'optim_wrapper.optimizer.lr': rate}, **names)
 
 
+def _importing(module: str, of: Row) -> Row:
+    imports = ['ghm_mmdet', 'studies.bfloat16', 'studies.efficientnet_lite', module]
+    return _changed(of, {'custom_imports.imports': imports})
+
+
 FINE_TUNED = cause('ghmc', "GHM-C, balance='small-data', loss weight 1", loss_weight=1.0)
 FINE_TUNED_FOCAL = variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL)
-CLASS_DENSITY = _changed(
+BCCD_WEIGHTS = [0.738, 2.462, 2.491]
+CLASS_DENSITY = _importing(
+    'studies.class_density',
     variant(
         FINE_TUNED,
         'class-density',
@@ -51,16 +59,27 @@ CLASS_DENSITY = _changed(
         loss_cls__type=ClassDensityGHMC.__name__,
         loss_cls__num_classes=3,
     ),
-    {
-        'custom_imports.imports': [
-            'ghm_mmdet',
-            'studies.bfloat16',
-            'studies.efficientnet_lite',
-            'studies.class_density',
-        ]
-    },
+)
+FOCAL_CLASSES = _importing(
+    'studies.class_weighted_focal',
+    variant(
+        FINE_TUNED_FOCAL,
+        'focal-classes',
+        "focal loss (gamma 1) with the class weights that 'auto' has on BCCD",
+        loss_cls__type=ClassWeightedFocalLoss.__name__,
+        loss_cls__class_weight=BCCD_WEIGHTS,
+    ),
+)
+CROSS_ENTROPY_CLASSES = variant(
+    FOCAL,
+    'ce-classes',
+    'cross entropy with the same class weights',
+    loss_cls=dict(
+        _delete_=True, type='CrossEntropyLoss', use_sigmoid=True, class_weight=BCCD_WEIGHTS
+    ),
 )
 FINE_TUNED_OHEM = variant(OHEM, 'ohem', 'OHEM, three negatives a positive', **L1)
+COMPARED = (FINE_TUNED_FOCAL, FINE_TUNED, FINE_TUNED_OHEM)
 RIVALS = (
     FINE_TUNED_OHEM,
     variant(FOCAL, 'mmdet-ghmc', "MMDetection's GHMC as published", loss_cls=MMDET_GHMC),
@@ -86,13 +105,27 @@ RIVALS = (
         },
     ),
 )
-SHORT = {
-    'train_cfg.max_epochs': 4,
-    'param_scheduler': [
-        dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=25),
-        dict(type='MultiStepLR', begin=0, end=4, by_epoch=True, milestones=[3], gamma=0.1),
-    ],
-}
+
+
+def _schedule(epochs: int, drop: int, validate_every: int) -> dict[str, object]:
+    """The base config's schedule in another number of epochs."""
+    return {
+        'train_cfg.max_epochs': epochs,
+        'train_cfg.val_interval': validate_every,
+        'param_scheduler': [
+            dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=25),
+            dict(
+                type='MultiStepLR',
+                begin=0,
+                end=epochs,
+                by_epoch=True,
+                milestones=[drop],
+                gamma=0.1,
+            ),
+        ],
+    }
+
+
 SMALL_DATA_PRIOR = variant(SMALL_DATA, 'ghmc', "GHM-C, balance='small-data', scores start at 0.01")
 
 TABLES = {
@@ -135,12 +168,19 @@ TABLES = {
                 loss_cls__class_weight='auto',
             ),
             CLASS_DENSITY,
+            FOCAL_CLASSES,
+            CROSS_ENTROPY_CLASSES,
         ),
         paired=True,
     ),
     'fine-tuning-short': Table(
         'The same in 4 epochs, with a drop of the learning rate after 3',
-        tuple(_changed(each, SHORT) for each in (FINE_TUNED_FOCAL, FINE_TUNED, FINE_TUNED_OHEM)),
+        tuple(_changed(each, _schedule(4, 3, 2)) for each in COMPARED),
+        paired=True,
+    ),
+    'fine-tuning-20e': Table(
+        'The same in 20 epochs, with a drop of the learning rate after 16',
+        tuple(_changed(each, _schedule(20, 16, 4)) for each in COMPARED),
         paired=True,
     ),
 }
