@@ -11,6 +11,7 @@ from mmengine.config import Config
 from ghm_mmdet.cli.check_config import check_config
 from ghm_mmdet.cli.config import ConfigError
 from studies import table_progress
+from studies.study_tables import SMALL_DATA
 from studies.table_plan import TABLES
 from studies.table_progress import TableProgress
 from studies.table_runs import (
@@ -39,13 +40,16 @@ needs_backbone = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize(
-    'data',
+    ('row', 'data'),
     [
-        pytest.param(data, marks=needs_backbone) if data.endswith('-pretrained') else data
-        for data in SMALL_BASES
+        *((row, 'bccd') for row in ROWS.values()),
+        *(
+            pytest.param(SMALL_DATA, data, marks=[needs_backbone] * data.endswith('-pretrained'))
+            for data in SMALL_BASES
+        ),
     ],
+    ids=lambda each: getattr(each, 'name', each),
 )
-@pytest.mark.parametrize('row', ROWS.values(), ids=lambda row: Path(row.config).stem)
 def test_small_data_changes_nothing_but_the_head_and_its_losses(row, data):
     base, own = (Config.fromfile(CONFIGS / name) for name in (SMALL_BASES[data], row.config))
     cfg = row_config(row, data, CONFIGS)
