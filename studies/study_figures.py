@@ -4,6 +4,7 @@ noise: final AP against the share of wrong labels, from tables of studies.reprod
 curves: mAP over epochs with bands over seeds, from the curves of studies.reproduce.
 density: examples and gradient per region, from the first and last values of GradientDensityHook.
 suspects: the first crop of each gallery, from the reports of tools/analyze_gradients.py.
+detections: what the detectors of some runs find on the first test pictures.
 """
 
 from __future__ import annotations
@@ -12,15 +13,25 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib.image
 from matplotlib.figure import Figure
 
 from ghm_mmdet.cli.command_line import add_debug, one_line_errors
 from ghm_mmdet.cli.config import ConfigError
-from ghm_mmdet.diagnosis.style import save
+from ghm_mmdet.diagnosis.style import DPI, save
 from studies.curves import draw_curves, read_curves
 from studies.density_log import draw_looks, read_looks
+from studies.detections_figure import (
+    annotated_objects,
+    draw_detections,
+    found_objects,
+    run_config,
+)
 from studies.noise_figure import MARKERS, draw_noise, read_table
 from studies.suspects_figure import draw_suspects, first_suspects
+
+FILES = {'.png': ('.png', '.svg'), '.jpg': ('.jpg',)}
+OUT_HELP = 'FILE.png, with the SVG beside it, or FILE.jpg, for photographs'
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,15 +39,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(arguments)
     with one_line_errors(args.debug):
         out = Path(args.out)
-        if out.suffix != '.png':
-            raise ConfigError(f'--out {out}: must end in .png')
-        taken = [path for path in (out, out.with_suffix('.svg')) if path.exists()]
+        if out.suffix not in FILES:
+            raise ConfigError(f'--out {out}: must end in {" or ".join(FILES)}')
+        taken = [path for path in map(out.with_suffix, FILES[out.suffix]) if path.exists()]
         if taken:
             raise ConfigError(f'--out {taken[0]}: exists already; remove it or name another file')
         figure = args.draw(args)
         out.parent.mkdir(parents=True, exist_ok=True)
-        for path in save(figure, out):
-            print(path)
+        if out.suffix == '.jpg':
+            figure.savefig(out, dpi=DPI)
+            print(out)
+        else:
+            print(*save(figure, out), sep='\n')
 
 
 def _noise(args: argparse.Namespace) -> Figure:
@@ -78,6 +92,16 @@ def _suspects(args: argparse.Namespace) -> Figure:
     )
 
 
+def _detections(args: argparse.Namespace) -> Figure:
+    runs = [each.rpartition('=') for each in args.runs]
+    annotated, classes = annotated_objects(run_config(Path(runs[0][2])), args.pictures)
+    columns = {'annotated': list(annotated.values())}
+    for title, _, path in runs:
+        columns[title or Path(path).name] = found_objects(Path(path), list(annotated))
+    pictures = [matplotlib.image.imread(path) for path in annotated]
+    return draw_detections(pictures, columns, classes)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='python -m studies.study_figures',
@@ -85,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument('--out', required=True, metavar='FILE.png', help='the SVG lies beside it')
+    common.add_argument('--out', required=True, metavar='FILE', help=OUT_HELP)
     add_debug(common)
     figures = parser.add_subparsers(required=True, metavar='FIGURE')
     rows = argparse.ArgumentParser(add_help=False)
@@ -106,6 +130,10 @@ def _parser() -> argparse.ArgumentParser:
     suspects = figures.add_parser('suspects', parents=[common], help='crops of reports')
     suspects.add_argument('reports', nargs='+', metavar='[TITLE=]REPORT')
     suspects.set_defaults(draw=_suspects)
+    detections = figures.add_parser('detections', parents=[common], help='boxes on pictures')
+    detections.add_argument('runs', nargs='+', metavar='[TITLE=]WORK_DIR')
+    detections.add_argument('--pictures', type=int, default=2, help='default: %(default)s')
+    detections.set_defaults(draw=_detections)
     return parser
 
 
