@@ -128,6 +128,10 @@ def _schedule(epochs: int, drop: int, validate_every: int) -> dict[str, object]:
 
 SMALL_DATA_PRIOR = variant(SMALL_DATA, 'ghmc', "GHM-C, balance='small-data', scores start at 0.01")
 
+LOWER_WEIGHT = variant(
+    FINE_TUNED, 'ghmc-weight0.25', 'GHM-C, loss weight 0.25', loss_cls__loss_weight=0.25
+)
+
 TABLES = {
     'fine-tuning-settings': Table(
         'The settings of both losses, tried on one seed that nothing else uses',
@@ -180,7 +184,7 @@ TABLES = {
     ),
     'fine-tuning-20e': Table(
         'The same in 20 epochs, with a drop of the learning rate after 16',
-        tuple(_changed(each, _schedule(20, 16, 4)) for each in COMPARED),
+        tuple(_changed(each, _schedule(20, 16, 4)) for each in (*COMPARED, LOWER_WEIGHT)),
         paired=True,
     ),
 }
