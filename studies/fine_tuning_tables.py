@@ -48,6 +48,9 @@ def _importing(module: str, of: Row) -> Row:
 
 
 FINE_TUNED = cause('ghmc', "GHM-C, balance='small-data', loss weight 1", loss_weight=1.0)
+LOWER_WEIGHT = variant(
+    FINE_TUNED, 'ghmc-weight0.25', 'GHM-C, loss weight 0.25', loss_cls__loss_weight=0.25
+)
 FINE_TUNED_FOCAL = variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL)
 BCCD_WEIGHTS = [0.738, 2.462, 2.491]
 CLASS_DENSITY = _importing(
@@ -128,10 +131,6 @@ def _schedule(epochs: int, drop: int, validate_every: int) -> dict[str, object]:
 
 SMALL_DATA_PRIOR = variant(SMALL_DATA, 'ghmc', "GHM-C, balance='small-data', scores start at 0.01")
 
-LOWER_WEIGHT = variant(
-    FINE_TUNED, 'ghmc-weight0.25', 'GHM-C, loss weight 0.25', loss_cls__loss_weight=0.25
-)
-
 TABLES = {
     'fine-tuning-settings': Table(
         'The settings of both losses, tried on one seed that nothing else uses',
@@ -155,6 +154,7 @@ TABLES = {
             FINE_TUNED_FOCAL,
             variant(FOCAL, 'focal-gamma2', "focal loss (gamma 2, MMDetection's default)"),
             FINE_TUNED,
+            LOWER_WEIGHT,
             variant(
                 FINE_TUNED, 'ghmc-no-prior', 'the same, scores start at 0.5', init_cfg=NO_PRIOR
             ),
