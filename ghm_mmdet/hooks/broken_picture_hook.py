@@ -34,7 +34,7 @@ class BrokenPictureHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Let the training's data set replace undecodable pictures."""
-        self._trained = _tolerant(runner.train_dataloader)
+        self._trained = tolerate_undecodable(runner.train_dataloader.dataset)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """End the run if all ranks together have met too many undecodable pictures."""
@@ -49,7 +49,7 @@ class BrokenPictureHook(Hook):
         self._prepare(runner, runner.test_dataloader)
 
     def _prepare(self, runner: Runner, loader: DataLoader) -> None:
-        self._tested = _tolerant(loader)
+        self._tested = tolerate_undecodable(loader.dataset)
         model = runner.model
         # the wrappers of ranks and of test-time augmentation do not call their own forward
         while hasattr(model, 'module'):
@@ -78,10 +78,6 @@ class BrokenPictureHook(Hook):
         _pool(self._tested)
 
     after_test_epoch = after_val_epoch
-
-
-def _tolerant(loader: DataLoader) -> list[TolerantItems]:
-    return tolerate_undecodable(loader.dataset)
 
 
 def _pool(tolerant: Sequence[TolerantItems]) -> None:

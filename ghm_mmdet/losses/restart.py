@@ -56,11 +56,8 @@ def _is_recomputed() -> bool:
     Such a checkpoint has hooks on the tensors that the second call saves. A reentrant checkpoint
     has none: its first call is without gradients and does not train.
     """
-    in_backward = torch._C._current_graph_task_id() != -1
-    return in_backward and _tensors_are_saved_by_hooks()
-
-
-def _tensors_are_saved_by_hooks() -> bool:
+    if torch._C._current_graph_task_id() == -1:  # not in a backward pass
+        return False
     try:
         with disable_saved_tensors_hooks('refused where there are any'):
             return False

@@ -122,7 +122,5 @@ def _named(criterion: Criterion) -> tuple[str, float]:
 
 
 def _arguments(levels: Sequence[Examples]) -> tuple[list[Tensor | None], list[float]]:
-    tensors: list[Tensor | None] = []
-    for level in levels:
-        tensors += level.tensors
+    tensors = [tensor for level in levels for tensor in level.tensors]
     return tensors, [float(level.factor) for level in levels]

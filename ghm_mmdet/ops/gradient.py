@@ -34,9 +34,7 @@ def attach_gradient(
         edges: Region edges, shape (M + 1,).
         backend: Computes the gradients, see :mod:`ghm_mmdet.ops.backends`.
     """
-    tensors: list[Tensor | None] = []
-    for level in levels:
-        tensors += level.tensors
+    tensors = [tensor for level in levels for tensor in level.tensors]
     factors = [level.factor for level in levels]
     loss = _Gradient.apply(result.loss, result.scale, edges, criterion, backend, factors, *tensors)
     return HarmonizedLoss(loss, *result[1:])

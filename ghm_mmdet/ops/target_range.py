@@ -24,7 +24,13 @@ def bad_targets(criterion: Criterion, examples: Examples) -> Tensor:
     """
     prediction, target, weight, _ = examples
     if isinstance(target, LabelTarget):
-        return _bad_labels(criterion.background(prediction), *target, prediction, weight)
+        labels, score = target
+        outside = (labels < 0) | (labels > criterion.background(prediction))
+        if weight is not None:
+            outside = outside & (weight > 0).any(dim=-1)
+        if score is not None:
+            outside = outside | _has_bad_score(labels, score, prediction, weight)
+        return outside.sum()
     if not criterion.probabilities or _is_in_range(target.values):
         return prediction.new_zeros((), dtype=torch.int64)
     outside = _is_outside(target.values)
@@ -48,21 +54,6 @@ def allowed_targets(criterion: Criterion, examples: Examples) -> str:
 def bad_targets_error(count: int, allowed: str) -> ValueError:
     """The error for ``count`` bad targets; ``allowed`` is from :func:`allowed_targets`."""
     return ValueError(f'target: {count} {allowed}; give examples to ignore a weight of 0')
-
-
-def _bad_labels(
-    background: int,
-    labels: Tensor,
-    score: Tensor | None,
-    prediction: Tensor,
-    weight: Tensor | None,
-) -> Tensor:
-    outside = (labels < 0) | (labels > background)
-    if weight is not None:
-        outside = outside & (weight > 0).any(dim=-1)
-    if score is not None:
-        outside = outside | _has_bad_score(labels, score, prediction, weight)
-    return outside.sum()
 
 
 def _has_bad_score(
