@@ -9,7 +9,7 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from ghm_mmdet.losses.ghm_loss import REDUCTIONS
-from ghm_mmdet.method.arguments import check_choice, check_interval, check_positive_integer
+from ghm_mmdet.method.arguments import check_choice, check_interval
 from ghm_mmdet.method.call_forms import example_weight
 
 
@@ -18,53 +18,35 @@ class OHEMLoss(nn.Module):
     """An element-wise loss in which only the hardest anchors count.
 
     Source: Shrivastava, Gupta, Girshick, *Training Region-based Object Detectors with Online Hard
-        Example Mining*, CVPR 2016; with ``negatives_per_positive``, Liu et al., *SSD*, ECCV 2016.
-    An anchor's hardness is the sum of its elements' losses. Exactly one of the first three
-    arguments after ``loss`` says how many anchors are kept.
+        Example Mining*, CVPR 2016; its ratio of negatives is that of Liu et al., *SSD*, ECCV 2016.
+    An anchor's hardness is the sum of its elements' losses.
 
     Args:
         loss: Config of a registered loss that takes ``reduction_override='none'``, such as
             ``dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True)``.
-        keep: Number of anchors.
-        keep_ratio: Share of the anchors that are not ignored, in (0, 1].
         negatives_per_positive: Keep all positives and this many of the hardest negatives per
-            positive; without positives, as many negatives as for one.
+            positive, in [0, 1e6]; without positives, as many negatives as for one.
         reduction: 'none', 'mean' or 'sum'.
         use_sigmoid: That of the wrapped loss. Write it out for MMDetection's heads, which read
             it from the config of their loss and build softmax outputs without it.
 
     Shape:
         - pred: (N, C) logits.
-        - target: As the wrapped loss takes it; labels (N,) for ``negatives_per_positive``.
+        - target: Labels (N,).
         - output: 0-dim, or with reduction 'none' the wrapped loss's shape, 0 where not kept.
     """
 
     def __init__(
         self,
         loss: dict,
-        keep: int | None = None,
-        keep_ratio: float | None = None,
-        negatives_per_positive: float | None = None,
+        negatives_per_positive: float,
         reduction: str = 'mean',
         use_sigmoid: bool | None = None,
     ) -> None:
         super().__init__()
-        given = [argument is not None for argument in (keep, keep_ratio, negatives_per_positive)]
-        if sum(given) != 1:
-            raise ValueError(
-                f'keep={keep!r}, keep_ratio={keep_ratio!r}, '
-                f'negatives_per_positive={negatives_per_positive!r}: exactly one must be given'
-            )
-        if keep is not None:
-            check_positive_integer('keep', keep)
-        if keep_ratio is not None:
-            check_interval('keep_ratio', keep_ratio, '(0, 1]')
-        if negatives_per_positive is not None:
-            check_interval('negatives_per_positive', negatives_per_positive, '[0, 1e6]')
+        check_interval('negatives_per_positive', negatives_per_positive, '[0, 1e6]')
         check_choice('reduction', reduction, REDUCTIONS)
         self.loss = MODELS.build(loss)
-        self.keep = keep
-        self.keep_ratio = keep_ratio
         self.negatives_per_positive = negatives_per_positive
         self.reduction = reduction
         # heads choose their number of channels and their activation by it
@@ -95,7 +77,7 @@ class OHEMLoss(nn.Module):
         reduction = reduction_override or self.reduction
         losses = self.loss(pred, target, weight, reduction_override='none', **kwargs)
         with torch.no_grad():
-            by_anchor = _by_anchor(losses)
+            by_anchor = losses.flatten(1) if losses.dim() > 1 else losses.unsqueeze(1)
             weight = example_weight(by_anchor, weight)
             kept = self._kept(by_anchor.sum(1), pred, target, weight)
         losses = losses.where(kept.view(-1, *[1] * (losses.dim() - 1)), 0)
@@ -112,20 +94,10 @@ class OHEMLoss(nn.Module):
         valid = torch.ones_like(hardness, dtype=torch.bool)
         if weight is not None:
             valid = (weight > 0).any(1).expand_as(valid)
-        if self.keep is not None:
-            return _hardest(hardness, valid, self.keep)
-        if self.keep_ratio is not None:
-            return _hardest(hardness, valid, _share(self.keep_ratio, valid.sum()))
-        assert self.negatives_per_positive is not None
         classes = pred.size(1) if self.use_sigmoid else pred.size(1) - 1
         is_object = valid & (target >= 0) & (target < classes)
         count = _share(self.negatives_per_positive, is_object.sum().clamp(min=1))
         return is_object | _hardest(hardness, valid & ~is_object, count)
-
-
-def _by_anchor(values: Tensor) -> Tensor:
-    """The values as (N, elements of an anchor)."""
-    return values.flatten(1) if values.dim() > 1 else values.unsqueeze(1)
 
 
 def _share(ratio: float, count: Tensor) -> Tensor:
@@ -135,7 +107,7 @@ def _share(ratio: float, count: Tensor) -> Tensor:
     return -(-meant.numerator * count // meant.denominator)
 
 
-def _hardest(hardness: Tensor, candidates: Tensor, count: int | Tensor) -> Tensor:
+def _hardest(hardness: Tensor, candidates: Tensor, count: Tensor) -> Tensor:
     """The ``count`` hardest candidates, or all of them if there are fewer; bool, shape (N,)."""
     order = hardness.where(candidates, -1).argsort(descending=True, stable=True)
     rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))

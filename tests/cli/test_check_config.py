@@ -95,7 +95,11 @@ def test_loss_without_use_sigmoid_is_found_anywhere_in_the_model(cfg, wrap):
         checks.check_config(cfg, ('train',))
 
 
-OHEM = dict(type='OHEMLoss', loss=dict(type='CrossEntropyLoss', use_sigmoid=True), keep=9)
+OHEM = dict(
+    type='OHEMLoss',
+    loss=dict(type='CrossEntropyLoss', use_sigmoid=True),
+    negatives_per_positive=3,
+)
 
 
 def test_ohem_says_use_sigmoid_itself(cfg):

@@ -27,8 +27,7 @@ KINDS = {
 }
 OTHERS = {
     'ASL1': AuthenticSmoothL1Loss,
-    'OHEM, share': lambda: OHEMLoss(CROSS_ENTROPY, keep_ratio=0.55),
-    'OHEM, negatives': lambda: OHEMLoss(CROSS_ENTROPY, negatives_per_positive=3),
+    'OHEM': lambda: OHEMLoss(CROSS_ENTROPY, negatives_per_positive=3),
 }
 
 

@@ -10,12 +10,9 @@ from ghm_mmdet.losses import OHEMLoss
 
 ANCHORS, CLASSES = 37, 4
 RULES = [
-    {'keep': 5},
-    {'keep': 1000},
-    {'keep_ratio': 0.3},
-    {'keep_ratio': 1.0},
-    {'negatives_per_positive': 3},
     {'negatives_per_positive': 0.5},
+    {'negatives_per_positive': 3},
+    {'negatives_per_positive': 1000},
 ]
 
 
@@ -45,10 +42,6 @@ def kept_by_hand(rule, hardness, labels, weight):
     valid = [i for i in range(ANCHORS) if weight[i] > 0]
     objects = [i for i in valid if labels[i] < CLASSES]
     hardest = sorted(valid, key=lambda i: -hardness[i])
-    if 'keep' in rule:
-        return set(hardest[: rule['keep']])
-    if 'keep_ratio' in rule:
-        return set(hardest[: math.ceil(rule['keep_ratio'] * len(valid))])
     count = math.ceil(rule['negatives_per_positive'] * max(1, len(objects)))
     return {*objects, *[i for i in hardest if i not in objects][:count]}
 
@@ -70,16 +63,14 @@ def test_the_hardest_anchors_count(use_sigmoid, rule, objects):
     assert set(elements.reshape(ANCHORS, -1).sum(1).nonzero().flatten().tolist()) == set(kept)
 
 
-@pytest.mark.parametrize('rule', ['keep_ratio', 'negatives_per_positive'])
 @pytest.mark.parametrize(
     ('ratio', 'count', 'kept'), [(0.28, 25, 7), (0.55, 100, 55), (0.551, 100, 56), (0.001, 25, 1)]
 )
-def test_a_ratio_keeps_the_whole_number_meant_or_the_next(rule, ratio, count, kept):
-    labels = torch.full((count,), CLASSES)
-    if rule == 'negatives_per_positive':
-        labels = torch.cat([labels, torch.zeros(count, dtype=torch.int64)])
+def test_a_ratio_keeps_the_whole_number_meant_or_the_next(ratio, count, kept):
+    labels = torch.cat([torch.full((count,), CLASSES), torch.zeros(count, dtype=torch.int64)])
     logits = torch.zeros(len(labels), CLASSES)
-    losses = ohem(True, **{rule: ratio})(logits, labels, reduction_override='none')
+    loss = ohem(True, negatives_per_positive=ratio)
+    losses = loss(logits, labels, reduction_override='none')
     assert losses[:count].any(1).sum() == kept
 
 
@@ -98,7 +89,8 @@ def test_weights_in_a_row_are_those_of_the_elements(rule):
 
 def test_what_is_not_kept_gets_no_gradient(use_sigmoid):
     logits, labels, weight = batch(use_sigmoid)
-    elements = ohem(use_sigmoid, keep=5)(logits, labels, weight, reduction_override='none')
+    loss = ohem(use_sigmoid, negatives_per_positive=1)
+    elements = loss(logits, labels, weight, reduction_override='none')
     kept = elements.detach().reshape(ANCHORS, -1).sum(1) > 0
     elements.sum().backward()
     assert torch.equal(logits.grad.abs().sum(1) > 0, kept)
@@ -107,24 +99,20 @@ def test_what_is_not_kept_gets_no_gradient(use_sigmoid):
 def test_keeping_all_is_the_wrapped_loss(use_sigmoid):
     logits, labels, weight = batch(use_sigmoid)
     expected = CrossEntropyLoss(use_sigmoid=use_sigmoid)(logits, labels, weight, avg_factor=9.0)
-    loss = ohem(use_sigmoid, keep_ratio=1.0)(logits, labels, weight, avg_factor=9.0)
-    torch.testing.assert_close(loss, expected)
+    loss = ohem(use_sigmoid, negatives_per_positive=1000)
+    torch.testing.assert_close(loss(logits, labels, weight, avg_factor=9.0), expected)
 
 
 def test_no_anchor_at_all(use_sigmoid):
     logits, labels, weight = (values[:0] for values in batch(use_sigmoid))
-    assert ohem(use_sigmoid, keep=5)(logits, labels, weight) == 0
+    assert ohem(use_sigmoid, negatives_per_positive=3)(logits, labels, weight) == 0
 
 
 @pytest.mark.parametrize(
     ('rule', 'message'),
     [
-        ({}, 'exactly one must be given'),
-        ({'keep': 3, 'keep_ratio': 0.5}, 'exactly one must be given'),
-        ({'keep': 0}, 'keep=0: must be an integer of at least 1'),
-        ({'keep_ratio': 1.5}, r'keep_ratio=1.5: must be a number in \(0, 1\]'),
         ({'negatives_per_positive': -1}, r'negatives_per_positive=-1: must be a number in'),
-        ({'keep': 3, 'reduction': 'max'}, "reduction='max': must be one of"),
+        ({'negatives_per_positive': 3, 'reduction': 'max'}, "reduction='max': must be one of"),
     ],
 )
 def test_bad_arguments_are_refused(rule, message):
@@ -134,6 +122,6 @@ def test_bad_arguments_are_refused(rule, message):
 
 def test_use_sigmoid_is_that_of_the_wrapped_loss(use_sigmoid):
     wrapped = dict(type='mmdet.CrossEntropyLoss', use_sigmoid=use_sigmoid)
-    assert OHEMLoss(wrapped, keep=5, use_sigmoid=use_sigmoid).use_sigmoid is use_sigmoid
+    assert OHEMLoss(wrapped, 3, use_sigmoid=use_sigmoid).use_sigmoid is use_sigmoid
     with pytest.raises(ValueError, match=f'^use_sigmoid={not use_sigmoid}: '):
-        OHEMLoss(wrapped, keep=5, use_sigmoid=not use_sigmoid)
+        OHEMLoss(wrapped, 3, use_sigmoid=not use_sigmoid)
