@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from ghm_mmdet.losses import GHMCLoss
-from ghm_mmdet.method.density import exact_gradient_density, region_edges, region_index
+from ghm_mmdet.method.density import region_edges, region_index, valid_length
 
 BINS = 30
 EXAMPLES = 1_000_000
@@ -41,6 +41,24 @@ def collect(config: str, checkpoint: str) -> tuple[Tensor, Tensor]:
                 break
     logits, labels = (torch.cat(parts) for parts in zip(*calls))
     return logits, labels
+
+
+def exact_gradient_density(gradient_norm: Tensor, epsilon: float) -> Tensor:
+    """GD(g_i) (paper, "Gradient Density") for each of N examples, by sorting, O(N log N).
+
+    This is the definition itself, with which the tests of ``ExactDensity`` compare it.
+
+    Args:
+        gradient_norm: g, shape (N,), float32 or float64.
+        epsilon: Width of the window, in (0, 1].
+
+    Returns:
+        Shape (N,): examples with g_i - eps/2 <= g_k < g_i + eps/2, over the window's valid length.
+    """
+    ordered = gradient_norm.sort().values
+    below_upper = torch.searchsorted(ordered, gradient_norm + epsilon / 2)
+    below_lower = torch.searchsorted(ordered, gradient_norm - epsilon / 2)
+    return (below_upper - below_lower) / valid_length(gradient_norm, epsilon)
 
 
 def definition(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -37,11 +37,6 @@ class LossRecord:
         return 'g' if self.mu is None else 'gr'
 
     @property
-    def by_region(self) -> Tensor:
-        """Examples per region, int64, shape (M,)."""
-        return self.counts.sum((0, 1, 2))
-
-    @property
     def by_sign(self) -> Tensor:
         """Negatives and positives per region, int64, shape (2, M)."""
         return self.counts.sum((0, 2))

@@ -50,24 +50,6 @@ def valid_length(gradient_norm: Tensor, epsilon: float) -> Tensor:
     return upper - lower
 
 
-def exact_gradient_density(gradient_norm: Tensor, epsilon: float) -> Tensor:
-    """GD(g_i) (paper, "Gradient Density") for each of N examples, by sorting, O(N log N).
-
-    This is the definition itself, the oracle of :class:`ExactDensity` in tests.
-
-    Args:
-        gradient_norm: g, shape (N,), float32 or float64.
-        epsilon: Width of the window, in (0, 1].
-
-    Returns:
-        Shape (N,): examples with g_i - eps/2 <= g_k < g_i + eps/2, over the window's valid length.
-    """
-    ordered = gradient_norm.sort().values
-    below_upper = torch.searchsorted(ordered, gradient_norm + epsilon / 2)
-    below_lower = torch.searchsorted(ordered, gradient_norm - epsilon / 2)
-    return (below_upper - below_lower) / valid_length(gradient_norm, epsilon)
-
-
 class GradientDensity(FixedDtype, ABC):
     """Computes the gradient density per region from counts, with an optional moving average.
 

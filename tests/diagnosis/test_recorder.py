@@ -44,5 +44,5 @@ def test_counts_add_up_over_batches(regions):
         logits = (x - x.mean(0)) / (x.var(0, unbiased=False) + model.norm.eps).sqrt()
         oracle += torch.histc(logits.sigmoid(), regions, 0, 1)
     assert records.keys() == {'loss_cls'}
-    torch.testing.assert_close(records['loss_cls'].by_region, oracle.long())
+    torch.testing.assert_close(records['loss_cls'].by_sign.sum(0), oracle.long())
     assert len(records['loss_cls'].counts) == 1

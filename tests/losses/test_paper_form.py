@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks.exact_density import exact_gradient_density
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss
-from ghm_mmdet.method.density import exact_gradient_density
 
 pytestmark = pytest.mark.usefixtures('backend')
 

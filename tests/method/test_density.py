@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from benchmarks.exact_density import exact_gradient_density
 from ghm_mmdet.method.density import (
     ExactDensity,
     GradientDensity,
     UnitRegionDensity,
-    exact_gradient_density,
     harmonizing_weight,
     region_edges,
     region_index,
