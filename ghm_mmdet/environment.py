@@ -29,8 +29,8 @@ def require() -> None:
     """Check that the package can work with MMDetection here.
 
     Raises:
-        ImportError: A module cannot be imported. The message names the first one, the reason, and
-            the command that shows how to repair it.
+        ImportError: A module cannot be imported, or torch is too old. The message names the module,
+            the reason, and how to repair it.
     """
     for module in MODULES:
         try:
@@ -42,15 +42,6 @@ def require() -> None:
                 f'ghm_mmdet cannot be imported: {module} cannot be imported ({reason}); '
                 f'for the repair run: {shlex.join([sys.executable, str(doctor())])}'
             ) from error
-    require_torch()
-
-
-def require_torch() -> None:
-    """Check that torch, which has to be installed, is new enough.
-
-    Raises:
-        ImportError: It is too old. The message has its version, the oldest one, and the remedy.
-    """
     found = import_module('torch').__version__
     if found < OLDEST_TORCH:
         oldest = '.'.join(map(str, OLDEST_TORCH))
