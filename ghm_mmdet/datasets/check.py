@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import numpy as np
 from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 from mmdet.datasets import CocoDataset
+from mmdet.evaluation import CocoMetric
 from mmdet.registry import DATASETS, METRICS, TRANSFORMS
-from mmengine.evaluator import DumpResults
 from mmengine.utils import is_abs
 
 from ghm_mmdet.config_types import config_class, is_a
@@ -21,7 +21,7 @@ from ghm_mmdet.datasets.coco_file import encoding_of, load_coco_file
 from ghm_mmdet.datasets.coco_table import CocoTable
 from ghm_mmdet.datasets.findings import DataError, Findings, listing
 from ghm_mmdet.datasets.image_files import missing_images, outside, why_missing
-from ghm_mmdet.datasets.metrics import check_metric, is_coco_metric, is_remote
+from ghm_mmdet.datasets.metrics import check_metric, is_remote
 from ghm_mmdet.datasets.splits import Split, check_categories, compare_splits
 from ghm_mmdet.datasets.surprises import warn_of_repetitions, warn_of_training
 
@@ -80,12 +80,12 @@ class DataReading:
         self.splits += splits
         evaluators = cfg.get(f'{loop}_evaluator') or []
         evaluators = [evaluators] if isinstance(evaluators, Mapping) else list(evaluators)
-        judges = [] if loop == 'train' else list(_judges(evaluators))
-        if loop == 'train' or any(map(is_coco_metric, judges)):
+        judges = [] if loop == 'train' else list(_coco_metrics(evaluators))
+        if loop == 'train' or judges:
             self._need_objects(splits, len(splits) == len(found))
         for judge in judges:
             check_metric(judge, f'{loop}_evaluator', splits, self.table, self.findings)
-            if is_coco_metric(judge) and not judge.get('ann_file'):
+            if not judge.get('ann_file'):
                 self._need_truth(leaves, f'{loop}_evaluator')
 
     def read_dataset(self, dataset: Mapping, name: str, loop: str) -> Split | None:
@@ -196,13 +196,16 @@ def leaf_datasets(dataset: Mapping, name: str) -> Iterator[tuple[str, Mapping]]:
         yield name, dataset
 
 
-def _judges(evaluators: Sequence[Mapping]) -> Iterator[Mapping]:
-    """The metrics that compare detections with annotations; other metrics only write a file."""
+def _coco_metrics(evaluators: Sequence[Mapping]) -> Iterator[Mapping]:
+    """The metrics of COCO's own that compare detections with annotations, and not only write them.
+
+    Metrics of other data sets, and subclasses, have formats of their own.
+    """
     for each in evaluators:
         if 'metrics' in each:
             inside = each['metrics']
-            yield from _judges([inside] if isinstance(inside, Mapping) else inside)
-        elif not each.get('format_only') and not is_a(each, METRICS, DumpResults):
+            yield from _coco_metrics([inside] if isinstance(inside, Mapping) else inside)
+        elif config_class(each.get('type'), METRICS) is CocoMetric and not each.get('format_only'):
             yield each
 
 

@@ -6,19 +6,10 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from mmdet.evaluation import CocoMetric
-from mmdet.registry import METRICS
-
-from ghm_mmdet.config_types import config_class
 from ghm_mmdet.datasets.coco_table import CocoTable
 from ghm_mmdet.datasets.findings import Findings
 from ghm_mmdet.datasets.splits import Split, check_categories
 from ghm_mmdet.datasets.surprises import warn_of_judging
-
-
-def is_coco_metric(evaluator: Mapping) -> bool:
-    """Whether a metric is COCO's own; a subclass may have a format of its own."""
-    return config_class(evaluator.get('type'), METRICS) is CocoMetric
 
 
 def is_remote(config: Mapping) -> bool:
@@ -37,17 +28,13 @@ def check_metric(
 ) -> None:
     """Check that COCO's metric has valid annotations, for the pictures that are predicted on.
 
-    Metrics of other data sets, and subclasses, have formats of their own and are not checked.
-
     Args:
-        evaluator: The metric's config.
+        evaluator: The config of a ``CocoMetric``.
         name: Its place in the config.
         splits: The data sets that it judges.
         table_of: Reads an annotation file, None if it cannot be read.
         findings: Where errors and warnings go.
     """
-    if not is_coco_metric(evaluator):
-        return
     _check_ids_of_splits(name, splits, findings)
     path = evaluator.get('ann_file')
     if not isinstance(path, str) or is_remote(evaluator):
