@@ -145,7 +145,9 @@ def harmonized_loss(
     trains = density.training and torch.is_grad_enabled()
     how = Reduction(mean=reduction == 'mean', by_weight=False, loss_weight=1.0)
     result = operator(criterion, levels, density, balance, how, trains, backend)
-    _check_targets(criterion, levels[0], result.bad_targets)
+    bad = result.bad_targets
+    if bad.device.type == 'cpu' and not is_compiling() and bad:
+        raise bad_targets_error(int(bad), allowed_targets(criterion, levels[0]))
     return result.loss
 
 
@@ -153,8 +155,3 @@ def harmonized_loss(
 def _known_mu(mu: float) -> float:
     """Make a criterion of this mu while torch.compile traces, so that operators find its key."""
     return AuthenticSmoothL1(mu).mu
-
-
-def _check_targets(criterion: Criterion, examples: Examples, count: Tensor) -> None:
-    if count.device.type == 'cpu' and not is_compiling() and count:
-        raise bad_targets_error(int(count), allowed_targets(criterion, examples))

@@ -108,10 +108,10 @@ def newest_complete(cfg: Config) -> str | None:
     folders = [work_dir, *([Path(hook['out_dir'], work_dir.name)] if hook.get('out_dir') else [])]
     names = _numbered_names(hook.get('filename_tmpl'))
     numbers = {
-        path: _number(names, path)
+        path: int(match[match.lastindex]) if match.lastindex else 0
         for folder in folders
         for path in folder.glob('*')
-        if names.fullmatch(path.name)
+        if (match := names.fullmatch(path.name))
     }
     order = sorted(numbers, key=numbers.get, reverse=True)
     last = _last_checkpoint(work_dir)
@@ -128,16 +128,10 @@ def newest_complete(cfg: Config) -> str | None:
 
 
 def _numbered_names(template: str | None) -> re.Pattern:
-    """Patterns of checkpoint names; one of the groups is the number."""
+    """Patterns of checkpoint names; the group that matches is the number."""
     templates = ['epoch_{}.pth', 'iter_{}.pth', *([template] if template else [])]
     patterns = [re.sub(r'\\\{.*?\\\}', r'(\\d+)', re.escape(each)) for each in templates]
     return re.compile('|'.join(patterns))
-
-
-def _number(names: re.Pattern, path: Path) -> int:
-    """The number in a checkpoint's name, 0 without one."""
-    match = names.fullmatch(path.name)
-    return int(next(filter(None, match.groups()), 0)) if match else 0
 
 
 def _last_checkpoint(work_dir: Path) -> Path | None:

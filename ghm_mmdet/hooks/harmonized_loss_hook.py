@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
@@ -90,9 +88,11 @@ class HarmonizedLossHook(Hook):
         self._let_optimizers_be()
         if self.skip_nonfinite:
             _check_step_hooks(runner)
+            wrapper = runner.optim_wrapper
+            wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
             self._before_steps = [
-                optimizer.register_step_pre_hook(_drop_nonfinite_gradients)
-                for optimizer in _optimizers(runner.optim_wrapper)
+                each.optimizer.register_step_pre_hook(_drop_nonfinite_gradients)
+                for each in wrappers
             ]
 
     def _count_classes(self, runner: Runner) -> None:
@@ -180,12 +180,6 @@ def _steps(wrapper: BaseOptimWrapper) -> bool:
     """
     counts = isinstance(wrapper, OptimWrapper) and not isinstance(wrapper, OptimWrapperDict)
     return not counts or wrapper.should_sync()
-
-
-def _optimizers(wrapper: OptimWrapper | OptimWrapperDict) -> Iterator[Optimizer]:
-    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
-    for each in wrappers:
-        yield each.optimizer
 
 
 @torch.no_grad()

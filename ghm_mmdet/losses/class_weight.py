@@ -9,22 +9,10 @@ from torch import Tensor
 
 from ghm_mmdet.method.arguments import check_interval
 from ghm_mmdet.method.class_weight import inverse_frequency
-from ghm_mmdet.method.criteria import Criterion, DenseTarget
+from ghm_mmdet.method.criteria import Criterion, DenseTarget, working_dtype
 from ghm_mmdet.ops import Examples, example_losses, scaled
 
 ALLOWED = "must be a list with one number per class, 'auto', or dict(auto=exponent)"
-
-
-def _in_float32(examples: Examples) -> Examples:
-    """The same examples, with a prediction of half precision cast to float32.
-
-    Where a class weight is small, the gradients of the loss and of the part that class weights add
-    nearly cancel, and their sum would keep the rounding errors of half precision.
-    """
-    prediction = examples.prediction
-    if prediction.dtype in (torch.float16, torch.bfloat16):
-        prediction = prediction.float()
-    return examples._replace(prediction=prediction)
 
 
 class ClassWeight:
@@ -69,7 +57,10 @@ class ClassWeight:
     def prepare(
         self, levels: Sequence[Examples], criterion: Criterion, trains: bool
     ) -> list[Examples]:
-        """Check that there is a weight for each class, and cast the examples to float32.
+        """Check that there is a weight for each class, and cast half precision to float32.
+
+        Where a class weight is small, the gradients of the loss and of the part that class weights
+        add nearly cancel, and their sum would keep the rounding errors of half precision.
 
         Args:
             levels: At least one.
@@ -90,7 +81,8 @@ class ClassWeight:
                 f'class_weight of {known} classes: must have {classes}, as the head; give one '
                 'weight per class'
             )
-        return [_in_float32(each) for each in levels]
+        predictions = (each.prediction.to(working_dtype(each.prediction)) for each in levels)
+        return [each._replace(prediction=one) for each, one in zip(levels, predictions)]
 
     def extra(
         self, criterion: Criterion, levels: Sequence[Examples], edges: Tensor, scale: Tensor

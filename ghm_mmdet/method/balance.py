@@ -68,15 +68,9 @@ class Balance(NamedTuple):
     def _shaped(self, weight: Tensor) -> Tensor:
         known = weight > 0
         if self.outliers == 'keep':
-            weight = _never_falling(weight, known)
+            # 1 / weight changes as little as possible (least squares)
+            weight = 1 / non_increasing(1 / weight.where(known, 1), known)
         return weight.pow(self.tempering).where(known, 0)
-
-
-def _never_falling(weight: Tensor, known: Tensor) -> Tensor:
-    """Isotonic regression: change 1/weight as little as possible (least squares) so that the
-    weight never decreases as g grows.
-    """
-    return 1 / non_increasing(1 / weight.where(known, 1), known)
 
 
 def _divisor(mean: Tensor) -> Tensor:
