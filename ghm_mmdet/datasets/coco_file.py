@@ -21,8 +21,8 @@ class CocoFile:
 
     Attributes:
         path: Of the file.
-        images: Its images by id, with the keys of ``IMAGE_KEYS``.
-        annotations: Its annotations, with the keys of ``ANNOTATION_KEYS``.
+        images: Its images by id, with the keys in ``coco_errors.KEYS``.
+        annotations: Its annotations, likewise.
         categories: Its category ids by name, in the order of the file.
         content: The whole content; a list of pictures to predict on has no 'annotations'.
     """

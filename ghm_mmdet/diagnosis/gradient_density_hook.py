@@ -19,17 +19,8 @@ TAG = 'gradient_density'
 class GradientDensityHook(Hook):
     """Logs the gradient density of GHM-C and GHM-R to the back ends of the run's visualizer.
 
-    For every harmonized loss, under ``gradient_density/<loss>/``:
-
-    - ``effective_regions``: exp(entropy) of the regions' shares of the harmonized gradient, M if
-      all shares are equal;
-    - ``positive_share_before``, ``positive_share_after``: the positives' share of the total
-      gradient, without and with harmonizing;
-    - ``outliers``: share of the examples in the last region;
-    - for each region, two digits from ``00`` on: ``counts``, ``positives``, ``beta``,
-      ``moving_average`` (where there is one), ``share_before`` and ``share_after`` of the total
-      gradient;
-    - a figure of the counts and the shares.
+    For every harmonized loss, under ``gradient_density/<loss>/``, these are numbers of all regions,
+    numbers of each one, and a figure; docs/diagnostics.md lists them.
 
     In every ``interval``-th iteration it makes one more pass over the examples, and draws the
     figure. In the others it does nothing. With several ranks it shows the examples of the main one.

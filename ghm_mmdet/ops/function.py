@@ -134,10 +134,7 @@ def with_gradient(
         harmonized: Computed from the sums.
         sums: The result of :func:`level_sums` for the same arguments.
         nonfinite: Second result of :func:`level_sums`, int64, shape (L,).
-        criterion: See :func:`level_sums`.
-        levels: See :func:`level_sums`.
-        edges: See :func:`level_sums`.
-        backend: See :func:`level_sums`.
+        criterion: See :func:`level_sums`, also for the arguments after it.
     """
     loss, beta, scale = harmonized
     losses, scale = sums.losses.detach(), scale.detach()
