@@ -42,9 +42,7 @@ class AuthenticSmoothL1(Criterion):
         return difference / root
 
     def _difference_and_root(self, prediction: Tensor, target: Target) -> tuple[Tensor, Tensor]:
-        values = prediction.to(working_dtype(prediction))
-        one = values.new_ones(()).expand_as(values)
-        difference = target.subtract_from(values, one)
+        difference = target.subtract_from(prediction.to(working_dtype(prediction)))
         square = difference * difference + self.mu * self.mu
         # 0 times an infinite square makes the root NaN: with an infinite root gr would be 0
         return difference, torch.add(square, square, alpha=0).sqrt()

@@ -30,9 +30,7 @@ class SigmoidCrossEntropy(Criterion):
         return Evaluation(loss, gradient_norm, gradient_norm.isfinite() & logits.isfinite())
 
     def gradient(self, prediction: Tensor, target: Target) -> Tensor:
-        probability = prediction.to(working_dtype(prediction)).sigmoid()
-        one = probability.new_ones(()).expand_as(probability)
-        return target.subtract_from(probability, one)
+        return target.subtract_from(prediction.to(working_dtype(prediction)).sigmoid())
 
 
 class ProbabilityCrossEntropy(Criterion):
@@ -53,15 +51,11 @@ class ProbabilityCrossEntropy(Criterion):
         negative = -torch.log1p(-probability).clamp(min=math.log(self.SMALLEST))
         positive = -torch.log(probability).clamp(min=math.log(self.SMALLEST))
         loss = target.subtract_from(negative, negative - positive)
-        gradient_norm = self._difference(probability, target).abs()
+        gradient_norm = target.subtract_from(probability).abs()
         in_range = (probability >= 0) & (probability <= 1)
         return Evaluation(loss, gradient_norm, in_range & gradient_norm.isfinite())
 
     def gradient(self, prediction: Tensor, target: Target) -> Tensor:
         probability = prediction.to(working_dtype(prediction))
         slope = (probability * (1 - probability)).clamp(min=self.SMALLEST)
-        return self._difference(probability, target) / slope
-
-    def _difference(self, probability: Tensor, target: Target) -> Tensor:
-        one = probability.new_ones(()).expand_as(probability)
-        return target.subtract_from(probability, one)
+        return target.subtract_from(probability) / slope

@@ -35,6 +35,4 @@ class SoftmaxCrossEntropy(Criterion):
         return Evaluation(loss, gradient_norm.clamp(max=1), finite)
 
     def gradient(self, prediction: Tensor, target: Target) -> Tensor:
-        probability = prediction.to(working_dtype(prediction)).softmax(dim=-1)
-        one = probability.new_ones(()).expand_as(probability)
-        return target.subtract_from(probability, one)
+        return target.subtract_from(prediction.to(working_dtype(prediction)).softmax(dim=-1))

@@ -21,12 +21,12 @@ class LabelTarget(NamedTuple):
     labels: Tensor
     score: Tensor | None = None
 
-    def subtract_from(self, values: Tensor, factor: Tensor) -> Tensor:
+    def subtract_from(self, values: Tensor, factor: Tensor | None = None) -> Tensor:
         """``values - factor * p*`` with p* never materialised.
 
         Args:
             values: Shape (N, C).
-            factor: Shape (N, C), factor of the target.
+            factor: Shape (N, C), factor of the target; None stands for 1.
         """
         if values.size(1) == 0:
             return values
@@ -34,8 +34,9 @@ class LabelTarget(NamedTuple):
         column = self.labels.where(is_object, 0).unsqueeze(1)
         target = is_object if self.score is None else self.score.where(is_object, 0)
         target = target.to(values.dtype).unsqueeze(1)
-        at_label = values.gather(1, column) - factor.gather(1, column) * target
-        return values.scatter(1, column, at_label)
+        if factor is not None:
+            target = factor.gather(1, column) * target
+        return values.scatter(1, column, values.gather(1, column) - target)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> LabelTarget:
         """The target with each of its tensors changed."""
@@ -47,9 +48,10 @@ class DenseTarget(NamedTuple):
 
     values: Tensor
 
-    def subtract_from(self, values: Tensor, factor: Tensor) -> Tensor:
-        """``values - factor * target``, elementwise."""
-        return values - factor * self.values.to(values.dtype)
+    def subtract_from(self, values: Tensor, factor: Tensor | None = None) -> Tensor:
+        """``values - factor * target``, elementwise; no factor stands for 1."""
+        target = self.values.to(values.dtype)
+        return values - (target if factor is None else factor * target)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> DenseTarget:
         """The target with its tensor changed."""
