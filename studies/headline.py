@@ -50,11 +50,17 @@ FROM_SCRATCH = tuple(
     )
 )
 FINE_TUNED = tuple(
-    Headline(f'{name} test, fine-tuned', f'fine-tuning-{data}-test', 'ghmc')
+    Headline(f'{name} test, fine-tuned, {epochs} epochs', f'{table}-{data}-test', row)
+    for epochs, table, row in (
+        (10, 'fine-tuning', 'ghmc'),
+        (20, 'fine-tuning-20e', 'ghmc-weight0.25'),
+    )
     for name, data in (('BCCD', 'bccd'), ('playing cards', 'cards'), ('circuit boards', 'pcb'))
 )
 WEIGHTED = Headline(
-    'BCCD test, fine-tuned, rare classes weighted', 'fine-tuning-bccd-test', 'ghmc-classes'
+    'BCCD test, fine-tuned, 10 epochs, rare classes weighted',
+    'fine-tuning-bccd-test',
+    'ghmc-classes',
 )
 HEADLINES = (*FROM_SCRATCH, *FINE_TUNED, WEIGHTED)
 
