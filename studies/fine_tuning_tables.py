@@ -73,14 +73,6 @@ FOCAL_CLASSES = _importing(
         loss_cls__class_weight=BCCD_WEIGHTS,
     ),
 )
-CROSS_ENTROPY_CLASSES = variant(
-    FOCAL,
-    'ce-classes',
-    'cross entropy with the same class weights',
-    loss_cls=dict(
-        _delete_=True, type='CrossEntropyLoss', use_sigmoid=True, class_weight=BCCD_WEIGHTS
-    ),
-)
 FINE_TUNED_OHEM = variant(OHEM, 'ohem', 'OHEM, three negatives a positive', **L1)
 COMPARED = (FINE_TUNED_FOCAL, FINE_TUNED, FINE_TUNED_OHEM)
 RIVALS = (
@@ -173,7 +165,6 @@ TABLES = {
             ),
             CLASS_DENSITY,
             FOCAL_CLASSES,
-            CROSS_ENTROPY_CLASSES,
         ),
         paired=True,
     ),

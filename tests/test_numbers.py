@@ -11,6 +11,7 @@ import pytest
 from tests.processes import REPOSITORY
 
 RESULTS = REPOSITORY / 'docs' / 'results'
+FINE_TUNED = ('bccd', 'cards', 'pcb')
 PAGES = ['README.md', 'docs/results.md', 'docs/heads.md', 'docs/when-it-helps.md'] + [
     f'docs/studies/{name}.md' for name in ('fine-tuning', 'from-scratch', 'label-errors')
 ]
@@ -97,10 +98,10 @@ def mean_of_sets(differences):
     return f'{mean:+.1f} ± {error:.1f}'
 
 
-def fine_tuning_spreads():
-    """What the curves of the fine-tuning study add up to after each epoch."""
+def fine_tuning_spreads(table):
+    """What the curves of a table of the fine-tuning study add up to after each epoch."""
     aps = {}
-    for path in sorted(RESULTS.glob('fine-tuning-*-curves.csv')):
+    for path in (RESULTS / f'{table}-{data}-curves.csv' for data in FINE_TUNED):
         for line in csv.DictReader(path.open()):
             at = (int(line['epoch']), path.name, line['row'])
             aps.setdefault(at, {})[int(line['seed'])] = float(line['ap'])
@@ -115,7 +116,10 @@ def fine_tuning_spreads():
             if row == 'ghmc':
                 pairs.append(both)
         yield mean_of_sets(pairs)
-    tests = [csv.DictReader(path.open()) for path in RESULTS.glob('fine-tuning-*-test.csv')]
+    tests = [
+        csv.DictReader(path.open())
+        for path in (RESULTS / f'{table}-{data}-test.csv' for data in FINE_TUNED)
+    ]
     yield mean_of_sets(
         [float(row['difference_mean'])] for table in tests for row in table if row['row'] == 'ghmc'
     )
@@ -155,7 +159,8 @@ def label_error_spreads():
 
 IN_TABLES = {
     *table_spreads(),
-    *fine_tuning_spreads(),
+    *fine_tuning_spreads('fine-tuning'),
+    *fine_tuning_spreads('fine-tuning-20e'),
     *class_spreads(),
     *label_error_spreads(),
 }
