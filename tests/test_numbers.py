@@ -20,9 +20,9 @@ SEEDS = re.compile(r'\d+\.\d+(, \d+\.\d+)+')
 PAIRED = re.compile('paired|minus the chosen')
 """Differences to the first row of the page's table."""
 NOT_IN_A_TABLE = re.compile(
-    'minus the same|by correcting|loss, wrong labels|with L1|all ten|fine-tuned|minus GHM-C'
+    'minus the same|by correcting|loss, wrong labels|with L1|all ten|fine-tuned|minus GHM-C|minus 1'
 )
-"""Differences to a row of another table, and rows of runs without a table."""
+"""Differences to another row than the first or of another table, and rows without a table."""
 
 
 def page_tables(page):
