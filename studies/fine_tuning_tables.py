@@ -148,7 +148,10 @@ TABLES = {
             FINE_TUNED,
             LOWER_WEIGHT,
             variant(
-                FINE_TUNED, 'ghmc-no-prior', 'the same, scores start at 0.5', init_cfg=NO_PRIOR
+                FINE_TUNED,
+                'ghmc-no-prior',
+                'GHM-C, loss weight 1, scores start at 0.5',
+                init_cfg=NO_PRIOR,
             ),
             variant(
                 SMALL_DATA,
