@@ -15,6 +15,7 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from ghm_mmdet.cli.checkpoint import newest_complete
 from ghm_mmdet.cli.config import load_config
 from studies.run_log import RunError
 
@@ -73,20 +74,21 @@ def run_config(work_dir: Path) -> Config:
 
 
 def found_objects(work_dir: Path, paths: Sequence[str]) -> list[Objects]:
-    """What the last checkpoint of a run finds with a score of ``SCORE`` or more.
+    """What the newest complete checkpoint of a run finds with a score of ``SCORE`` or more.
 
     Args:
         work_dir: Of a training.
         paths: Of pictures.
 
     Raises:
-        RunError: The folder has no config or no checkpoint.
+        RunError: The folder has no config or no complete checkpoint.
     """
     cfg = run_config(work_dir)
-    checkpoints = sorted(work_dir.glob('epoch_*.pth'), key=lambda path: int(path.stem[6:]))
-    if not checkpoints:
-        raise RunError(f'{work_dir}: has no checkpoint epoch_*.pth')
-    model = init_detector(cfg, str(checkpoints[-1]), palette='none', device='cpu')
+    cfg.work_dir = str(work_dir)
+    checkpoint = newest_complete(cfg)
+    if checkpoint is None:
+        raise RunError(f'{work_dir}: has no checkpoint that is complete')
+    model = init_detector(cfg, checkpoint, palette='none', device='cpu')
     found = []
     for path in paths:
         instances = inference_detector(model, path).pred_instances

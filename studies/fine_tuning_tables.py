@@ -52,7 +52,7 @@ LOWER_WEIGHT = variant(
     FINE_TUNED, 'ghmc-weight0.25', 'GHM-C, loss weight 0.25', loss_cls__loss_weight=0.25
 )
 FINE_TUNED_FOCAL = variant(FOCAL, 'focal', 'focal loss (gamma 1)', **TUNED_FOCAL)
-BCCD_WEIGHTS = [0.738, 2.462, 2.491]
+BCCD_WEIGHTS = [0.738, 2.462, 2.491]  # of 'auto' for 2,382, 214 and 209 objects
 CLASS_DENSITY = _importing(
     'studies.class_density',
     variant(

@@ -93,7 +93,7 @@ def test_a_run_without_a_checkpoint_is_named(tmp_path):
 def test_what_the_last_checkpoint_finds_at_the_score_or_above(tmp_path, monkeypatch):
     (tmp_path / 'run.py').write_text('')
     for epoch in (9, 10):
-        (tmp_path / f'epoch_{epoch}.pth').touch()
+        torch.save({}, tmp_path / f'epoch_{epoch}.pth')
     scores = torch.tensor([SCORE, SCORE - 0.01])
     instances = InstanceData(
         scores=scores, bboxes=torch.tensor([BOX, BOX]), labels=torch.tensor([1, 0])
