@@ -73,6 +73,12 @@ FOCAL_CLASSES = _importing(
         loss_cls__class_weight=BCCD_WEIGHTS,
     ),
 )
+WITH_CLASS_WEIGHTS = variant(
+    LOWER_WEIGHT,
+    'ghmc-classes-weight0.25',
+    "GHM-C with class_weight='auto', loss weight 0.25",
+    loss_cls__class_weight='auto',
+)
 FINE_TUNED_OHEM = variant(OHEM, 'ohem', 'OHEM, three negatives a positive', **L1)
 COMPARED = (FINE_TUNED_FOCAL, FINE_TUNED, FINE_TUNED_OHEM)
 RIVALS = (
@@ -166,6 +172,7 @@ TABLES = {
                 "GHM-C with class_weight='auto'",
                 loss_cls__class_weight='auto',
             ),
+            WITH_CLASS_WEIGHTS,
             CLASS_DENSITY,
             FOCAL_CLASSES,
         ),
@@ -178,7 +185,10 @@ TABLES = {
     ),
     'fine-tuning-20e': Table(
         'The same in 20 epochs, with a drop of the learning rate after 16',
-        tuple(_changed(each, _schedule(20, 16, 4)) for each in (*COMPARED, LOWER_WEIGHT)),
+        tuple(
+            _changed(each, _schedule(20, 16, 4))
+            for each in (*COMPARED, LOWER_WEIGHT, WITH_CLASS_WEIGHTS, FOCAL_CLASSES)
+        ),
         paired=True,
     ),
 }

@@ -30,6 +30,8 @@ SMALL_BASES = {
     'bccd-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-10e_bccd.py',
     'cards-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-10e_cards.py',
     'pcb-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-10e_pcb.py',
+    'sample-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-10e_sample.py',
+    'tiny_coco-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-40e_tiny-coco.py',
 }
 """The config whose losses a row replaces, by the data."""
 MEASURED_ON = {
@@ -41,6 +43,8 @@ MEASURED_ON = {
     'bccd-pretrained': {'val': 'BCCD val', 'test': 'BCCD test'},
     'cards-pretrained': {'val': 'cards val', 'test': 'cards test'},
     'pcb-pretrained': {'val': 'PCB val', 'test': 'PCB test'},
+    'sample-pretrained': {'val': 'sample val'},
+    'tiny_coco-pretrained': {'val': 'tiny COCO val'},
 }
 """By the data: its splits, val to choose by and, if it has one, test for the end.
 
