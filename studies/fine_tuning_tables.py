@@ -73,6 +73,9 @@ FOCAL_CLASSES = _importing(
         loss_cls__class_weight=BCCD_WEIGHTS,
     ),
 )
+LOWEST_WEIGHT = variant(
+    FINE_TUNED, 'ghmc-weight0.1', 'GHM-C, loss weight 0.1', loss_cls__loss_weight=0.1
+)
 WITH_CLASS_WEIGHTS = variant(
     LOWER_WEIGHT,
     'ghmc-classes-weight0.25',
@@ -187,7 +190,13 @@ TABLES = {
         'The same in 20 epochs, with a drop of the learning rate after 16',
         tuple(
             _changed(each, _schedule(20, 16, 4))
-            for each in (*COMPARED, LOWER_WEIGHT, WITH_CLASS_WEIGHTS, FOCAL_CLASSES)
+            for each in (
+                *COMPARED,
+                LOWER_WEIGHT,
+                LOWEST_WEIGHT,
+                WITH_CLASS_WEIGHTS,
+                FOCAL_CLASSES,
+            )
         ),
         paired=True,
     ),
