@@ -183,7 +183,7 @@ TABLES = {
     ),
     'fine-tuning-short': Table(
         'The same in 4 epochs, with a drop of the learning rate after 3',
-        tuple(_changed(each, _schedule(4, 3, 2)) for each in COMPARED),
+        tuple(_changed(each, _schedule(4, 3, 2)) for each in (*COMPARED, LOWER_WEIGHT)),
         paired=True,
     ),
     'fine-tuning-20e': Table(
