@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from studies.class_density import ClassDensityGHMC
 from studies.class_weighted_focal import ClassWeightedFocalLoss
+from studies.loss_weight_decay import LossWeightDecay
 from studies.study_tables import FOCAL, L1, NO_PRIOR, OHEM, SMALL_DATA, TUNED_FOCAL, cause, variant
 from studies.tables import Row, Table
 
@@ -71,6 +72,15 @@ FOCAL_CLASSES = _importing(
         "focal loss (gamma 1) with the class weights that 'auto' has on BCCD",
         loss_cls__type=ClassWeightedFocalLoss.__name__,
         loss_cls__class_weight=BCCD_WEIGHTS,
+    ),
+)
+FALLING_WEIGHT = _importing(
+    'studies.loss_weight_decay',
+    _changed(
+        FINE_TUNED,
+        {'custom_hooks': [dict(type=LossWeightDecay.__name__, last=0.1)]},
+        name='ghmc-falling',
+        label='GHM-C, loss weight from 1 to 0.1',
     ),
 )
 LOWEST_WEIGHT = variant(
@@ -156,6 +166,8 @@ TABLES = {
             variant(FOCAL, 'focal-gamma2', "focal loss (gamma 2, MMDetection's default)"),
             FINE_TUNED,
             LOWER_WEIGHT,
+            LOWEST_WEIGHT,
+            FALLING_WEIGHT,
             variant(
                 FINE_TUNED,
                 'ghmc-no-prior',
@@ -194,6 +206,7 @@ TABLES = {
                 *COMPARED,
                 LOWER_WEIGHT,
                 LOWEST_WEIGHT,
+                FALLING_WEIGHT,
                 WITH_CLASS_WEIGHTS,
                 FOCAL_CLASSES,
             )
