@@ -17,7 +17,7 @@ from torch.nn.functional import one_hot
 class ClassWeightedFocalLoss(FocalLoss):
     """Focal loss in which a positive of class c counts w_c and every negative 1.
 
-    That is where ``class_weight`` of :class:`ghm_mmdet.GHMCLoss` puts the weights, too.
+    That is where ``class_weight`` of :class:`ghm_mmdet.losses.GHMCLoss` puts the weights, too.
 
     Args:
         class_weight: w, one number per class.

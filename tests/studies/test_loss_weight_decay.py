@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ghm_mmdet import GHMCLoss
+from ghm_mmdet.losses import GHMCLoss
 from studies.loss_weight_decay import LossWeightDecay
 
 
@@ -20,8 +20,9 @@ def test_the_loss_falls_by_the_same_factor_each_iteration_to_the_share_at_the_en
     hook = LossWeightDecay(last=0.1)
     hook.before_train(runner)
     losses = []
-    for runner.iter in range(runner.max_iters + 1):
-        hook.before_train_iter(runner, runner.iter)
+    for iteration in range(runner.max_iters + 1):
+        runner.iter = iteration
+        hook.before_train_iter(runner, iteration)
         losses.append(loss(logits, labels, weights).item())
     assert losses[0] == pytest.approx(whole)
     assert losses[-1] == pytest.approx(0.1 * whole)
