@@ -49,15 +49,18 @@ FROM_SCRATCH = tuple(
         ('drawn parts, 40% of the labels wrong', 'sample-noise-40'),
     )
 )
-FINE_TUNED = tuple(
-    Headline(f'{name} test, fine-tuned, {epochs} epochs', f'{table}-{data}-test', row)
-    for epochs, table, rows in (
-        (10, 'fine-tuning', ('ghmc-weight0.25', 'ghmc', 'ghmc')),
-        (20, 'fine-tuning-20e', ('ghmc-weight0.25',) * 3),
-    )
-    for name, data, row in zip(
-        ('BCCD', 'playing cards', 'circuit boards'), ('bccd', 'cards', 'pcb'), rows
-    )
+FINE_TUNED = (
+    Headline('BCCD test, fine-tuned, 10 epochs', 'fine-tuning-bccd-test', 'ghmc-weight0.25'),
+    Headline('playing cards test, fine-tuned, 10 epochs', 'fine-tuning-cards-test', 'ghmc'),
+    Headline('circuit boards test, fine-tuned, 10 epochs', 'fine-tuning-pcb-test', 'ghmc'),
+    Headline('drawn parts, fine-tuned, 10 epochs', 'fine-tuning-sample-val', 'ghmc-weight0.1'),
+    Headline('BCCD test, fine-tuned, 20 epochs', 'fine-tuning-20e-bccd-test', 'ghmc-weight0.1'),
+    Headline(
+        'playing cards test, fine-tuned, 20 epochs', 'fine-tuning-20e-cards-test', 'ghmc-weight0.25'
+    ),
+    Headline(
+        'circuit boards test, fine-tuned, 20 epochs', 'fine-tuning-20e-pcb-test', 'ghmc-weight0.25'
+    ),
 )
 HEADLINES = (*FROM_SCRATCH, *FINE_TUNED)
 

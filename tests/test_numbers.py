@@ -20,7 +20,7 @@ SEEDS = re.compile(r'\d+\.\d+(, \d+\.\d+)+')
 PAIRED = re.compile('paired|minus the chosen')
 """Differences to the first row of the page's table."""
 NOT_IN_A_TABLE = re.compile(
-    'minus the same|by correcting|loss, wrong labels|with L1|all ten|fine-tuned|minus GHM-C|minus 1'
+    'minus the same|by correcting|loss, wrong labels|with L1|all ten|fine-tuned|minus GHM-C|minus [01]'
 )
 """Differences to another row than the first or of another table, and rows without a table."""
 
@@ -106,23 +106,21 @@ def fine_tuning_spreads(table):
             at = (int(line['epoch']), path.name, line['row'])
             aps.setdefault(at, {})[int(line['seed'])] = float(line['ap'])
     for epoch in {at[0] for at in aps}:
-        pairs = []
+        pairs = {}
         for _, name, row in sorted(at for at in aps if at[0] == epoch):
             own, focal = aps[epoch, name, row], aps[epoch, name, 'focal']
             both = [own[seed] - focal[seed] for seed in own if seed in focal]
             if row != 'focal' and len(both) > 1:
                 mean, error = spread(both, error=True)
                 yield f'{mean:+.1f} ± {error:.1f}'
-            if row == 'ghmc':
-                pairs.append(both)
-        yield mean_of_sets(pairs)
-    tests = [
-        csv.DictReader(path.open())
-        for path in (RESULTS / f'{table}-{data}-test.csv' for data in FINE_TUNED)
-    ]
-    yield mean_of_sets(
-        [float(row['difference_mean'])] for table in tests for row in table if row['row'] == 'ghmc'
-    )
+                pairs.setdefault(row, []).append(both)
+        yield from (mean_of_sets(each) for each in pairs.values() if len(each) == len(FINE_TUNED))
+    tests = {}
+    for data in FINE_TUNED:
+        for row in csv.DictReader((RESULTS / f'{table}-{data}-test.csv').open()):
+            if row['difference_mean'] and row['row'] != 'focal':
+                tests.setdefault(row['row'], []).append([float(row['difference_mean'])])
+    yield from (mean_of_sets(each) for each in tests.values() if len(each) == len(FINE_TUNED))
 
 
 def class_spreads():

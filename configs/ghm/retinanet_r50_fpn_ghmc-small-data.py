@@ -5,8 +5,8 @@
 # - Beside it: retinanet_r50_fpn_focal-small-data.py, focal loss under the same schedule.
 # - balance: 'small-data' keeps outliers, which many classes with few objects each need; with many
 #   wrong labels set balance.outliers='damp', or use tools/correct_labels.py.
-# - loss_weight: 1 in fewer than 400 iterations with fewer than 300 objects a class on average
-#   (docs/settings.md).
+# - loss_weight: 1 in fewer than 400 iterations with fewer than 300 objects a class on average, 0.1
+#   in more iterations with more objects (docs/settings.md).
 # - bins and momentum are for 100 positives an iteration or more; docs/settings.md has the rule.
 _base_ = './retinanet_r50_fpn_focal-small-data.py'
 
