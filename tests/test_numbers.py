@@ -20,7 +20,7 @@ SEEDS = re.compile(r'\d+\.\d+(, \d+\.\d+)+')
 PAIRED = re.compile('paired|minus the chosen')
 """Differences to the first row of the page's table."""
 NOT_IN_A_TABLE = re.compile(
-    'minus the same|by correcting|loss, wrong labels|with L1|all ten|fine-tuned|minus GHM-C|minus [01]'
+    'minus the same|by correcting|loss, wrong labels|with L1|all ten|fine-tuned|minus (GHM-C|[01])'
 )
 """Differences to another row than the first or of another table, and rows without a table."""
 
