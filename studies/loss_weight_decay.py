@@ -1,4 +1,4 @@
-"""A classification loss whose weight falls during a training.
+"""A hook that lowers the weight of the classification loss during a training.
 
 docs/studies/fine-tuning.md has the results.
 """
