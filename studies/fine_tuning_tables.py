@@ -92,6 +92,14 @@ WITH_CLASS_WEIGHTS = variant(
     "GHM-C with class_weight='auto', loss weight 0.25",
     loss_cls__class_weight='auto',
 )
+CROSS_ENTROPY_CLASSES = variant(
+    FOCAL,
+    'ce-classes',
+    'cross entropy with the same class weights',
+    loss_cls=dict(
+        _delete_=True, type='CrossEntropyLoss', use_sigmoid=True, class_weight=BCCD_WEIGHTS
+    ),
+)
 FINE_TUNED_OHEM = variant(OHEM, 'ohem', 'OHEM, three negatives a positive', **L1)
 COMPARED = (FINE_TUNED_FOCAL, FINE_TUNED, FINE_TUNED_OHEM)
 RIVALS = (
@@ -190,6 +198,7 @@ TABLES = {
             WITH_CLASS_WEIGHTS,
             CLASS_DENSITY,
             FOCAL_CLASSES,
+            CROSS_ENTROPY_CLASSES,
         ),
         paired=True,
     ),

@@ -46,6 +46,8 @@ def test_rows_differ_in_the_losses_their_density_the_prior_and_the_rate_alone(ta
         cfg.model.neck = first.model.neck
     for part in ('isr', 'carl') if row.name == 'pisa' else ():
         cfg.model.train_cfg.pop(part)
+    if row.name == 'ghmc-falling':
+        assert [hook.type for hook in cfg.pop('custom_hooks')] == ['LossWeightDecay']
     for each in (first, cfg):
         each.pop('custom_imports', None)
         each.optim_wrapper.optimizer.pop('lr')
@@ -60,5 +62,8 @@ def test_the_readme_beside_the_config_has_it(table, row):
 
 @pytest.mark.parametrize('table', TABLES.values(), ids=list(TABLES))
 def test_no_two_rows_are_the_same(table):
-    settings = [(cfg.model.bbox_head, cfg.optim_wrapper) for cfg in map(config, table.rows)]
+    settings = [
+        (cfg.model.bbox_head, cfg.optim_wrapper, cfg.get('custom_hooks'))
+        for cfg in map(config, table.rows)
+    ]
     assert all(settings.count(each) == 1 for each in settings)
