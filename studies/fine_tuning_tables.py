@@ -211,14 +211,7 @@ TABLES = {
         'The same in 20 epochs, with a drop of the learning rate after 16',
         tuple(
             _changed(each, _schedule(20, 16, 4))
-            for each in (
-                *COMPARED,
-                LOWER_WEIGHT,
-                LOWEST_WEIGHT,
-                FALLING_WEIGHT,
-                WITH_CLASS_WEIGHTS,
-                FOCAL_CLASSES,
-            )
+            for each in (*COMPARED, LOWER_WEIGHT, LOWEST_WEIGHT, FALLING_WEIGHT)
         ),
         paired=True,
     ),

@@ -11,8 +11,7 @@ dataset = dict(data_root=data_root, metainfo=metainfo)
 train_dataloader = dict(
     dataset=dict(data_prefix=dict(img='train/'), pipeline=train_pipeline, **dataset)
 )
-val_dataloader = dict(dataset=dict(data_prefix=dict(img='val/'), pipeline=test_pipeline, **dataset))
-test_dataloader = dict(
+val_dataloader = dict(
     dataset=dict(
         ann_file='annotations/instances_val.json',
         data_prefix=dict(img='val/'),
@@ -20,5 +19,6 @@ test_dataloader = dict(
         **dataset,
     )
 )
+test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
 test_evaluator = val_evaluator
