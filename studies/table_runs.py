@@ -32,6 +32,9 @@ SMALL_BASES = {
     'pcb-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-10e_pcb.py',
     'sample-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-10e_sample.py',
     'tiny_coco-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-40e_tiny-coco.py',
+    'raccoon-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-20e_raccoon.py',
+    'kangaroo-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-30e_kangaroo.py',
+    'steel-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-4e_steel.py',
 }
 """The config whose losses a row replaces, by the data."""
 MEASURED_ON = {
@@ -45,6 +48,9 @@ MEASURED_ON = {
     'pcb-pretrained': {'val': 'PCB val', 'test': 'PCB test'},
     'sample-pretrained': {'val': 'sample val'},
     'tiny_coco-pretrained': {'val': 'tiny COCO val'},
+    'raccoon-pretrained': {'val': 'raccoon val'},
+    'kangaroo-pretrained': {'val': 'kangaroo val'},
+    'steel-pretrained': {'val': 'steel val'},
 }
 """By the data: its splits, val to choose by and, if it has one, test for the end.
 
