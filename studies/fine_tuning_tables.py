@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from studies.class_density import ClassDensityGHMC
 from studies.class_weighted_focal import ClassWeightedFocalLoss
+from studies.following_weight import FollowingGHMC
 from studies.loss_weight_decay import LossWeightDecay
 from studies.study_tables import FOCAL, L1, NO_PRIOR, OHEM, SMALL_DATA, TUNED_FOCAL, cause, variant
 from studies.tables import Row, Table
@@ -81,6 +82,15 @@ FALLING_WEIGHT = _importing(
         {'custom_hooks': [dict(type=LossWeightDecay.__name__, last=0.1)]},
         name='ghmc-falling',
         label='GHM-C, loss weight from 1 to 0.1',
+    ),
+)
+FOLLOWING_WEIGHT = _importing(
+    'studies.following_weight',
+    variant(
+        FINE_TUNED,
+        'ghmc-following',
+        'GHM-C, loss weight follows the positives',
+        loss_cls__type=FollowingGHMC.__name__,
     ),
 )
 LOWEST_WEIGHT = variant(
@@ -176,6 +186,7 @@ TABLES = {
             LOWER_WEIGHT,
             LOWEST_WEIGHT,
             FALLING_WEIGHT,
+            FOLLOWING_WEIGHT,
             variant(
                 FINE_TUNED,
                 'ghmc-no-prior',
@@ -211,7 +222,13 @@ TABLES = {
         'The same in 20 epochs, with a drop of the learning rate after 16',
         tuple(
             _changed(each, _schedule(20, 16, 4))
-            for each in (*COMPARED, LOWER_WEIGHT, LOWEST_WEIGHT, FALLING_WEIGHT)
+            for each in (
+                *COMPARED,
+                LOWER_WEIGHT,
+                LOWEST_WEIGHT,
+                FALLING_WEIGHT,
+                FOLLOWING_WEIGHT,
+            )
         ),
         paired=True,
     ),
