@@ -93,6 +93,12 @@ FOLLOWING_WEIGHT = _importing(
         loss_cls__type=FollowingGHMC.__name__,
     ),
 )
+FOLLOWING_SQUARE = variant(
+    FOLLOWING_WEIGHT,
+    'ghmc-following2',
+    'GHM-C, loss weight follows the square',
+    loss_cls__power=2.0,
+)
 LOWEST_WEIGHT = variant(
     FINE_TUNED, 'ghmc-weight0.1', 'GHM-C, loss weight 0.1', loss_cls__loss_weight=0.1
 )
@@ -187,6 +193,7 @@ TABLES = {
             LOWEST_WEIGHT,
             FALLING_WEIGHT,
             FOLLOWING_WEIGHT,
+            FOLLOWING_SQUARE,
             variant(
                 FINE_TUNED,
                 'ghmc-no-prior',
@@ -228,6 +235,7 @@ TABLES = {
                 LOWEST_WEIGHT,
                 FALLING_WEIGHT,
                 FOLLOWING_WEIGHT,
+                FOLLOWING_SQUARE,
             )
         ),
         paired=True,

@@ -18,12 +18,13 @@ from ghm_mmdet.ops import Examples
 
 @MODELS.register_module()
 class FollowingGHMC(GHMCLoss):
-    """The loss times the mean gradient norm of the positives, as a moving average.
+    """The loss times a power of the mean gradient norm of the positives, a moving average.
 
     For a positive g = 1 - p, so that the factor is about 1 where a training starts at low scores,
     and goes to 0. The average is over the positives of all calls, with the loss's momentum.
 
     Args:
+        power: Of the mean gradient norm.
         **settings: Of :class:`GHMCLoss`.
 
     Shape:
@@ -32,8 +33,9 @@ class FollowingGHMC(GHMCLoss):
         - output: 0-dim.
     """
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, power: float = 1.0, **settings: object) -> None:
         super().__init__(**settings)
+        self.power = power
         self.register_buffer('positives', torch.zeros(2))
 
     def _reduce(self, levels: Sequence[Examples], reduction: str) -> Tensor:
@@ -42,7 +44,7 @@ class FollowingGHMC(GHMCLoss):
         of_call = sum(gradient_of_positives(level) for level in levels)
         self.positives.mul_(momentum).add_(of_call, alpha=1 - momentum)
         total, count = self.positives
-        return loss * (total / count if count > 0 else 1.0)
+        return loss * ((total / count) ** self.power if count > 0 else 1.0)
 
 
 @torch.no_grad()
