@@ -99,6 +99,12 @@ FOLLOWING_SQUARE = variant(
     'GHM-C, loss weight follows the square',
     loss_cls__power=2.0,
 )
+FOLLOWING_TWICE_SQUARE = variant(
+    FOLLOWING_SQUARE,
+    'ghmc-following2-weight2',
+    'GHM-C, loss weight follows twice the square',
+    loss_cls__loss_weight=2.0,
+)
 LOWEST_WEIGHT = variant(
     FINE_TUNED, 'ghmc-weight0.1', 'GHM-C, loss weight 0.1', loss_cls__loss_weight=0.1
 )
@@ -194,6 +200,7 @@ TABLES = {
             FALLING_WEIGHT,
             FOLLOWING_WEIGHT,
             FOLLOWING_SQUARE,
+            FOLLOWING_TWICE_SQUARE,
             variant(
                 FINE_TUNED,
                 'ghmc-no-prior',
@@ -236,6 +243,7 @@ TABLES = {
                 FALLING_WEIGHT,
                 FOLLOWING_WEIGHT,
                 FOLLOWING_SQUARE,
+                FOLLOWING_TWICE_SQUARE,
             )
         ),
         paired=True,
