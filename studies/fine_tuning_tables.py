@@ -94,16 +94,10 @@ FOLLOWING_WEIGHT = _importing(
     ),
 )
 FOLLOWING_SQUARE = variant(
-    FOLLOWING_WEIGHT,
-    'ghmc-following2',
-    'GHM-C, loss weight follows the square',
-    loss_cls__power=2.0,
+    FOLLOWING_WEIGHT, 'ghmc-following2', 'the same, squared', loss_cls__power=2.0
 )
 FOLLOWING_TWICE_SQUARE = variant(
-    FOLLOWING_SQUARE,
-    'ghmc-following2-weight2',
-    'GHM-C, loss weight follows twice the square',
-    loss_cls__loss_weight=2.0,
+    FOLLOWING_SQUARE, 'ghmc-following2-weight2', 'twice the square', loss_cls__loss_weight=2.0
 )
 LOWEST_WEIGHT = variant(
     FINE_TUNED, 'ghmc-weight0.1', 'GHM-C, loss weight 0.1', loss_cls__loss_weight=0.1
@@ -242,8 +236,6 @@ TABLES = {
                 LOWEST_WEIGHT,
                 FALLING_WEIGHT,
                 FOLLOWING_WEIGHT,
-                FOLLOWING_SQUARE,
-                FOLLOWING_TWICE_SQUARE,
             )
         ),
         paired=True,
