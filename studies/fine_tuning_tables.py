@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from studies.class_density import ClassDensityGHMC
 from studies.class_weighted_focal import ClassWeightedFocalLoss
-from studies.following_weight import FollowingGHMC
 from studies.loss_weight_decay import LossWeightDecay
 from studies.study_tables import FOCAL, L1, NO_PRIOR, OHEM, SMALL_DATA, TUNED_FOCAL, cause, variant
 from studies.tables import Row, Table
@@ -84,20 +83,10 @@ FALLING_WEIGHT = _importing(
         label='GHM-C, loss weight from 1 to 0.1',
     ),
 )
-FOLLOWING_WEIGHT = _importing(
-    'studies.following_weight',
-    variant(
-        FINE_TUNED,
-        'ghmc-following',
-        'GHM-C, loss weight follows the positives',
-        loss_cls__type=FollowingGHMC.__name__,
-    ),
-)
-FOLLOWING_SQUARE = variant(
-    FOLLOWING_WEIGHT, 'ghmc-following2', 'the same, squared', loss_cls__power=2.0
-)
-FOLLOWING_TWICE_SQUARE = variant(
-    FOLLOWING_SQUARE, 'ghmc-following2-weight2', 'twice the square', loss_cls__loss_weight=2.0
+GAMMA = variant(FINE_TUNED, 'ghmc-gamma1', 'GHM-C, gamma 1', loss_cls__gamma=1.0)
+GAMMA_2 = variant(FINE_TUNED, 'ghmc-gamma2', 'GHM-C, gamma 2', loss_cls__gamma=2.0)
+GAMMA_2_TWICE = variant(
+    GAMMA_2, 'ghmc-gamma2-weight2', 'GHM-C, gamma 2, loss weight 2', loss_cls__loss_weight=2.0
 )
 LOWEST_WEIGHT = variant(
     FINE_TUNED, 'ghmc-weight0.1', 'GHM-C, loss weight 0.1', loss_cls__loss_weight=0.1
@@ -192,9 +181,9 @@ TABLES = {
             LOWER_WEIGHT,
             LOWEST_WEIGHT,
             FALLING_WEIGHT,
-            FOLLOWING_WEIGHT,
-            FOLLOWING_SQUARE,
-            FOLLOWING_TWICE_SQUARE,
+            GAMMA,
+            GAMMA_2,
+            GAMMA_2_TWICE,
             variant(
                 FINE_TUNED,
                 'ghmc-no-prior',
@@ -235,7 +224,7 @@ TABLES = {
                 LOWER_WEIGHT,
                 LOWEST_WEIGHT,
                 FALLING_WEIGHT,
-                FOLLOWING_WEIGHT,
+                GAMMA,
             )
         ),
         paired=True,

@@ -13,7 +13,8 @@ from tests.processes import REPOSITORY
 RESULTS = REPOSITORY / 'docs' / 'results'
 FINE_TUNED = ('bccd', 'cards', 'pcb')
 PAGES = ['README.md', 'docs/results.md', 'docs/heads.md', 'docs/when-it-helps.md'] + [
-    f'docs/studies/{name}.md' for name in ('fine-tuning', 'loss-weight', 'from-scratch', 'label-errors')
+    f'docs/studies/{name}.md'
+    for name in ('fine-tuning', 'loss-weight', 'from-scratch', 'label-errors')
 ]
 SPREAD = re.compile(r'([+-]?\d+\.\d+) ± (\d+\.\d+)')
 SEEDS = re.compile(r'\d+\.\d+(, \d+\.\d+)+')

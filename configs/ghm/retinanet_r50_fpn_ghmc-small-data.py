@@ -5,8 +5,7 @@
 # - Beside it: retinanet_r50_fpn_focal-small-data.py, focal loss under the same schedule.
 # - balance: 'small-data' keeps outliers, which many classes with few objects each need; with many
 #   wrong labels set balance.outliers='damp', or use tools/correct_labels.py.
-# - loss_weight: 1 in fewer than 400 iterations with fewer than 300 objects a class on average, 0.1
-#   in more iterations with more objects (docs/settings.md).
+# - gamma: the loss falls as the positives are learned, so that it leaves more to the boxes.
 # - bins and momentum are for 100 positives an iteration or more; docs/settings.md has the rule.
 _base_ = './retinanet_r50_fpn_focal-small-data.py'
 
@@ -20,7 +19,7 @@ model = dict(
             bins=30,
             momentum=0.75,
             balance=dict(preset='small-data'),
-            loss_weight=0.25,
+            gamma=1.0,
         ),
     )
 )

@@ -32,7 +32,7 @@ def over_ranks(sums: RegionSums) -> RegionSums:
             for each in (sums.counts, sums.weight_sum, sums.nonfinite)
         ]
     )
-    counts, (weight_sum, nonfinite) = _sum_over_ranks(mine).split([regions, 2])
+    counts, (weight_sum, nonfinite) = sum_over_ranks(mine).split([regions, 2])
     return sums.changed(
         counts=counts.to(sums.counts.dtype),
         weight_sum=weight_sum.to(sums.weight_sum.dtype),
@@ -42,12 +42,13 @@ def over_ranks(sums: RegionSums) -> RegionSums:
 
 # An operator, so that a compiled graph sees one opaque node.
 @custom_op('ghm_mmdet::sum_over_ranks', mutates_args=(), schema='(Tensor values) -> Tensor')
-def _sum_over_ranks(values: Tensor) -> Tensor:
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """The sum of a small tensor over all ranks, each of which has to call this."""
     total = values.clone()
     all_reduce(total)
     return total
 
 
-@_sum_over_ranks.register_fake
+@sum_over_ranks.register_fake
 def _(values):
     return torch.empty_like(values)

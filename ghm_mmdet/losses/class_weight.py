@@ -123,7 +123,7 @@ class ClassWeight:
             For labels in sigmoid cross entropy a number per anchor, (N, 1), and its column, int64,
             (N, 1); else numbers in the shape of the criterion's examples, and None.
         """
-        prediction, target, weight, _ = examples
+        prediction, target, *_ = examples
         classes = criterion.background(prediction)
         more, by_row = self._more(classes, prediction.device), prediction.size(-1) > classes
         if isinstance(target, DenseTarget):
@@ -131,16 +131,13 @@ class ClassWeight:
             if by_row:
                 more = more.sum(-1, keepdim=True)
             return more * example_losses(criterion, examples, edges, scale), None
-        is_object = (target.labels >= 0) & (target.labels < classes)
-        column = target.labels.where(is_object, 0).unsqueeze(1)
-        share = is_object if target.score is None else _finite(target.score.where(is_object, 0))
-        share = share.to(more.dtype).unsqueeze(1)
+        # all other examples of the row are negatives
+        at_label, value, column = examples.at_labels(classes)
+        share = _finite(value)
         more = more[column] * share
         if by_row:
             return more * example_losses(criterion, examples, edges, scale), None
-        # all other examples of the row are negatives
-        weight = None if weight is None else weight.expand_as(prediction).gather(1, column)
-        at_label = Examples(prediction.gather(1, column), DenseTarget(share), weight)
+        at_label = at_label._replace(target=DenseTarget(share))
         return more * example_losses(criterion, at_label, edges, scale), column
 
     def _more(self, classes: int, device: torch.device) -> Tensor:

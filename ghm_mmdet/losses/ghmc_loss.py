@@ -10,7 +10,8 @@ from torch import Tensor
 from ghm_mmdet.losses.class_weight import ClassWeight
 from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_density
 from ghm_mmdet.losses.monitors import LabelCheck
-from ghm_mmdet.method.arguments import check_choice
+from ghm_mmdet.losses.positive_gradient import PositiveGradient
+from ghm_mmdet.method.arguments import check_choice, check_interval
 from ghm_mmdet.method.balance import Balance
 from ghm_mmdet.method.call_forms import either_weight
 from ghm_mmdet.method.criteria import (
@@ -67,6 +68,9 @@ class GHMCLoss(GHMLoss):
             :class:`ghm_mmdet.losses.class_weight.ClassWeight`: one number per class, without
             background; or 'auto' or ``dict(auto=exponent)`` for more weight on the rarer classes of
             the training set. Densities and beta do not change.
+        gamma: The loss is multiplied by the mean gradient norm of the positives to this power, so
+            that it falls as they are learned, as focal loss does: see
+            :class:`ghm_mmdet.losses.positive_gradient.PositiveGradient`. 0 is as published.
         sync: Whether to count the examples of all ranks together for the density and the moving
             average (False: each rank's own, as in mmdet). For heads that call the loss on every
             rank, also without positives.
@@ -100,6 +104,7 @@ class GHMCLoss(GHMLoss):
         bias_correction: bool = False,
         balance: str | Mapping[str, object] | Balance = 'weight',
         class_weight: str | Mapping[str, float] | Sequence[float] | None = None,
+        gamma: float = 0,
         sync: bool = False,
     ) -> None:
         check_choice('use_sigmoid', use_sigmoid, (True, False))
@@ -119,6 +124,15 @@ class GHMCLoss(GHMLoss):
         self.label_check = LabelCheck()
         if class_weight is not None:
             self.class_weight = ClassWeight(class_weight)
+        check_interval('gamma', gamma, '[0, inf)')
+        self.gamma = gamma
+        self.positive_gradient = PositiveGradient(momentum) if gamma else None
+
+    @property
+    def state(self) -> list[Tensor]:
+        """See :class:`GHMLoss`."""
+        positive = [self.positive_gradient.sums] if self.positive_gradient else []
+        return [*self.density.state, *positive]
 
     @not_traced
     def forward(
@@ -154,6 +168,20 @@ class GHMCLoss(GHMLoss):
         weight = either_weight(weight, label_weight)
         examples = Examples.of_call(self.criterion, pred, target, weight)
         return self.harmonize(examples, reduction_override)
+
+    def _reduce(self, levels: Sequence[Examples], reduction: str) -> Tensor:
+        loss = super()._reduce(levels, reduction)
+        if self.positive_gradient is None:
+            return loss
+        if self._trains:
+            self.positive_gradient.update(self.criterion, levels, self.sync)
+        return loss * self.positive_gradient.mean() ** self.gamma
+
+    def _losses_of_examples(self, examples: Examples) -> Tensor:
+        losses = super()._losses_of_examples(examples)
+        if self.positive_gradient is None:
+            return losses
+        return losses * self.positive_gradient.mean() ** self.gamma
 
     def _check_targets(self, examples: Examples, bad_targets: Tensor) -> None:
         self.label_check.note(bad_targets, self.criterion, examples)

@@ -85,6 +85,25 @@ class Examples(NamedTuple):
             return self.prediction, *self.target, None, self.weight
         return self.prediction, None, None, self.target.values, self.weight
 
+    def at_labels(self, classes: int) -> tuple[Examples, Tensor, Tensor]:
+        """The (anchor, class) pairs at the labels, shape (N, 1), with values of their targets.
+
+        Args:
+            classes: C. Any other label is background, with a value of 0 in column 0.
+
+        Returns:
+            The examples; the values of their targets; and their columns, int64; each (N, 1).
+        """
+        prediction, target, weight, factor = self
+        assert isinstance(target, LabelTarget)
+        is_object = (target.labels >= 0) & (target.labels < classes)
+        column = target.labels.where(is_object, 0).unsqueeze(1)
+        value = is_object if target.score is None else target.score.where(is_object, 0)
+        value = value.unsqueeze(1)
+        weight = None if weight is None else weight.expand_as(prediction).gather(1, column)
+        pairs = Examples(prediction.gather(1, column), DenseTarget(value), weight, factor)
+        return pairs, value, column
+
     def rows(self, part: slice | Tensor) -> Examples:
         """Some rows of a matrix of examples, by slice or by index."""
         target = self.target.map(lambda field: field[part])

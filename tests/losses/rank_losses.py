@@ -24,6 +24,7 @@ LOSSES = {
     'GHM-C': lambda **a: GHMCLoss(use_sigmoid=True, **a),
     'GHM-R': GHMRLoss,
     'GHM-C, equal gradient': lambda **a: GHMCLoss(use_sigmoid=True, balance='gradient', **a),
+    'GHM-C, gamma 1': lambda **a: GHMCLoss(use_sigmoid=True, gamma=1.0, **a),
     'GHM-C, exact': lambda **a: GHMCLoss(use_sigmoid=True, density='exact', **a),
 }
 MOMENTA = (0, 0.75)
