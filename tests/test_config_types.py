@@ -141,9 +141,7 @@ def test_head_of_a_whole_pyramid(named):
 
 def test_a_loss_over_another_names_the_remedy(cfg):
     cfg.model.bbox_head.loss_cls = dict(GHM_C, gamma=2.0, alpha=0.25)
-    with pytest.raises(
-        ConfigError, match=r"'(gamma|alpha)'.*; .* _delete_=True in model.bbox_head"
-    ):
+    with pytest.raises(ConfigError, match=r"'alpha'.*; .* _delete_=True in model.bbox_head"):
         check_config(cfg, ('train',))
 
 

@@ -124,6 +124,15 @@ def fine_tuning_spreads(table):
     yield from (mean_of_sets(each) for each in tests.values() if len(each) == len(FINE_TUNED))
 
 
+def gamma_spread():
+    """The mean over all data sets of what gamma changes, on val."""
+    differences = []
+    for path in RESULTS.glob('fine-tuning-gamma-*-val.csv'):
+        (row,) = (row for row in csv.DictReader(path.open()) if row['row'] == 'ghmc-gamma1')
+        differences.append([float(row['difference_mean'])])
+    yield mean_of_sets(differences)
+
+
 def class_spreads():
     """Differences between rows in the AP of a class, over seeds."""
     for path in RESULTS.glob('*-classes.csv'):
@@ -160,6 +169,7 @@ IN_TABLES = {
     *table_spreads(),
     *fine_tuning_spreads('fine-tuning'),
     *fine_tuning_spreads('fine-tuning-20e'),
+    *gamma_spread(),
     *class_spreads(),
     *label_error_spreads(),
 }

@@ -125,6 +125,8 @@ class GHMCLoss(GHMLoss):
         if class_weight is not None:
             self.class_weight = ClassWeight(class_weight)
         check_interval('gamma', gamma, '[0, inf)')
+        if gamma and reduction == 'none':  # such a call does not change the mean
+            raise ValueError(f"gamma={gamma}: must be 0 where reduction='none'")
         self.gamma = gamma
         self.positive_gradient = PositiveGradient(momentum) if gamma else None
 
@@ -174,7 +176,7 @@ class GHMCLoss(GHMLoss):
         if self.positive_gradient is None:
             return loss
         if self._trains:
-            self.positive_gradient.update(self.criterion, levels, self.sync)
+            self.positive_gradient.update(self.criterion, levels, loss.detach(), self.sync)
         return loss * self.positive_gradient.mean() ** self.gamma
 
     def _losses_of_examples(self, examples: Examples) -> Tensor:

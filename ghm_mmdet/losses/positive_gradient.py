@@ -19,7 +19,7 @@ from ghm_mmdet.ops import Examples
 
 
 class PositiveGradient(FixedDtype):
-    """Running mean of the gradient norm g of the positives; with labels g is 1 - p.
+    """Mean gradient norm g of the positives of recent calls; with labels g is 1 - p.
 
     Args:
         momentum: a of the moving average over calls, in [0, 1).
@@ -41,37 +41,48 @@ class PositiveGradient(FixedDtype):
         return torch.where(number > 0, total / number, 1.0)
 
     @torch.no_grad()
-    def update(self, criterion: Criterion, levels: Sequence[Examples], all_ranks: bool) -> None:
-        """Update the average by a call; a call without a positive leaves it as it is.
+    def update(
+        self,
+        criterion: Criterion,
+        levels: Sequence[Examples],
+        loss: Tensor,
+        all_ranks: bool,
+    ) -> None:
+        """Update the average by a call with a positive and a finite loss; others change nothing.
 
         Args:
             criterion: Of the examples.
             levels: At least one.
+            loss: Of the call, 0-dim.
             all_ranks: Whether to add up the sums of all ranks, each of which has to call this.
         """
-        of_call = torch.stack([positive_sums(criterion, level) for level in levels]).sum(0)
+        parts = torch.stack([positive_sums(criterion, level) for level in levels]).sum(0)
+        of_call = torch.cat([parts, (~loss.isfinite()).to(parts).reshape(1)])
         if all_ranks:
             of_call = sum_over_ranks(of_call)
-        blended = self.momentum * self.sums + (1 - self.momentum) * of_call
-        self.sums.copy_(torch.where(of_call[1] > 0, blended, self.sums))
+        sums, nonfinite = of_call.split([2, 1])
+        blended = self.momentum * self.sums + (1 - self.momentum) * sums
+        self.sums.copy_(torch.where((sums[1] > 0) & (nonfinite == 0), blended, self.sums))
 
 
 def positive_sums(criterion: Criterion, examples: Examples) -> Tensor:
     """The sum of g of the positives and their number, float32, shape (2,).
 
-    A positive has a label or a value above 0. It counts if its weight is above 0 and its input is
-    finite.
+    A positive has a label, with a score above 0 if there are scores; or a value above 0. It counts
+    if its weight is above 0 and its input is finite.
 
     Args:
         criterion: Of the examples.
         examples: Of one level.
     """
     classes = criterion.background(examples.prediction)
+    if classes == 0:
+        return examples.prediction.new_zeros(2, dtype=torch.float32)
     if not isinstance(examples.target, DenseTarget):
-        labels = examples.target.labels.unsqueeze(1)
-        positive = (labels >= 0) & (labels < classes)
+        at_label, value, _ = examples.at_labels(classes)
+        positive = value > 0
         if examples.prediction.size(-1) == classes:
-            examples, *_ = examples.at_labels(classes)
+            examples = at_label
     else:
         positive = examples.target.values[..., :classes] > 0
         if examples.prediction.size(-1) > classes:

@@ -94,13 +94,28 @@ def test_a_call_without_a_valid_positive_leaves_the_mean_as_it_is():
 
 @pytest.mark.parametrize('bad', [float('nan'), float('inf')])
 def test_input_that_is_not_finite_does_not_reach_the_mean(bad):
-    prediction, target, full, weight = batch('labels')
-    target[0], full[0], weight[0] = 0, torch.eye(CLASSES)[0], 1
+    prediction, target, _, weight = batch('labels')
+    weight[0] = 1
     prediction[0] = bad
     loss = make(gamma=1.0)
     assert loss(prediction, target, weight).isnan()
-    expected = norms_of_positives(prediction[1:], full[1:], weight[1:]).mean().float()
-    torch.testing.assert_close(loss.positive_gradient.mean(), expected)
+    assert torch.equal(loss.positive_gradient.sums, torch.zeros(2))
+
+
+def test_an_ignored_label_and_a_score_of_0_are_no_positives():
+    prediction, labels, _, weight = batch('labels')
+    ignored, score = labels.clone(), torch.linspace(0, 1, len(labels))
+    ignored[:20:2], weight[:20:2], score[::3] = -1, 0, 0
+    values = torch.nn.functional.one_hot(ignored.where(ignored >= 0, CLASSES), CLASSES + 1)
+    values = values[:, :CLASSES] * score[:, None]
+    losses = make(gamma=1.0), make(gamma=1.0)
+    for loss, target in zip(losses, ((ignored, score), values)):
+        loss(prediction, target, weight)
+    torch.testing.assert_close(*(loss.positive_gradient.sums for loss in losses))
+
+
+def test_a_head_without_classes_has_no_positives():
+    assert make(gamma=1.0)(torch.randn(6, 0), torch.zeros(6).long()) == 0
 
 
 def test_it_is_saved_and_a_new_training_starts_afresh():
@@ -120,13 +135,17 @@ def test_a_cast_of_the_model_does_not_cast_the_mean():
 
 
 def test_zero_is_the_published_loss_without_a_state_of_its_own():
-    assert make(gamma=0).state_dict().keys() == make().state_dict().keys()
+    prediction, target, _, weight = batch('labels')
+    loss = make(gamma=0)
+    loss(prediction, target, weight)
+    assert set(loss.state_dict()) == {'density.moving_average'}
+    assert loss.statistics.beta.isfinite().all()
 
 
 @NEEDS_TORCH_2_8
 def test_a_compiled_call_is_the_same():
     losses = make(gamma=1.0), make(gamma=1.0)
-    compiled = torch.compile(losses[1])
+    compiled = torch.compile(losses[1], fullgraph=True)
     for seed in range(2):
         prediction, target, _, weight = batch('labels', seed=seed)
         values = [each(prediction, target, weight) for each in (losses[0], compiled)]
@@ -137,3 +156,8 @@ def test_a_compiled_call_is_the_same():
 def test_an_argument_out_of_range(gamma):
     with pytest.raises(ValueError, match=r'gamma=.*must be'):
         make(gamma=gamma)
+
+
+def test_a_loss_that_never_reduces_is_refused():
+    with pytest.raises(ValueError, match=r"gamma=1: must be 0 where reduction='none'"):
+        make(gamma=1, reduction='none')

@@ -151,8 +151,8 @@ BROKEN = {
         'use_sigmoid=None: must be one of', f'{HEAD}.loss_cls.use_sigmoid=None'
     ),
     'a loss over another, without _delete_': _train(
-        "'gamma'; if that is left of the loss of a base config, _delete_=True",
-        f'{HEAD}.loss_cls.gamma=2.0',
+        "'alpha'; if that is left of the loss of a base config, _delete_=True",
+        f'{HEAD}.loss_cls.alpha=0.25',
     ),
     'a loss that is a list': _train(
         f"{HEAD}.loss_cls=['GHMCLoss', 'GHMRLoss']: must be a dict",
