@@ -76,7 +76,7 @@ class ClassWeight:
                 "class_weight='auto': must be counted before the training; add HarmonizedLossHook "
                 'to the config, or write one weight per class'
             )
-        if known not in (0, classes):
+        if known and known != classes:
             raise ValueError(
                 f'class_weight of {known} classes: must have {classes}, as the head; give one '
                 'weight per class'

@@ -61,6 +61,16 @@ def expected(loss, prediction, full, weight, mean=True):
     return losses.sum() / (valid.sum() if mean else 1), losses
 
 
+@NEEDS_TORCH_2_8
+def test_losses_for_other_numbers_of_classes_compile_one_after_another():
+    torch._dynamo.reset()
+    for classes, size, weights in ((4, 200, None), (5, 207, None), (4, 214, WEIGHTS)):
+        loss = GHMCLoss(use_sigmoid=True, bins=10, class_weight=weights)
+        logits, labels = torch.randn(size, classes), torch.randint(0, classes, (size,))
+        compiled = torch.compile(loss, fullgraph=True, backend='eager')
+        torch.testing.assert_close(compiled(logits, labels), loss(logits, labels))
+
+
 @pytest.mark.usefixtures('backend')
 @pytest.mark.parametrize('reduction', ['mean', 'sum'])
 @pytest.mark.parametrize('setting', SETTINGS)
