@@ -127,8 +127,7 @@ class GHMCLoss(GHMLoss):
         check_interval('gamma', gamma, '[0, inf)')
         if gamma and reduction == 'none':  # such a call does not change the mean
             raise ValueError(f"gamma={gamma}: must be 0 where reduction='none'")
-        self.gamma = gamma
-        self.positive_gradient = PositiveGradient(momentum) if gamma else None
+        self.positive_gradient = PositiveGradient(gamma, momentum) if gamma else None
 
     @property
     def state(self) -> list[Tensor]:
@@ -177,13 +176,11 @@ class GHMCLoss(GHMLoss):
             return loss
         if self._trains:
             self.positive_gradient.update(self.criterion, levels, loss.detach(), self.sync)
-        return loss * self.positive_gradient.mean() ** self.gamma
+        return self.positive_gradient.weigh(loss)
 
     def _losses_of_examples(self, examples: Examples) -> Tensor:
         losses = super()._losses_of_examples(examples)
-        if self.positive_gradient is None:
-            return losses
-        return losses * self.positive_gradient.mean() ** self.gamma
+        return self.positive_gradient.weigh(losses) if self.positive_gradient else losses
 
     def _check_targets(self, examples: Examples, bad_targets: Tensor) -> None:
         self.label_check.note(bad_targets, self.criterion, examples)

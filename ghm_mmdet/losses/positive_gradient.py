@@ -22,6 +22,7 @@ class PositiveGradient(FixedDtype):
     """Mean gradient norm g of the positives of recent calls; with labels g is 1 - p.
 
     Args:
+        gamma: Exponent of the factor of the loss.
         momentum: a of the moving average over calls, in [0, 1).
 
     Attributes:
@@ -29,8 +30,9 @@ class PositiveGradient(FixedDtype):
             zeros before the first positive.
     """
 
-    def __init__(self, momentum: float) -> None:
+    def __init__(self, gamma: float, momentum: float) -> None:
         super().__init__()
+        self.gamma = gamma
         self.momentum = momentum
         self.sums: Tensor
         self.register_buffer('sums', torch.zeros(2, dtype=torch.float32))
@@ -39,6 +41,10 @@ class PositiveGradient(FixedDtype):
         """The mean of g, float32, 0-dim, in [0, 1]; 1 before the first positive."""
         total, number = self.sums.unbind()
         return torch.where(number > 0, total / number, 1.0)
+
+    def weigh(self, loss: Tensor) -> Tensor:
+        """The loss times mean^gamma."""
+        return loss * self.mean() ** self.gamma
 
     @torch.no_grad()
     def update(

@@ -6,13 +6,11 @@ metainfo = dict(classes=('raccoon',))
 model = dict(bbox_head=dict(num_classes=1))
 dataset = dict(data_root=data_root, metainfo=metainfo)
 train_dataloader = dict(dataset=dataset)
-val_dataloader = dict(dataset=dataset)
-test_dataloader = dict(dataset=dict(ann_file='annotations/instances_val.json', **dataset))
+val_dataloader = dict(dataset=dict(ann_file='annotations/instances_val.json', **dataset))
+test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
 test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=20, val_interval=4)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=25),
-    dict(type='MultiStepLR', begin=0, end=20, by_epoch=True, milestones=[16], gamma=0.1),
-]
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].update(end=20, milestones=[16])

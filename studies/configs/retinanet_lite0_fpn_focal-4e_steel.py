@@ -11,15 +11,13 @@ train_pipeline = [resize if step.type == 'Resize' else step for step in _base_.t
 test_pipeline = [resize if step.type == 'Resize' else step for step in _base_.test_pipeline]
 dataset = dict(data_root=data_root, metainfo=metainfo)
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline, **dataset))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline, **dataset))
-test_dataloader = dict(
+val_dataloader = dict(
     dataset=dict(ann_file='annotations/instances_val.json', pipeline=test_pipeline, **dataset)
 )
+test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
 test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=4, val_interval=2)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=25),
-    dict(type='MultiStepLR', begin=0, end=4, by_epoch=True, milestones=[3], gamma=0.1),
-]
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].update(end=4, milestones=[3])
