@@ -97,6 +97,12 @@ WITH_CLASS_WEIGHTS = variant(
     "GHM-C with class_weight='auto', loss weight 0.25",
     loss_cls__class_weight='auto',
 )
+GAMMA_CLASSES = variant(
+    GAMMA,
+    'ghmc-classes-gamma1',
+    "GHM-C with class_weight='auto', gamma 1",
+    loss_cls__class_weight='auto',
+)
 CROSS_ENTROPY_CLASSES = variant(
     FOCAL,
     'ce-classes',
@@ -204,6 +210,7 @@ TABLES = {
                 loss_cls__class_weight='auto',
             ),
             WITH_CLASS_WEIGHTS,
+            GAMMA_CLASSES,
             CLASS_DENSITY,
             FOCAL_CLASSES,
             CROSS_ENTROPY_CLASSES,
@@ -225,6 +232,8 @@ TABLES = {
                 LOWEST_WEIGHT,
                 FALLING_WEIGHT,
                 GAMMA,
+                GAMMA_CLASSES,
+                FOCAL_CLASSES,
             )
         ),
         paired=True,
