@@ -35,6 +35,10 @@ SMALL_BASES = {
     'raccoon-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-20e_raccoon.py',
     'kangaroo-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-30e_kangaroo.py',
     'steel-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-4e_steel.py',
+    'starwars-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-10e_starwars.py',
+    'tile-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-10e_tile.py',
+    'plates-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-6e_plates.py',
+    'controllers-pretrained': '../studies/configs/retinanet_lite0_fpn_focal-20e_controllers.py',
 }
 """The config whose losses a row replaces, by the data."""
 MEASURED_ON = {
@@ -51,6 +55,10 @@ MEASURED_ON = {
     'raccoon-pretrained': {'val': 'raccoon val'},
     'kangaroo-pretrained': {'val': 'kangaroo val'},
     'steel-pretrained': {'val': 'steel val'},
+    'starwars-pretrained': {'val': 'starwars val'},
+    'tile-pretrained': {'val': 'tile val'},
+    'plates-pretrained': {'val': 'plates val'},
+    'controllers-pretrained': {'val': 'controllers val'},
 }
 """By the data: its splits, val to choose by and, if it has one, test for the end.
 
