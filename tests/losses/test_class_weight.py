@@ -8,37 +8,14 @@ from ghm_mmdet.losses import GHMCLoss
 from ghm_mmdet.losses.class_weight import ClassWeight
 from ghm_mmdet.method.density import region_index
 from tests.back_ends import NEEDS_TORCH_2_8
+from tests.losses.forms import CLASSES, FORMS, batch
 
-CLASSES = 4
 WEIGHTS = [0.5, 1.0, 3.0, 20.0]
 SETTINGS = {
     'published': dict(bins=10),
     'tempered': dict(bins=10, balance=dict(preset='small-data', tempering=0.5), loss_weight=0.7),
     'exact': dict(bins=5, density='exact'),
 }
-
-
-def batch(form, size=60, seed=0):
-    """Predictions, the target as a head hands it over, the same in full, and weights."""
-    random = torch.Generator().manual_seed(seed)
-    width = CLASSES + form.startswith('softmax')
-    prediction = torch.randn(size, width, generator=random) * 2
-    labels = torch.randint(0, CLASSES + 1, (size,), generator=random)
-    full = torch.nn.functional.one_hot(labels, CLASSES + 1)[:, :width].float()
-    weight = (torch.rand(size, generator=random) > 0.3).float() * 2
-    target = labels
-    if form == 'labels and score':
-        score = torch.rand(size, generator=random)
-        target, full = (labels, score), full * score[:, None]
-    elif form.endswith('values'):
-        full = torch.rand(size, width, generator=random)
-        if form.startswith('softmax'):
-            full = full / full.sum(1, keepdim=True)
-        target = full
-    return prediction, target, full, weight
-
-
-FORMS = ('labels', 'labels and score', 'values', 'softmax labels', 'softmax values')
 
 
 def expected(loss, prediction, full, weight, mean=True):
