@@ -8,6 +8,7 @@ from math import sqrt
 
 import pytest
 
+from studies.headline import NEW_DATA
 from tests.processes import REPOSITORY
 
 RESULTS = REPOSITORY / 'docs' / 'results'
@@ -124,13 +125,16 @@ def fine_tuning_spreads(table):
     yield from (mean_of_sets(each) for each in tests.values() if len(each) == len(FINE_TUNED))
 
 
-def gamma_spread():
-    """The mean over all data sets of what gamma changes, on val."""
-    differences = []
+def gamma_spreads():
+    """The mean over data sets of what gamma changes, on val: all, those it met last, the others."""
+    late = {each.table for each in NEW_DATA}
+    differences = {}
     for path in RESULTS.glob('fine-tuning-gamma-*-val.csv'):
         (row,) = (row for row in csv.DictReader(path.open()) if row['row'] == 'ghmc-gamma1')
-        differences.append([float(row['difference_mean'])])
-    yield mean_of_sets(differences)
+        found = [float(row['difference_mean'])]
+        for key in ('all', path.stem in late):
+            differences.setdefault(key, []).append(found)
+    yield from map(mean_of_sets, differences.values())
 
 
 def class_spreads():
@@ -169,7 +173,7 @@ IN_TABLES = {
     *table_spreads(),
     *fine_tuning_spreads('fine-tuning'),
     *fine_tuning_spreads('fine-tuning-20e'),
-    *gamma_spread(),
+    *gamma_spreads(),
     *class_spreads(),
     *label_error_spreads(),
 }
