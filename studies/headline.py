@@ -66,12 +66,12 @@ FINE_TUNED = tuple(
     )
 )
 NEW_DATA = tuple(
-    Headline(f'{label}, fine-tuned, {epochs} epochs', f'fine-tuning-gamma-{data}-val', 'ghmc-gamma1')
-    for label, epochs, data in (
-        ('magnetic tiles', 10, 'tile'),
-        ('microcontrollers', 20, 'controllers'),
-        ('license plates', 6, 'plates'),
-        ('film frames', 10, 'starwars'),
+    Headline(f'{label}, fine-tuned, {epochs} epochs', f'fine-tuning-{table}', 'ghmc-gamma1')
+    for label, epochs, table in (
+        ('magnetic tiles', 10, 'gamma-tile-val'),
+        ('microcontrollers', 20, 'gamma-controllers-val'),
+        ('license plates', 6, 'gamma-plates-val'),
+        ('film frames', 10, 'gamma-starwars-val'),
     )
 )
 HEADLINES = (*FROM_SCRATCH, *FINE_TUNED, *NEW_DATA)
