@@ -49,33 +49,34 @@ FROM_SCRATCH = tuple(
         ('drawn parts, 40% of the labels wrong', 'sample-noise-40'),
     )
 )
-FINE_TUNED = tuple(
-    Headline(f'{label}, fine-tuned, {epochs} epochs', f'fine-tuning-{table}', row)
-    for label, epochs, table, row in (
-        ('BCCD test', 10, 'gamma-bccd-test', 'ghmc-gamma1'),
-        ('BCCD test with class weights', 10, 'gamma-bccd-test', 'ghmc-classes-gamma1'),
-        ('playing cards test', 10, 'gamma-cards-test', 'ghmc-gamma1'),
-        ('circuit boards test', 10, 'gamma-pcb-test', 'ghmc-gamma1'),
-        ('BCCD test with class weights', 20, '20e-gamma-bccd-test', 'ghmc-classes-gamma1'),
-        ('playing cards test', 20, '20e-gamma-cards-test', 'ghmc-gamma1'),
-        ('circuit boards test', 20, '20e-gamma-pcb-test', 'ghmc-gamma1'),
-        ('drawn parts', 10, 'gamma-sample-val', 'ghmc-gamma1'),
-        ('raccoons', 20, 'gamma-raccoon-val', 'ghmc-gamma1'),
-        ('kangaroos', 30, 'gamma-kangaroo-val', 'ghmc-gamma1'),
-        ('steel surfaces', 4, 'gamma-steel-val', 'ghmc-gamma1'),
-    )
+
+
+def _fine_tuned(label: str, epochs: int, table: str, row: str = 'ghmc-gamma1') -> Headline:
+    return Headline(f'{label}, fine-tuned, {epochs} epochs', f'fine-tuning-{table}', row)
+
+
+WITH_CLASS_WEIGHTS = 'ghmc-classes-gamma1'
+FINE_TUNED = (
+    _fine_tuned('BCCD test', 10, 'gamma-bccd-test'),
+    _fine_tuned('BCCD test with class weights', 10, 'gamma-bccd-test', WITH_CLASS_WEIGHTS),
+    _fine_tuned('playing cards test', 10, 'gamma-cards-test'),
+    _fine_tuned('circuit boards test', 10, 'gamma-pcb-test'),
+    _fine_tuned('BCCD test with class weights', 20, '20e-gamma-bccd-test', WITH_CLASS_WEIGHTS),
+    _fine_tuned('playing cards test', 20, '20e-gamma-cards-test'),
+    _fine_tuned('circuit boards test', 20, '20e-gamma-pcb-test'),
+    _fine_tuned('drawn parts', 10, 'gamma-sample-val'),
+    _fine_tuned('raccoons', 20, 'gamma-raccoon-val'),
+    _fine_tuned('kangaroos', 30, 'gamma-kangaroo-val'),
+    _fine_tuned('steel surfaces', 4, 'gamma-steel-val'),
 )
-NEW_DATA = tuple(
-    Headline(f'{label}, fine-tuned, {epochs} epochs', f'fine-tuning-{table}', 'ghmc-gamma1')
-    for label, epochs, table in (
-        ('magnetic tiles', 10, 'gamma-tile-val'),
-        ('microcontrollers', 20, 'gamma-controllers-val'),
-        ('license plates', 6, 'gamma-plates-val'),
-        ('film frames', 10, 'gamma-starwars-val'),
-    )
+NEW_DATA = (
+    _fine_tuned('magnetic tiles', 10, 'gamma-tile-val'),
+    _fine_tuned('microcontrollers', 20, 'gamma-controllers-val'),
+    _fine_tuned('license plates', 6, 'gamma-plates-val'),
+    _fine_tuned('film frames', 10, 'gamma-starwars-val'),
 )
+"""Of data on which nothing was chosen."""
 HEADLINES = (*FROM_SCRATCH, *FINE_TUNED, *NEW_DATA)
-"""The last have data on which nothing was chosen."""
 
 
 @dataclass(frozen=True)
