@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from studies.anchor_eqlv2 import AnchorEQLV2Loss
 from studies.class_density import ClassDensityGHMC
 from studies.class_weighted_focal import ClassWeightedFocalLoss
 from studies.loss_weight_decay import LossWeightDecay
+from studies.quality_head import QualityRetinaHead
 from studies.study_tables import FOCAL, L1, NO_PRIOR, OHEM, SMALL_DATA, TUNED_FOCAL, cause, variant
 from studies.tables import Row, Table
 
@@ -111,6 +113,23 @@ CROSS_ENTROPY_CLASSES = variant(
         _delete_=True, type='CrossEntropyLoss', use_sigmoid=True, class_weight=BCCD_WEIGHTS
     ),
 )
+EQLV2 = _importing(
+    'studies.anchor_eqlv2',
+    variant(
+        FOCAL,
+        'eqlv2',
+        'EQLv2',
+        loss_cls=dict(_delete_=True, type=AnchorEQLV2Loss.__name__, num_classes=3),
+    ),
+)
+
+
+def _quality(name: str, label: str, loss: str) -> Row:
+    settings = dict(_delete_=True, type=loss, use_sigmoid=True)
+    row = variant(FOCAL, name, label, type=QualityRetinaHead.__name__, loss_cls=settings)
+    return _importing('studies.quality_head', row)
+
+
 FINE_TUNED_OHEM = variant(OHEM, 'ohem', 'OHEM, three negatives a positive', **L1)
 COMPARED = (FINE_TUNED_FOCAL, FINE_TUNED, FINE_TUNED_OHEM)
 RIVALS = (
@@ -137,6 +156,8 @@ RIVALS = (
             'model.bbox_head.loss_bbox': BALANCED_L1,
         },
     ),
+    _quality('qfl', 'quality focal loss', 'QualityFocalLoss'),
+    _quality('vfl', 'varifocal loss', 'VarifocalLoss'),
 )
 
 
@@ -214,6 +235,7 @@ TABLES = {
             CLASS_DENSITY,
             FOCAL_CLASSES,
             CROSS_ENTROPY_CLASSES,
+            EQLV2,
         ),
         paired=True,
     ),

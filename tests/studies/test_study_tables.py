@@ -38,7 +38,7 @@ def test_rows_differ_in_the_losses_their_density_the_prior_and_the_rate_alone(ta
         if head.type == 'WholePyramidHead':
             head.type = head.pop('head')
             head.pop('ignore_avg_factor', None)
-        for name in ('GHMRetinaHead', 'PISARetinaHead'):
+        for name in ('GHMRetinaHead', 'PISARetinaHead', 'QualityRetinaHead'):
             head.type = head.type.replace(name, 'RetinaHead')
     # what two of the rivals are, beside their losses: Libra's pyramid, and PISA's sampling
     if row.name == 'libra':
