@@ -119,7 +119,9 @@ EQLV2 = _importing(
         FOCAL,
         'eqlv2',
         'EQLv2',
-        loss_cls=dict(_delete_=True, type=AnchorEQLV2Loss.__name__, num_classes=3),
+        loss_cls=dict(
+            _delete_=True, type=AnchorEQLV2Loss.__name__, use_sigmoid=True, num_classes=3
+        ),
     ),
 )
 
