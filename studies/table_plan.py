@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from ghm_mmdet.cli.check_config import check_config, check_data, check_machine
+from ghm_mmdet.cli.check_config import check_config, check_machine
+from ghm_mmdet.cli.check_data import check_data
 from ghm_mmdet.cli.command_line import ConfigOptions
 from ghm_mmdet.cli.config import ConfigError, set_work_dir
 from studies.fine_tuning_tables import TABLES as FINE_TUNING_TABLES

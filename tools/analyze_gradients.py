@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from itertools import islice
@@ -20,12 +20,12 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import MessageHub, MMLogger
-from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ghm_mmdet.cli.check_config import check_config, check_data
+from ghm_mmdet.cli.check_config import check_config, nested
+from ghm_mmdet.cli.check_data import check_data
 from ghm_mmdet.cli.checkpoint import check_checkpoint
 from ghm_mmdet.cli.command_line import add_config, add_trust, one_line_errors
 from ghm_mmdet.cli.config import ConfigError, load_config
@@ -75,7 +75,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(arguments)
     with one_line_errors(args.debug):
         cfg, out = prepare(args)
-        init_default_scope('mmdet')
         with redirect_stdout(StringIO()):  # pycocotools prints lines while it reads
             loader = annotated_loader(cfg, args.split, args.images)
         model = _model(cfg, args)
@@ -129,21 +128,14 @@ def prepare(args: argparse.Namespace) -> tuple[Config, Path]:
 def _model(cfg: Config, args: argparse.Namespace) -> nn.Module:
     # building and loading say a page about each layer otherwise
     MMLogger.get_instance('analyze_gradients', log_level='ERROR')
-    _keep_low_scores(cfg.model)
+    for _, part in nested(cfg.model, 'model'):
+        if 'score_thr' in part:  # low scores show that the model disagrees with a label
+            part['score_thr'] = min(part['score_thr'], SCORE_THRESHOLD)
     model = build_detector(cfg, args.config)
     loaded = load_weights(model, args.checkpoint, args.config)
     # TOOD's loss depends on the epoch
     MessageHub.get_current_instance().update_info('epoch', loaded.get('meta', {}).get('epoch', 0))
     return model.to(get_device())
-
-
-def _keep_low_scores(config: Mapping) -> None:
-    """Keep low scores, which show that the model disagrees with a label."""
-    for key, value in config.items():
-        if key == 'score_thr':
-            config[key] = min(value, SCORE_THRESHOLD)
-        elif isinstance(value, Mapping):
-            _keep_low_scores(value)
 
 
 def _strides(model: nn.Module) -> list[int]:

@@ -24,7 +24,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from ghm_mmdet.cli.check_config import check_num_classes, check_pretrained
+from ghm_mmdet.cli.check_config import check_pretrained
+from ghm_mmdet.cli.check_data import check_num_classes
 from ghm_mmdet.cli.checkpoint import check_file
 from ghm_mmdet.cli.command_line import ConfigOptions, add_debug
 from ghm_mmdet.cli.config import ConfigError, load_config

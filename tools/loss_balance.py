@@ -14,12 +14,12 @@ from itertools import islice
 
 import torch
 from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
 
-from ghm_mmdet.cli.check_config import check_config, check_data
+from ghm_mmdet.cli.check_config import check_config
+from ghm_mmdet.cli.check_data import check_data
 from ghm_mmdet.cli.checkpoint import check_checkpoint
 from ghm_mmdet.cli.command_line import add_config, add_trust, one_line_errors
 from ghm_mmdet.cli.config import ConfigError, load_config
@@ -48,7 +48,6 @@ def _measure(args: argparse.Namespace) -> dict[str, float]:
         raise ConfigError('model.bbox_head is missing: only one-stage detectors are measured')
     if args.checkpoint:
         check_checkpoint(args.checkpoint, 'CHECKPOINT')
-    init_default_scope('mmdet')
     # otherwise building and initialising print a page about the layers
     MMLogger.get_instance('loss_balance', log_level='ERROR')
     set_random_seed(0)

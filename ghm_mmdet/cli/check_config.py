@@ -24,9 +24,6 @@ from ghm_mmdet.cli.check_head import (
 from ghm_mmdet.cli.checkpoint import check_checkpoint
 from ghm_mmdet.cli.config import ConfigError, has_accelerator
 from ghm_mmdet.config_types import config_class, is_a
-from ghm_mmdet.datasets.check import read_data
-from ghm_mmdet.datasets.pictures import warn_of_sizes
-from ghm_mmdet.datasets.splits import Split
 from ghm_mmdet.heads import WholePyramidHead
 from ghm_mmdet.losses import GHMCLoss, GHMRLoss, OHEMLoss
 from ghm_mmdet.losses.ghm_loss import GHMLoss
@@ -66,7 +63,7 @@ def check_config(cfg: Config, loops: Sequence[str]) -> None:
             )
     if not isinstance(cfg.get('model'), Mapping):
         raise ConfigError('the config has no model; write it, or inherit it from a _base_')
-    for name, part in _nested(cfg.model, 'model'):
+    for name, part in nested(cfg.model, 'model'):
         _check_module(name, part)
     heads = list(_heads(cfg))
     for head in heads:
@@ -96,7 +93,7 @@ def check_machine(cfg: Config) -> None:
             )
     if importlib.util.find_spec('torchvision') is not None:
         return
-    for name, part in _nested(cfg.model, 'model'):
+    for name, part in nested(cfg.model, 'model'):
         if str(part.get('checkpoint')).startswith('torchvision://'):
             raise ConfigError(
                 f'{name}.checkpoint={part["checkpoint"]!r}: needs torchvision, which is not '
@@ -118,7 +115,7 @@ def check_pretrained(cfg: Config, check: Callable = check_checkpoint) -> None:
         remedy = 'download it, see docs/own-data.md, or load_from=None trains without it'
         check(cfg.load_from, 'load_from', remedy)
         return
-    for name, part in _nested(cfg.model, 'model'):
+    for name, part in nested(cfg.model, 'model'):
         path = part.get('checkpoint')
         if isinstance(path, str) and is_a(part, WEIGHT_INITIALIZERS, PretrainedInit):
             check(path, f'{name}.checkpoint', f'download it, or {name}=None trains without it')
@@ -132,7 +129,7 @@ def warn_of_random_layers(cfg: Config) -> None:
     """
     if cfg.get('load_from'):
         return
-    parts = dict(_nested(cfg.model, 'model'))
+    parts = dict(nested(cfg.model, 'model'))
     given = [name for name, part in parts.items() if _has_weights(part.get('init_cfg'))]
     for name, part in parts.items():
         # a teacher gets its weights elsewhere
@@ -160,78 +157,23 @@ def warn_of_random_layers(cfg: Config) -> None:
 
 def _has_weights(init_cfg: object) -> bool:
     """Whether an ``init_cfg``, a dict or a list of them, names a checkpoint."""
-    return any(part.get('checkpoint') for _, part in _nested(init_cfg, 'init_cfg'))
+    return any(part.get('checkpoint') for _, part in nested(init_cfg, 'init_cfg'))
 
 
-def check_data(cfg: Config, loops: Sequence[str]) -> list[Split]:
-    """Check the data sets and metrics of the given loops, and that the heads have their classes.
-
-    Legal but surprising data is logged as a warning.
-
-    Returns:
-        The data sets that could be read.
-
-    Raises:
-        DataError: A data set cannot be used as configured.
-        ConfigError: A head has another number of classes than the data.
-    """
-    reading = read_data(cfg, loops)
-    for split in reading.splits:
-        warn_of_sizes(split, reading.findings)
-    for warning in reading.findings.warnings:
-        print_log(warning, 'current', logging.WARNING)
-    reading.findings.raise_error()
-    check_num_classes(cfg, reading.splits)
-    return reading.splits
-
-
-def check_trained_classes(content: object, splits: Sequence[Split]) -> None:
-    """Check that a checkpoint's labels are those of the data sets that it predicts on.
-
-    Other names at the same labels are logged as a warning.
-
-    Args:
-        content: Of the checkpoint; MMEngine notes the classes of the training data in it.
-        splits: The data sets.
-
-    Raises:
-        ConfigError: It was trained with the same classes in another order.
-    """
-    meta = content.get('meta') if isinstance(content, Mapping) else None
-    noted = (meta or {}).get('dataset_meta')
-    # mmdet stores a list if joined data sets differ
-    noted = noted[0] if isinstance(noted, list) and noted else noted
-    trained = (noted.get('classes') if isinstance(noted, Mapping) else None) or ()
-    for split in splits:
-        if len(trained) != len(split.classes) or tuple(trained) == split.classes:
-            continue
-        pairs = zip(trained, split.classes)
-        label, (was, now) = next((k, pair) for k, pair in enumerate(pairs) if len({*pair}) > 1)
-        fault = (
-            f'{split.name}.metainfo.classes: label {label} is {now!r}, and {was!r} in checkpoint'
-        )
-        if {*trained} == {*split.classes}:
-            raise ConfigError(
-                f'{fault}; must be in the order in which it was trained, {list(trained)}: sort the '
-                f"list 'categories' of {split.table.path} so, ids may stay, and the classes"
-            )
-        print_log(f'{fault}; is it the same class?', 'current', logging.WARNING)
-
-
-def _nested(config: object, name: str) -> Iterator[tuple[str, Mapping]]:
+def nested(config: object, name: str) -> Iterator[tuple[str, Mapping]]:
     """Name and content of every dict in a config, outermost first."""
     if isinstance(config, Mapping):
         yield name, config
         for key, value in config.items():
-            yield from _nested(value, f'{name}.{key}')
+            yield from nested(value, f'{name}.{key}')
     elif isinstance(config, (list, tuple)):
         for index, value in enumerate(config):
-            yield from _nested(value, f'{name}[{index}]')
+            yield from nested(value, f'{name}[{index}]')
 
 
 def _heads(cfg: Config) -> Iterator[tuple[str, type, Mapping]]:
     """Name, class and config of every part of the model that has a harmonized loss."""
-    for name, part in _nested(cfg.model, 'model'):
+    for name, part in nested(cfg.model, 'model'):
         if not harmonized_losses(part):
             continue
         kind = config_class(part.get('type'), MODELS)
@@ -246,7 +188,7 @@ def _check_code_weights(cfg: Config, heads: Sequence[tuple[str, type, Mapping]])
     """Refuse coordinates of different weight, as in 3D, because GHM-R counts each of them once."""
     if not any(is_a(loss, MODELS, GHMRLoss) for _, _, head in heads for loss in head.values()):
         return
-    for name, part in _nested(cfg.model, 'model'):
+    for name, part in nested(cfg.model, 'model'):
         weights = part.get('code_weight') or ()
         if len({weight for weight in weights if weight > 0}) > 1:
             raise ConfigError(
@@ -315,26 +257,3 @@ def _check_loss(name: str, kind: type, part: Mapping) -> None:
             f'{name}: use_sigmoid is missing; OHEMLoss needs use_sigmoid=True around a loss with '
             'sigmoid, because heads look for it in the config and build softmax outputs without it'
         )
-
-
-def check_num_classes(cfg: Config, splits: Sequence[Split]) -> None:
-    """Check that each head has as many classes as each data set.
-
-    Raises:
-        ConfigError: The numbers differ.
-    """
-    heads = [
-        (name, part)
-        for name, part in _nested(cfg.model, 'model')
-        if name.rpartition('.')[2].partition('[')[0] in ('bbox_head', 'mask_head')
-    ]
-    for split in splits:
-        if not split.has_labels:
-            continue
-        needed = len(split.classes)
-        for name, part in heads:
-            if part.get('num_classes', needed) != needed:
-                raise ConfigError(
-                    f'{name}.num_classes={part["num_classes"]}: must be {needed}, the number of '
-                    f'classes of {split.name}; set one of the two'
-                )

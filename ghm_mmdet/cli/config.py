@@ -30,15 +30,12 @@ class ConfigError(ValueError):
     """A config or command line that cannot be run; the message is one line."""
 
 
-def load_config(
-    path: str, options: Mapping[str, object] | None = None, *, imports: bool = True
-) -> Config:
+def load_config(path: str, options: Mapping[str, object] | None = None) -> Config:
     """Read a config file and merge overriding options into it.
 
     Args:
         path: The file.
         options: Values by dotted key, as ``--cfg-options`` gives them.
-        imports: Whether to run its ``custom_imports``.
 
     Raises:
         ConfigError: The file is missing, is no config, or the options do not fit.
@@ -49,13 +46,12 @@ def load_config(
         raise ConfigError(f'config {path}: is a checkpoint; name the config first')
     # A config is a program: any exception is an error in the config.
     try:
-        cfg = Config.fromfile(path, import_custom_modules=imports)
+        cfg = Config.fromfile(path)
     except Exception as error:
         cause = _import_failure(error)
         raise ConfigError(f'config {path}: {type(cause).__name__}: {cause}') from error
     merge_options(cfg, options or {}, path)
-    if cfg.get('default_scope'):
-        init_default_scope(cfg.default_scope)
+    init_default_scope(cfg.get('default_scope') or 'mmdet')
     return cfg
 
 

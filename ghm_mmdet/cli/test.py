@@ -12,7 +12,8 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
 
-from ghm_mmdet.cli.check_config import check_config, check_data, check_trained_classes
+from ghm_mmdet.cli.check_config import check_config
+from ghm_mmdet.cli.check_data import check_data, check_trained_classes
 from ghm_mmdet.cli.checkpoint import check_checkpoint
 from ghm_mmdet.cli.command_line import add_config, add_run, add_trust, one_line_errors
 from ghm_mmdet.cli.config import ConfigError, add_hook, load_config, set_work_dir

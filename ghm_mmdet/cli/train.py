@@ -9,11 +9,11 @@ from mmengine.config import Config
 
 from ghm_mmdet.cli.check_config import (
     check_config,
-    check_data,
     check_machine,
     check_pretrained,
     warn_of_random_layers,
 )
+from ghm_mmdet.cli.check_data import check_data
 from ghm_mmdet.cli.checkpoint import check_checkpoint, set_resume
 from ghm_mmdet.cli.command_line import add_config, add_run, add_trust, one_line_errors
 from ghm_mmdet.cli.config import (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+LISTED = 5  # names in a message
+
 
 class DataError(ValueError):
     """Data that cannot be trained on or evaluated; the message is one line and names the file."""
@@ -45,7 +47,7 @@ def _add(lines: list[str], text: str) -> None:
         lines.append(text)
 
 
-def listing(names: list | tuple, most: int = 5) -> str:
+def listing(names: list | tuple) -> str:
     """The first names, and the number of the others."""
-    rest = f' and {len(names) - most} more' if len(names) > most else ''
-    return f'{list(names[:most])}{rest}'
+    rest = f' and {len(names) - LISTED} more' if len(names) > LISTED else ''
+    return f'{list(names[:LISTED])}{rest}'

@@ -25,8 +25,6 @@ COLOURS = {
     'positives': '#D55E00',
     'negatives': '#56B4E9',
     'moving average': '#000000',
-    'before training': '#999999',
-    'after training': '#000000',
 }
 LINE_WIDTH = 1.8
 PANEL = (5.2, 3.8)  # inches: two beside each other are legible at the width of a README

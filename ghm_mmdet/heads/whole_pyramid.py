@@ -9,7 +9,8 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from ghm_mmdet.config_types import config_class
-from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss
+from ghm_mmdet.losses.ghm_loss import GHMLoss
+from ghm_mmdet.losses.partial_loss import PartialLoss
 
 
 class WholePyramidDensity:

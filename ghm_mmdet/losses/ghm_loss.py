@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from ghm_mmdet.losses.all_reduce import over_ranks
 from ghm_mmdet.losses.class_weight import ClassWeight
 from ghm_mmdet.losses.monitors import NonfiniteFlags
 from ghm_mmdet.losses.optimizer_step import OptimizerStep
+from ghm_mmdet.losses.partial_loss import PartialLoss
 from ghm_mmdet.losses.restart import check_and_restart
 from ghm_mmdet.method.arguments import check_choice, check_interval, check_positive_integer
 from ghm_mmdet.method.balance import Balance, build_balance
@@ -56,66 +56,11 @@ class Statistics(NamedTuple):
 
     Attributes:
         counts: R_j, int64, shape (M,).
-        losses: Sum of the element losses per region before harmonizing, shape (M,), with the
-            factors of the levels; this rank's, also with ``sync``.
         beta: Harmonizing weight per region, shape (M,).
     """
 
     counts: Tensor
-    losses: Tensor
     beta: Tensor
-
-
-ONLY_SCALED = (
-    'the GHM loss of one level was {}: it is computed after all levels, so a head can multiply or '
-    'divide it, and return it; return another loss under a name of its own'
-)
-
-
-@dataclass(frozen=True)
-class PartialLoss:
-    """One level's share of a loss whose density spans several levels.
-
-    Nothing is computed yet. :meth:`GHMLoss.merge` computes all levels together; do not modify the
-    tensors before that. A head can multiply, divide and return a share; all else is an error.
-
-    Attributes:
-        loss: The whole loss.
-        examples: Of the level. Their factor includes the factors that a head multiplies by.
-        reduction: Of the whole loss.
-        ignores_factors: Whether factors that a head multiplies the share by have no effect.
-    """
-
-    loss: GHMLoss
-    examples: Examples
-    reduction: str
-    ignores_factors: bool
-
-    def __mul__(self, factor: float | Tensor) -> PartialLoss:
-        return self._with_factor(scaled(self.examples.factor, factor), factor)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, divisor: float | Tensor) -> PartialLoss:
-        return self._with_factor(self.examples.factor / divisor, divisor)
-
-    def __add__(self, other: object) -> PartialLoss:
-        raise TypeError(ONLY_SCALED.format('added to'))
-
-    __radd__ = __sub__ = __rsub__ = __add__
-
-    def __getattr__(self, name: str) -> object:
-        raise AttributeError(ONLY_SCALED.format(f'asked for its {name}'))
-
-    def _with_factor(self, result: float | Tensor, factor: float | Tensor) -> PartialLoss:
-        if self.ignores_factors:
-            return self
-        if isinstance(factor, Tensor) and factor.requires_grad:
-            raise ValueError(
-                'factor of a level: has a gradient, must be a constant; detach it, or take a '
-                'density per level'
-            )
-        return replace(self, examples=self.examples._replace(factor=result))
 
 
 def build_density(
@@ -295,9 +240,9 @@ class GHMLoss(nn.Module):
                 self._update_running_stats(result.counts, result.nonfinite)
         else:
             result = self._of_whole_step(levels, how, ranks, backend)
-        loss, beta, scale, counts, losses, *_ = result
+        loss, beta, scale, counts, *_ = result
         # a module takes longer to assign than its dictionary
-        self.__dict__['statistics'] = Statistics(counts, losses, beta)
+        self.__dict__['statistics'] = Statistics(counts, beta)
         if self.class_weight is not None:
             edges = self.density.edges
             loss = loss + self.class_weight.extra(self.criterion, levels, edges, scale)

@@ -8,8 +8,9 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from ghm_mmdet.losses.class_weight import ClassWeight
-from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_density
+from ghm_mmdet.losses.ghm_loss import GHMLoss, build_density
 from ghm_mmdet.losses.monitors import LabelCheck
+from ghm_mmdet.losses.partial_loss import PartialLoss
 from ghm_mmdet.losses.positive_gradient import PositiveGradient
 from ghm_mmdet.method.arguments import check_choice, check_interval
 from ghm_mmdet.method.balance import Balance

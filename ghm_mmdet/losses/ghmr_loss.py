@@ -9,8 +9,9 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss, build_density
+from ghm_mmdet.losses.ghm_loss import GHMLoss, build_density
 from ghm_mmdet.losses.monitors import OutlierWatch
+from ghm_mmdet.losses.partial_loss import PartialLoss
 from ghm_mmdet.method.arguments import check_interval
 from ghm_mmdet.method.balance import Balance
 from ghm_mmdet.method.call_forms import either_weight

@@ -57,10 +57,7 @@ class _Gradient(torch.autograd.Function):
     def backward(ctx, above):
         # autograd enables gradients here only for a second derivative
         if torch.is_grad_enabled():
-            raise RuntimeError(
-                'a GHM loss has no second derivative: leave out create_graph=True, or use '
-                "reduction='none'"
-            )
+            raise RuntimeError('a GHM loss has no second derivative: leave out create_graph=True')
         scale, edges, *tensors = ctx.saved_tensors
         size, first = _Gradient.PER_LEVEL, len(ctx.needs_input_grad) - len(tensors)
         starts = [s for s in range(0, len(tensors), size) if ctx.needs_input_grad[first + s]]

@@ -1,4 +1,4 @@
-"""Checks of a config, and of the data that it names."""
+"""Checks of a config."""
 
 import pytest
 from mmdet.models.dense_heads import RetinaHead
@@ -11,7 +11,6 @@ from torch.nn import BatchNorm2d
 from ghm_mmdet.cli import check_config as checks
 from ghm_mmdet.cli import check_head
 from ghm_mmdet.cli.config import ConfigError
-from ghm_mmdet.datasets.findings import DataError
 from ghm_mmdet.losses import GHMCLoss
 
 HEAD = 'model.bbox_head'
@@ -29,14 +28,12 @@ def cfg(small_config):
 def test_good_config(cfg):
     checks.check_config(cfg, ('train', 'val', 'test'))
     checks.check_machine(cfg)
-    checks.check_data(cfg, ('train', 'val', 'test'))
 
 
 def test_validation_may_be_left_out(cfg):
     for part in checks.LOOP_PARTS['val']:
         cfg[part] = None
     checks.check_config(cfg, ('train', 'val'))
-    checks.check_data(cfg, ('train', 'val'))
 
 
 BROKEN = {
@@ -328,51 +325,6 @@ def test_weights_that_need_torchvision(cfg, monkeypatch):
     monkeypatch.setattr(checks.importlib.util, 'find_spec', lambda name: None)
     with pytest.raises(ConfigError, match=r'needs torchvision.*model.backbone.init_cfg=None'):
         checks.check_machine(cfg)
-
-
-def test_head_with_another_number_of_classes(cfg):
-    cfg.model.bbox_head.num_classes = 80
-    with pytest.raises(ConfigError, match=r'model.bbox_head.num_classes=80: must be 3, the number'):
-        checks.check_data(cfg, ('train',))
-
-
-@pytest.mark.parametrize('loop', ['train', 'val', 'test'])
-def test_data_of_each_loop_is_checked_through_wrappers(cfg, loop):
-    loader = cfg[f'{loop}_dataloader']
-    loader.dataset.ann_file = 'none.json'
-    loader.dataset = dict(type='RepeatDataset', times=2, dataset=loader.dataset)
-    with pytest.raises(DataError, match=r'none.json: no such annotation file'):
-        checks.check_data(cfg, (loop,))
-
-
-@pytest.mark.parametrize('several', [False, True])
-def test_metric_of_another_folder(cfg, several):
-    cfg.val_evaluator.ann_file = 'elsewhere.json'
-    cfg.val_evaluator = [cfg.val_evaluator] if several else cfg.val_evaluator
-    with pytest.raises(DataError, match=r'elsewhere.json: no such annotation file'):
-        checks.check_data(cfg, ('val',))
-
-
-def test_categories_left_out_on_purpose(cfg):
-    cfg.merge_from_dict(
-        {
-            'train_dataloader.dataset.metainfo.classes': ('RBC', 'WBC'),
-            'model.bbox_head.num_classes': 2,
-        }
-    )
-    with pytest.raises(DataError, match='unused_categories'):
-        checks.check_data(cfg, ('train',))
-    cfg.unused_categories = ['Platelets']
-    checks.check_data(cfg, ('train',))
-
-
-def test_predicting_needs_no_boxes(cfg, coco_folder, edit_json):
-    path = coco_folder / 'annotations' / 'instances_test.json'
-    edit_json(path, lambda content: content['annotations'].clear())
-    with pytest.raises(DataError, match='no box'):
-        checks.check_data(cfg, ('test',))
-    cfg.test_evaluator.format_only = True
-    checks.check_data(cfg, ('test',))
 
 
 class NamesHead(RetinaHead):

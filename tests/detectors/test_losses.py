@@ -7,7 +7,8 @@ import torch
 
 from ghm_mmdet.heads.whole_pyramid import WholePyramidDensity
 from ghm_mmdet.losses import GHMCLoss
-from ghm_mmdet.losses.ghm_loss import GHMLoss, PartialLoss
+from ghm_mmdet.losses.ghm_loss import GHMLoss
+from ghm_mmdet.losses.partial_loss import PartialLoss
 
 SOME = [[8.0, 12.0, 60.0, 70.0], [50.0, 40.0, 120.0, 124.0], [70.0, 6.0, 96.0, 30.0]]
 OTHERS = [[20.0, 20.0, 84.0, 90.0]]

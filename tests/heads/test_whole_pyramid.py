@@ -12,7 +12,7 @@ import ghm_mmdet  # noqa: F401
 from ghm_mmdet.heads import WholePyramidHead
 from ghm_mmdet.heads.whole_pyramid import WholePyramidDensity
 from ghm_mmdet.losses import GHMCLoss
-from ghm_mmdet.losses.ghm_loss import PartialLoss
+from ghm_mmdet.losses.partial_loss import PartialLoss
 
 CLASSES = 3
 

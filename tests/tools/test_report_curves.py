@@ -11,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ghm_mmdet.losses import AuthenticSmoothL1Loss, GHMCLoss, GHMRLoss
 from gradient_report.curves import (
+    SMOOTH_L1_BETA,
     classification_curves,
     contribution_shares,
     region_centres,
@@ -19,7 +20,7 @@ from gradient_report.curves import (
 
 COUNTS = np.array([900, 300, 0, 40, 7, 0, 3, 1, 20, 60])
 BINS = 5
-MU, DELTA = 0.02, 0.05
+MU = 0.05  # so that the box errors lie on both sides of smooth L1's beta
 
 
 def cross_entropy(logits, target):
@@ -41,7 +42,7 @@ CLASSIFICATION = {
     'GHM-C, small-data': partial(ghm_c, balance='small-data'),
 }
 REGRESSION = {
-    'smooth L1': SmoothL1Loss(beta=DELTA, reduction='sum'),
+    'smooth L1': SmoothL1Loss(beta=SMOOTH_L1_BETA, reduction='sum'),
     'authentic smooth L1': AuthenticSmoothL1Loss(mu=MU, reduction='sum'),
     'GHM-R': GHMRLoss(mu=MU, bins=BINS, reduction='sum'),
 }
@@ -87,7 +88,7 @@ def test_regression_curves_are_the_losses_gradients(name, sign):
     difference = sign * MU * norms / (1 - norms**2).sqrt()
     gradients = gradient_norms(REGRESSION[name], difference, torch.zeros_like(difference))
     expected = mean_by_region(gradients, norms, len(COUNTS), norms.sum().item())
-    curves = regression_curves(COUNTS, MU, DELTA, BINS)
+    curves = regression_curves(COUNTS, MU, BINS)
     assert curves.keys() == REGRESSION.keys()
     np.testing.assert_allclose(curves[name][COUNTS > 0], expected[COUNTS > 0], rtol=1e-5)
 
@@ -151,7 +152,6 @@ def test_shares_are_of_the_total():
         (regression_curves, [1, np.nan], {}, 'none below 0'),
         (classification_curves, [1], {'bins': 0}, 'bins=0: must be an integer'),
         (regression_curves, [1], {'mu': 0}, 'mu=0: must be a number in'),
-        (regression_curves, [1], {'delta': -1}, 'delta=-1: must be a number in'),
     ],
 )
 def test_errors_name_the_argument(curves, counts, arguments, message):

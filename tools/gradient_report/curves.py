@@ -21,6 +21,8 @@ from ghm_mmdet.method.balance import PRESETS
 from ghm_mmdet.method.density import UnitRegionDensity, harmonizing_weight
 
 FOCAL_GAMMA = 2.0
+SMOOTH_L1_BETA = 1 / 9
+"""Where smooth L1 turns from quadratic to linear, in units of the box deltas."""
 
 
 def region_centres(bins: int) -> np.ndarray:
@@ -58,18 +60,16 @@ def classification_curves(counts: np.ndarray, bins: int = 30) -> dict[str, np.nd
 
 
 def regression_curves(
-    counts: np.ndarray, mu: float = 0.02, delta: float = 1 / 9, bins: int = 10
+    counts: np.ndarray, mu: float = 0.02, bins: int = 10
 ) -> dict[str, np.ndarray]:
     """Reformulated gradient norm against gr = |d / sqrt(d^2 + mu^2)| of each box loss.
 
     Authentic smooth L1 has gr itself, GHM-R has gr beta, and 0 in an empty region. Smooth L1
-    has min(|d| / delta, 1), where |d| = mu gr / sqrt(1 - gr^2).
+    has min(|d| / beta, 1), where |d| = mu gr / sqrt(1 - gr^2).
 
     Args:
         counts: Examples per region of gr, shape (F,).
         mu: Of authentic smooth L1, in units of the box deltas; above 0.
-        delta: Where smooth L1 turns from quadratic to linear, in units of the box deltas; above 0.
-            MMDetection's ``SmoothL1Loss`` calls it ``beta``; close to 0 it is L1.
         bins: M of GHM-R.
 
     Returns:
@@ -81,11 +81,10 @@ def regression_curves(
     """
     counts = _checked(counts)
     check_interval('mu', mu, '(0, inf)')
-    check_interval('delta', delta, '(0, inf)')
     gr = region_centres(len(counts))
     difference = mu * gr / np.sqrt(1 - gr**2)
     curves = {
-        'smooth L1': np.minimum(difference / delta, 1),
+        'smooth L1': np.minimum(difference / SMOOTH_L1_BETA, 1),
         'authentic smooth L1': gr,
         'GHM-R': gr * _weight(counts, bins),
     }

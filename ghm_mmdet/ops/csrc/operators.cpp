@@ -191,8 +191,7 @@ struct HarmonizedLoss : torch::autograd::Function<HarmonizedLoss> {
     // autograd enables gradients here only for a second derivative
     TORCH_CHECK(
         !at::GradMode::is_enabled(),
-        "a GHM loss has no second derivative: leave out create_graph=True, or use "
-        "reduction='none'");
+        "a GHM loss has no second derivative: leave out create_graph=True");
     Tensors saved = ctx->get_saved_variables();
     const Tensor scale = saved[0] * above[0];
     const Regions regions(saved[1]);
