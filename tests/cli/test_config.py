@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from ghm_mmdet.cli.config import (
     RELIABLE_HOOKS,
@@ -143,3 +144,13 @@ def test_a_checkpoint_in_place_of_the_config_is_told(name, tmp_path):
     path.write_bytes(b'PK')
     with pytest.raises(ConfigError, match=f'{name}: is a checkpoint; name the config first'):
         load_config(str(path))
+
+
+@pytest.mark.parametrize(
+    ('line', 'scope'), [('', 'mmdet'), ("default_scope = 'mmengine'", 'mmengine')]
+)
+def test_the_default_scope_is_the_configs_or_mmdets(tmp_path, line, scope):
+    path = tmp_path / 'config.py'
+    path.write_text(line)
+    load_config(str(path))
+    assert DefaultScope.get_current_instance().scope_name == scope
