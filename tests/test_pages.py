@@ -1,6 +1,7 @@
 """The pages that go through a job: their commands are those that the tools take, and they work.
 
 Every ``bash`` block of a page runs in a folder that looks like a checkout, with small made-up data.
+A ``sh`` block is another way to the same place, which a test of its own goes.
 
 - Without the long tests, programs record what they are called with, and run nothing. The tools' own
   parsers read it then, and each config that is named is loaded, merged with its ``--cfg-options``
@@ -84,7 +85,9 @@ def blocks(page: str, language: str) -> list[str]:
     return [dedent(block) for _, block in found]
 
 
-def draw_data(folder: Path, classes: tuple[str, ...], names: dict[str, str], count: int) -> None:
+def draw_data(
+    folder: Path, classes: tuple[str, ...], names: dict[str, str], count: int, first: int = 0
+) -> None:
     """Pictures with an object of each of the first three classes.
 
     Args:
@@ -92,10 +95,11 @@ def draw_data(folder: Path, classes: tuple[str, ...], names: dict[str, str], cou
         classes: All of them.
         names: Folder of the pictures by annotation file, relative to the folder.
         count: How many pictures.
+        first: Number of the first one, in its file name and of its look.
     """
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(first)
     images, annotations = [], []
-    for index in range(count):
+    for index in range(first, first + count):
         picture = rng.integers(0, 60, (48, 64, 3), dtype=np.uint8)
         for label in range(3):
             x, y = (int(value) for value in (21 * label + rng.integers(4), rng.integers(20)))
@@ -260,6 +264,15 @@ def test_data_is_split_and_checked_as_printed(home):
     copy, split, check = blocks('own-data', 'bash')[:3]
     assert 'split_coco.py' in split and 'check_data.py' in check
     for block in (copy, split, check):
+        home.run(block, dict(python=RUN_PYTHON))
+
+
+def test_an_export_of_roboflow_is_checked_as_printed(home):
+    for first, part in enumerate(('train', 'valid', 'test')):
+        folder = home.folder / 'export' / part
+        draw_data(folder, CLASSES, {'_annotations.coco.json': ''}, count=10, first=10 * first)
+    (bring,) = blocks('own-data', 'sh')
+    for block in (bring, blocks('own-data', 'bash')[2]):
         home.run(block, dict(python=RUN_PYTHON))
 
 
