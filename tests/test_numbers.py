@@ -3,12 +3,12 @@
 import csv
 import re
 import statistics
-from itertools import combinations, groupby, permutations
+from itertools import combinations, groupby, permutations, product
 from math import sqrt
 
 import pytest
 
-from studies.headline import NEW_DATA
+from studies.headline import NEW_DATA, WITH_CLASS_WEIGHTS
 from tests.processes import REPOSITORY
 
 RESULTS = REPOSITORY / 'docs' / 'results'
@@ -137,6 +137,18 @@ def gamma_spreads():
     yield from map(mean_of_sets, differences.values())
 
 
+def rule_spreads():
+    """The mean over three sets of what the rule's setting gains, by training and split."""
+    settings = dict.fromkeys(FINE_TUNED, 'ghmc-gamma1') | dict(bccd=WITH_CLASS_WEIGHTS)
+    for table, split in product(('fine-tuning', 'fine-tuning-20e'), ('val', 'test')):
+        gains = []
+        for data, name in settings.items():
+            path = RESULTS / f'{table}-gamma-{data}-{split}.csv'
+            (row,) = (row for row in csv.DictReader(path.open()) if row['row'] == name)
+            gains.append([float(row['difference_mean'])])
+        yield mean_of_sets(gains)
+
+
 def class_spreads():
     """Differences between rows in the AP of a class, over seeds."""
     for path in RESULTS.glob('*-classes.csv'):
@@ -174,6 +186,7 @@ IN_TABLES = {
     *fine_tuning_spreads('fine-tuning'),
     *fine_tuning_spreads('fine-tuning-20e'),
     *gamma_spreads(),
+    *rule_spreads(),
     *class_spreads(),
     *label_error_spreads(),
 }
