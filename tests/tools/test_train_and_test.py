@@ -11,7 +11,7 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from ghm_mmdet.cli import check_config
+from ghm_mmdet.cli import check_data
 from ghm_mmdet.cli import test as test_tool
 from ghm_mmdet.cli.config import ConfigError, load_config
 from ghm_mmdet.cli.launch import runner
@@ -143,7 +143,7 @@ def test_two_ranks_train_one_resumes_and_both_evaluate_alike(
 @pytest.mark.parametrize('joined', [False, True])
 def test_classes_of_a_checkpoint(classes, message, joined, small_config, monkeypatch, tmp_path):
     said = []
-    monkeypatch.setattr(check_config, 'print_log', lambda text, *_: said.append(text))
+    monkeypatch.setattr(check_data, 'print_log', lambda text, *_: said.append(text))
     monkeypatch.chdir(tmp_path)
     for name in (SAFE_ONLY, UNSAFE_TOO, 'LOCAL_RANK'):
         monkeypatch.setenv(name, '0')
