@@ -18,7 +18,6 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from demo.sample import SampleSettings, make_sample_dataset
@@ -104,7 +103,6 @@ def rows_of_seed(folder: Path, seed: int) -> Iterator[Row]:
     data, work_dir = folder / 'data', folder / 'run'
     content = make_data(data, seed)
     train(data, work_dir, seed)
-    init_default_scope('mmdet')
     for name, epoch in (('early', EARLY), ('last', LAST)):
         cfg = config_on(data, seed)
         cfg.model.test_cfg.score_thr = LOWEST_SCORE

@@ -34,11 +34,8 @@ class QualityRetinaHead(RetinaHead):
     ) -> tuple[Tensor, Tensor]:
         """The losses of a level; arguments as in MMDetection's method."""
         scores = _by_anchor(cls_score, self.cls_out_channels)
-        deltas, targets, weights = (
-            _by_anchor(bbox_pred, 4),
-            bbox_targets.reshape(-1, 4),
-            bbox_weights.reshape(-1, 4),
-        )
+        deltas = _by_anchor(bbox_pred, 4)
+        targets, weights = bbox_targets.reshape(-1, 4), bbox_weights.reshape(-1, 4)
         counted, labels = label_weights.reshape(-1) > 0, labels.reshape(-1)
         with torch.no_grad():
             places = anchors.reshape(-1, 4)

@@ -8,7 +8,7 @@ from math import sqrt
 
 import pytest
 
-from studies.headline import NEW_DATA, WITH_CLASS_WEIGHTS
+from studies.headline import NEW_DATA, WITH_CLASS_WEIGHTS, Headline, read_difference
 from tests.processes import REPOSITORY
 
 RESULTS = REPOSITORY / 'docs' / 'results'
@@ -125,15 +125,18 @@ def fine_tuning_spreads(table):
     yield from (mean_of_sets(each) for each in tests.values() if len(each) == len(FINE_TUNED))
 
 
+def gain(table, row):
+    """The mean difference of a row to focal loss, as a list of one number."""
+    return [read_difference(Headline(table, table, row)).mean]
+
+
 def gamma_spreads():
     """The mean over data sets of what gamma changes, on val: all, those it met last, the others."""
     late = {each.table for each in NEW_DATA}
     differences = {}
     for path in RESULTS.glob('fine-tuning-gamma-*-val.csv'):
-        (row,) = (row for row in csv.DictReader(path.open()) if row['row'] == 'ghmc-gamma1')
-        found = [float(row['difference_mean'])]
         for key in ('all', path.stem in late):
-            differences.setdefault(key, []).append(found)
+            differences.setdefault(key, []).append(gain(path.stem, 'ghmc-gamma1'))
     yield from map(mean_of_sets, differences.values())
 
 
@@ -141,12 +144,9 @@ def rule_spreads():
     """The mean over three sets of what the rule's setting gains, by training and split."""
     settings = dict.fromkeys(FINE_TUNED, 'ghmc-gamma1') | dict(bccd=WITH_CLASS_WEIGHTS)
     for table, split in product(('fine-tuning', 'fine-tuning-20e'), ('val', 'test')):
-        gains = []
-        for data, name in settings.items():
-            path = RESULTS / f'{table}-gamma-{data}-{split}.csv'
-            (row,) = (row for row in csv.DictReader(path.open()) if row['row'] == name)
-            gains.append([float(row['difference_mean'])])
-        yield mean_of_sets(gains)
+        yield mean_of_sets(
+            gain(f'{table}-gamma-{data}-{split}', row) for data, row in settings.items()
+        )
 
 
 def class_spreads():

@@ -28,6 +28,7 @@ from ghm_mmdet.method.arguments import check_interval
 
 LIST = 'worst_labels'
 PRINTED = 20  # changes
+ROUNDED = 1e-3  # how far numbers of a report may be off
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -135,10 +136,21 @@ def _check_list(worst: CocoFile) -> None:
     """Refuse the report's other lists, whose numbers are not those of labels."""
     info = worst.content.get('info')
     name = info.get('list') if isinstance(info, dict) else None
+    if name is None and not all(map(_has_g_of_a_label, worst.annotations)):
+        name = 'another list'  # saved by a program that leaves info out
     if name not in (None, LIST):
         raise DataError(
             f'{worst.path}: is {name}, which does not judge classes; name {LIST}.json of the report'
         )
+
+
+def _has_g_of_a_label(suspect: dict) -> bool:
+    """Whether the gradient norm is that of a label, as far as its scores are there."""
+    scores = [suspect.get(key) for key in ('gradient_norm', 'label_score', 'believed_score')]
+    if not all(isinstance(each, Real) for each in scores):
+        return True
+    norm, label, other = scores
+    return abs(norm - (1 - label + other) / 2) <= ROUNDED
 
 
 def _check_judgement(worst: CocoFile, suspect: dict) -> None:

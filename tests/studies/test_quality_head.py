@@ -9,16 +9,17 @@ from studies.quality_head import QualityRetinaHead
 
 CLASSES, ANCHORS, SIDE = 3, 9, 4
 LEVEL = ANCHORS * SIDE * SIDE
+POSITIVES, OUTSIDE = 20, 30  # the first anchors, and the last
 LOSSES = [QualityFocalLoss, VarifocalLoss]
 
 
-def _level(positives=20):
+def _level():
     torch.manual_seed(0)
     corner = 40 * torch.rand(1, LEVEL, 2)
     labels = torch.full((1, LEVEL), CLASSES)
-    labels[0, :positives] = torch.randint(0, CLASSES, (positives,))
+    labels[0, :POSITIVES] = torch.randint(0, CLASSES, (POSITIVES,))
     weights = torch.ones(1, LEVEL)
-    weights[0, -30:] = 0
+    weights[0, -OUTSIDE:] = 0
     return dict(
         cls_score=torch.randn(1, ANCHORS * CLASSES, SIDE, SIDE, requires_grad=True),
         bbox_pred=torch.randn(1, ANCHORS * 4, SIDE, SIDE, requires_grad=True),
@@ -27,7 +28,7 @@ def _level(positives=20):
         label_weights=weights,
         bbox_targets=torch.randn(1, LEVEL, 4),
         bbox_weights=(labels < CLASSES).float().unsqueeze(-1).expand(-1, -1, 4),
-        avg_factor=float(positives),
+        avg_factor=float(POSITIVES),
     )
 
 
@@ -39,17 +40,19 @@ def _head(loss):
 @pytest.mark.parametrize('loss', LOSSES)
 def test_positives_are_trained_towards_the_iou_of_their_box(loss):
     head, level = _head(loss), _level()
-    scores = level['cls_score'].permute(0, 2, 3, 1).reshape(-1, CLASSES)[:-30]
+    scores = level['cls_score'].permute(0, 2, 3, 1).reshape(-1, CLASSES)[:-OUTSIDE]
     deltas = level['bbox_pred'].permute(0, 2, 3, 1).reshape(-1, 4)
     boxes, truth = (
         head.bbox_coder.decode(level['anchors'][0], each)
         for each in (deltas, level['bbox_targets'][0])
     )
     targets = torch.zeros(LEVEL, CLASSES)
-    for place, label in enumerate(level['labels'][0, :20]):
+    for place, label in enumerate(level['labels'][0, :POSITIVES]):
         targets[place, label] = bbox_overlaps(boxes[[place]], truth[[place]]).item()
     found, _ = head.loss_by_feat_single(**level)
-    torch.testing.assert_close(found, loss()(scores, targets[:-30], avg_factor=20.0))
+    torch.testing.assert_close(
+        found, loss()(scores, targets[:-OUTSIDE], avg_factor=float(POSITIVES))
+    )
 
 
 @pytest.mark.parametrize('loss', LOSSES)

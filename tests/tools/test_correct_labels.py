@@ -183,17 +183,37 @@ def _named(name):
     return lambda worst: worst.update(info={'list': name})
 
 
+def _g_of(formula):
+    def change(worst):
+        for each in worst['annotations']:
+            p, other = each['label_score'], each['believed_score']
+            each['gradient_norm'] = round(formula(p, other), 4)
+
+    return change
+
+
 @pytest.mark.parametrize(
     ('change', 'name'),
     [
         (_named('unseen'), 'unseen'),
         (_named('badly_placed'), 'badly_placed'),
         (_named('unannotated'), 'unannotated'),
+        (_g_of(lambda p, other: 1 - max(p, other)), 'another list'),
+        (_g_of(lambda p, other: (1 - p) * max(other, p) * 0.6), 'another list'),
         (_named('worst_labels'), None),
         (_named(None), None),
         (lambda worst: [each.pop('label_score') for each in worst['annotations']], None),
     ],
-    ids=['unseen', 'badly', 'unannotated', 'own', 'unnamed', 'no scores'],
+    ids=[
+        'unseen',
+        'badly',
+        'unannotated',
+        'unnamed unseen',
+        'unnamed badly',
+        'own',
+        'unnamed',
+        'no scores',
+    ],
 )
 def test_the_other_lists_of_a_report_are_refused(noisy, tmp_path, change, name):
     worst = read('worst.json')
